@@ -78,7 +78,7 @@ def main() -> None:
         waits, times = load(folder, options.seconds, options.rate)
         found = export_workload(folder / "log.jsonl", folder / "out.csv")
         fleet = ic.fleet(None, traffic=found.path, on=Slots(slots=1), autoscaler="static:1").fleets[0]
-    print(f"{found.requests:,} requests of {len(times):,}, {fleet.pools[0].seconds.used / found.span_s:.0%} busy")
+    print(f"{found.requests:,} requests of {len(times):,}, {fleet.pools[0].used_s / found.span_s:.0%} busy")
     print(
         "| percentile | wait measured, ms | replayed, ms | error | whole request measured, ms | replayed, ms | error |"
     )

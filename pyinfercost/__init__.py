@@ -90,13 +90,13 @@ if TYPE_CHECKING:
     from .results.fleet_plan import PlanChoice as PlanChoice
     from .results.fleet_result import FleetComparison as FleetComparison
     from .results.fleet_result import FleetDemand as FleetDemand
-    from .results.fleet_result import FleetLatency as FleetLatency
     from .results.fleet_result import FleetPool as FleetPool
     from .results.fleet_result import FleetResult as FleetResult
-    from .results.fleet_result import ReplicaSeconds as ReplicaSeconds
     from .results.kv_cache import CacheLayers as CacheLayers
     from .results.kv_cache import KVCache as KVCache
     from .results.language_profile import LanguageProfile as LanguageProfile
+    from .results.latency import Distribution as Distribution
+    from .results.latency import Latency as Latency
     from .results.layouts import LayoutChoice as LayoutChoice
     from .results.layouts import Layouts as Layouts
     from .results.measurement import Measurement as Measurement
@@ -106,7 +106,6 @@ if TYPE_CHECKING:
     from .results.record import CostRecord as CostRecord
     from .results.sensitivity import Allocation as Allocation
     from .results.sensitivity import Sensitivity as Sensitivity
-    from .results.serving_result import Latency as Latency
     from .results.serving_result import ServingRates as ServingRates
     from .results.serving_result import ServingResult as ServingResult
     from .results.serving_result import ServingTimeline as ServingTimeline
@@ -210,21 +209,20 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".results.fleet_result": (
         "FleetComparison",
         "FleetDemand",
-        "FleetLatency",
         "FleetPool",
         "FleetResult",
-        "ReplicaSeconds",
     ),
     ".results.kv_cache": ("CacheLayers", "KVCache"),
     ".results.language_profile": ("LanguageProfile",),
     ".inputs.layout": ("Layout",),
+    ".results.latency": ("Distribution", "Latency"),
     ".results.layouts": ("LayoutChoice", "Layouts"),
     ".results.measurement": ("Measurement",),
     ".results.memory_use": ("MemoryUse",),
     ".results.profile": ("Profile",),
     ".results.record": ("CostRecord",),
     ".results.sensitivity": ("Allocation", "Sensitivity"),
-    ".results.serving_result": ("Latency", "ServingRates", "ServingResult", "ServingTimeline"),
+    ".results.serving_result": ("ServingRates", "ServingResult", "ServingTimeline"),
     ".results.serving_search": ("ServingCandidate", "ServingSearch"),
     ".results.sparsity": ("ActivationSparsity", "Sparsity", "SparsitySpeedup"),
     ".results.stages": ("StageEstimate",),

@@ -15,6 +15,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from typing_extensions import dataclass_transform as dataclass_transform  # noqa: PLC0414  # an export
+else:
+
+    def dataclass_transform(**_):
+        """Return a decorator as it is; type checkers know what it says."""
+        return lambda decorated: decorated
+
+
 _MADE = "__dataclass_fields__"
 
 if TYPE_CHECKING:

@@ -1,34 +1,54 @@
-"""Extension of griffe: the arguments and attributes of a settings type, from its declarations."""
+"""Extension of griffe: arguments and attributes of settings and of results, from their declarations."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from typing import Any
 
 import griffe
 
-_FORMS = ("number", "whole", "wholes", "numbers", "flag", "word", "label", "converted")
+_SETTINGS = ("number", "whole", "wholes", "numbers", "flag", "word", "label", "converted")
+_RESULTS = ("fact", "figure")
 
 
-class SettingsDocs(griffe.Extension):
-    """Adds the constructor of a class that declares settings, and the section of attributes to its docstring."""
+class Declarations(griffe.Extension):
+    """Adds attributes to the docstring of a class that declares them, and the constructor of settings."""
 
     def on_class(self, *, cls: griffe.Class, **_: Any) -> None:
         """Read the declarations of a class."""
-        if not any(str(base) == "Settings" for base in cls.bases):
-            return
+        if any(str(base) == "Settings" for base in cls.bases):
+            self._settings(cls)
+        elif any(str(each.value) == "declared" for each in cls.decorators):
+            _document(cls, [f"    {name}: {ast.literal_eval(call.args[0])}" for name, call in _calls(cls, _RESULTS)])
+
+    def _settings(self, cls: griffe.Class) -> None:
         rows, parameters = [], [griffe.Parameter("self")]
-        for name, member in cls.attributes.items():
-            call = ast.parse(str(member.value), mode="eval").body
-            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in _FORMS):
-                continue
+        for name, call in _calls(cls, _SETTINGS):
             rows.append(f"    {name}: {ast.literal_eval(call.args[-1])}")
             default = next((ast.unparse(each.value) for each in call.keywords if each.arg == "default"), None)
+            member = cls.attributes[name]
             given = member.annotation
             if isinstance(given, griffe.ExprSubscript) and str(given.left) == "Parsed":
                 given, member.annotation = given.slice.elements
             kind = griffe.ParameterKind.keyword_only
             parameters.append(griffe.Parameter(name, annotation=given, kind=kind, default=default))
-        if rows and cls.docstring:
-            cls.docstring.value = "\n".join([cls.docstring.value, "", "Attributes:", *rows])
+        if _document(cls, rows):
             cls.set_member("__init__", griffe.Function("__init__", parameters=griffe.Parameters(*parameters)))
+
+
+def _calls(cls: griffe.Class, names: tuple[str, ...]) -> Iterator[tuple[str, ast.Call]]:
+    """Yield the attributes of a class that are declared by a call of one of some functions."""
+    for name, member in cls.attributes.items():
+        if member.value is None:
+            continue
+        call = ast.parse(str(member.value), mode="eval").body
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in names:
+            yield name, call
+
+
+def _document(cls: griffe.Class, rows: list[str]) -> bool:
+    """Append the section of attributes to the docstring of a class; return whether there is any."""
+    if rows and cls.docstring:
+        cls.docstring.value = "\n".join([cls.docstring.value, "", "Attributes:", *rows])
+    return bool(rows and cls.docstring)

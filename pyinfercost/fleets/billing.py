@@ -200,10 +200,13 @@ class _Made:
     seconds: NDArray[np.float64]
     duration_s: float
 
-    def add(self, line: BillLine, spread: NDArray[np.float64]) -> None:
-        """Add a line that is spread over the bins."""
-        self.lines.append(line)
-        self.spread(line.kind, spread)
+    def add(
+        self, kind: str, item: str, quantity: float, unit: str, usd: float, over_time: NDArray[np.float64] | None = None
+    ) -> None:
+        """Add a line, and its money in each bin."""
+        self.lines.append(BillLine(kind=kind, item=item, quantity=quantity, unit=unit, usd=usd))
+        if over_time is not None:
+            self.spread(kind, over_time)
 
     def spread(self, name: str, usd: NDArray[np.float64]) -> None:
         """Add money over time."""
@@ -225,7 +228,7 @@ def _machines(pool: PaidPool, made: _Made) -> None:
         (price_kind(replica), later_s, usd_per_s),
     ):
         seconds = float(several.sum())
-        made.lines.append(BillLine(kind, replica.name, seconds / SECONDS_PER_HOUR, "h", seconds * each))
+        made.add(kind, replica.name, seconds / SECONDS_PER_HOUR, "h", seconds * each)
     # All seconds of a bin have the same price; what is committed and not there is idle, and so are unused devices.
     price = (ahead_s * ahead_usd_per_s + later_s * usd_per_s) / np.maximum(1e-30, charged_s)
     for use, seconds_of_use in pool.uses_s.items():
@@ -249,13 +252,13 @@ def _serverless(pool: PaidPool, made: _Made) -> None:
     busy = pool.running_s
     share = busy / busy.sum() if busy.sum() else made.seconds / made.duration_s
     usd = pool.requests * price.usd_per_request
-    made.add(BillLine("requests", name, pool.requests / _MILLION, "million", usd), usd * share)
+    made.add("requests", name, pool.requests / _MILLION, "million", usd, usd * share)
     mean_s = float(busy.sum()) / max(1, pool.requests)
     billed = busy * (price.billed_s(mean_s) / mean_s if mean_s else 1.0)
     ready_s = np.minimum(billed, pool.ready_replicas * made.seconds)
     demand_s = billed - ready_s + pool.bins["starting_s"]
     memory = demand_s * gb * price.usd_per_gb_s
-    made.add(BillLine("memory", name, float(demand_s.sum()) * gb, "GB s", float(memory.sum())), memory)
+    made.add("memory", name, float(demand_s.sum()) * gb, "GB s", float(memory.sum()), memory)
     made.use_usd["busy"] += usd + float(memory.sum())
     if not pool.ready_replicas:
         return
@@ -263,7 +266,7 @@ def _serverless(pool: PaidPool, made: _Made) -> None:
     each_usd = price.provisioned_busy_usd_per_gb_s
     running = ready_s * gb * (price.usd_per_gb_s if each_usd is None else each_usd)
     quantity = pool.ready_replicas * made.duration_s * gb
-    made.add(BillLine("provisioned", name, quantity, "GB s", float((kept + running).sum())), kept + running)
+    made.add("provisioned", name, quantity, "GB s", float((kept + running).sum()), kept + running)
     used = ready_s / np.maximum(1e-30, pool.ready_replicas * made.seconds)
     made.use_usd["busy"] += float((running + kept * used).sum())
     made.use_usd["idle"] += float((kept * (1 - used)).sum())
@@ -277,13 +280,13 @@ def _others(pool: PaidPool, made: _Made) -> None:
     fixed = terms.fixed
     for kind, usd in (("storage", fixed.storage_usd_per_month), ("staff", fixed.staff_usd_per_month)):
         if usd:
-            made.add(BillLine(kind, "", months, "month", usd * months), usd * months * even)
+            made.add(kind, "", months, "month", usd * months, usd * months * even)
     price = None if on is None else on.device_price
     energy = pool.energy_j()
     if price is not None and price.usd_per_kwh and energy is not None:
         kwh = energy / _JOULES_PER_KWH * price.pue
         total = float(kwh.sum())
-        made.add(BillLine("electricity", "", total, "kWh", total * price.usd_per_kwh), kwh * price.usd_per_kwh)
+        made.add("electricity", "", total, "kWh", total * price.usd_per_kwh, kwh * price.usd_per_kwh)
     size = terms.response_bytes
     if size is None and on is not None and on.transfer is not None:
         size = on.data_transfer.response_bytes
@@ -296,9 +299,8 @@ def _others(pool: PaidPool, made: _Made) -> None:
         usd = egress_usd(egress, gigabytes / months) * months
         busy = pool.bins["busy_s"]
         if usd:
-            made.add(
-                BillLine("egress", egress.name, gigabytes, "GB", usd), usd * (busy / busy.sum() if busy.sum() else even)
-            )
+            over_time = usd * (busy / busy.sum() if busy.sum() else even)
+            made.add("egress", egress.name, gigabytes, "GB", usd, over_time)
 
 
 def committed_usd_per_h(replica: Replica, commitment: Commitment | None) -> float:

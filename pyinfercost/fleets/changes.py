@@ -112,15 +112,9 @@ def _side(document: Any, which: str) -> _Read:
     best: Fields | None
     if kind == "fleet":
         rows, best = [fields], fields
-    elif kind == "plan":
-        rows = fields.each("choices") or []
-        best = fields.inner("best") if fields.has("best") else None
     else:
-        rows = fields.each("fleets") or []
-        name = fields.inner("best")
-        wanted = (name.text("deployment"), name.text("policy"))
-        named = (each for each in rows if (each.text("deployment"), each.text("policy")) == wanted)
-        best = next(named, None) if fields.has("best") else None
+        rows = fields.each("choices" if kind == "plan" else "fleets") or []
+        best = fields.inner("best") if fields.has("best") else None
     fleets: dict[_Name, Mapping[str, float | None]] = {}
     for row in rows:
         first = _Name(row.text("deployment") or "", row.text("policy") or "", row.whole("committed", _COUNT) or 0, 0)

@@ -13,14 +13,8 @@ from ..deployment import Interruptions
 from ..inputs.autoscaler_kinds import Oracle
 from ..inputs.autoscalers import Autoscaler, with_limits
 from ..inputs.facts import facts
-from ..results.fleet_result import (
-    FLEET_LATENCIES,
-    FleetDemand,
-    FleetLatency,
-    FleetPool,
-    FleetResult,
-    ReplicaSeconds,
-)
+from ..results.fleet_result import FLEET_LATENCIES, FleetDemand, FleetPool, FleetResult
+from ..results.latency import STATISTICS, Distribution
 from .billing import PaidPool, bill_of, carbon_of, energy_of, price_kind, price_text
 from .replicas import FleetError, Replica
 from .terms import Terms
@@ -278,7 +272,7 @@ def bound_of(replica: Replica, terms: Terms, traffic: Traffic, rules: Rules, loa
     counts = dict.fromkeys(("starts", "cancelled", "interrupted", "failed"), 0)
     raw = {"peak": max(terms.committed, load.most_replicas), "requests": traffic.requests, **counts}
     found = _pool(pool, replica.load(load, work_of(replica, traffic)), raw, paid, traffic, load.end_s)
-    none = FleetLatency(0.0, 0.0, 0.0, 0.0, 0.0)
+    none = Distribution(**dict.fromkeys(STATISTICS, 0.0))
     arrived = np.zeros(bins, dtype=np.int64)
     return FleetResult(
         model=rules.model,
@@ -356,7 +350,7 @@ def _pool(
         usd_per_h=pool.replica.usd_per_h,
         concurrency=pool.replica.concurrency,
         cold_start_s=pool.replica.start.seconds,
-        cold_start_parts=dict(pool.replica.start.parts),
+        cold_start_parts_s=dict(pool.replica.start.parts),
         peak_replicas=int(raw["peak"]),
         mean_replicas=float(paid.paid_s.sum()) / duration_s if duration_s else 0.0,
         starts=int(raw["starts"]),
@@ -364,13 +358,11 @@ def _pool(
         interrupted=int(raw["interrupted"]),
         failed=int(raw["failed"]),
         requests=int(raw["requests"]),
-        seconds=ReplicaSeconds(
-            reserved=reserved,
-            used=used,
-            idle=max(0.0, reserved - used - cold),
-            cold=cold,
-            working=work_s / pool.replica.concurrency,
-        ),
+        reserved_s=reserved,
+        used_s=used,
+        idle_s=max(0.0, reserved - used - cold),
+        cold_s=cold,
+        working_s=work_s / pool.replica.concurrency,
         energy_j=None if energy is None else float(energy.sum()),
         replicas=paid.paid_s / length,
         busy=paid.bins["busy_s"] / length,
@@ -378,10 +370,10 @@ def _pool(
     )
 
 
-def _latency(histogram: Mapping[str, Any], edges: NDArray[np.float64]) -> FleetLatency:
+def _latency(histogram: Mapping[str, Any], edges: NDArray[np.float64]) -> Distribution:
     if not histogram["count"]:
         return _unknown()
-    return FleetLatency(
+    return Distribution(
         mean=histogram["sum"] / histogram["count"],
         p50=_statistic(histogram, 50, edges),
         p90=_statistic(histogram, 90, edges),
@@ -390,9 +382,8 @@ def _latency(histogram: Mapping[str, Any], edges: NDArray[np.float64]) -> FleetL
     )
 
 
-def _unknown() -> FleetLatency:
-    nan = float("nan")
-    return FleetLatency(nan, nan, nan, nan, nan)
+def _unknown() -> Distribution:
+    return Distribution(**dict.fromkeys(STATISTICS, float("nan")))
 
 
 def _statistic(histogram: Mapping[str, Any], percent: float | None, edges: NDArray[np.float64]) -> float:

@@ -18,16 +18,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from .. import _checks
 from .._checks import Range, shown
+from .._records import dataclass_transform
 from ..errors import InputError, InputTypeError
 
 if TYPE_CHECKING:
-    from typing_extensions import Self, dataclass_transform
-else:
-
-    def dataclass_transform(**_):
-        """Return a class as it is; type checkers know what the decorator says."""
-        return lambda cls: cls
-
+    from typing_extensions import Self
 
 _Given = TypeVar("_Given")
 _Value = TypeVar("_Value")

@@ -119,9 +119,15 @@ def planned_figures(plan: Plan, time_s: float) -> dict[Series, float]:
     return {series(f"planned_{name}"): value for name, value in plan.at(time_s).items()}
 
 
+def _served(document: Mapping[str, Any]) -> Any:
+    """Return the server of a document of `serve`, or the best one of a search; None of others."""
+    search = document.get("search")
+    return search.get("result") if isinstance(search, Mapping) else document.get("serve")
+
+
 def _of_document(document: Any, which: str, begin: float | None) -> Plan:
     if not is_fleets(document):
-        served = document.get("serve") if isinstance(document, Mapping) else None
+        served = _served(document) if isinstance(document, Mapping) else None
         return _of_numbers(document, which) if served is None else _of_server(served, which)
     kind, found = checked_fleets(document, which)
     inner = found[kind]
@@ -133,20 +139,10 @@ def _of_document(document: Any, which: str, begin: float | None) -> Plan:
         best, verified = inner["best"], inner.get("verified")
         return _of_fleet(best, which, begin, slo, verified if _follows(verified, best) else None)
     if kind == "comparison":
-        best, fleets = inner.get("best"), inner.get("fleets")
-        listed = fleets if isinstance(fleets, list) and isinstance(best, Mapping) else []
-        names = ("deployment", "policy")
-        chosen = next(
-            (
-                each
-                for each in listed
-                if isinstance(each, Mapping) and all(each.get(name) == best.get(name) for name in names)
-            ),
-            None,
-        )
-        if chosen is None:
+        best = inner.get("best")
+        if not isinstance(best, Mapping):
             raise PlanError(f"{which} is a comparison in which no fleet holds its objective; pass one of its fleets")
-        return _of_fleet(chosen, which, begin, str(inner.get("slo") or ""))
+        return _of_fleet(best, which, begin, str(inner.get("slo") or ""))
     return _of_fleet(inner, which, begin, str(inner.get("slo") or ""))
 
 
@@ -238,21 +234,22 @@ class _Times:
         """Return the timeline of a fleet; None without one, as in a page."""
         import numpy as np
 
-        timeline = fleet.get("timeline")
-        if not isinstance(timeline, Mapping):
+        demand = fleet.get("demand")
+        if not isinstance(demand, Mapping):
             return None
         duration = number(fleet.get("duration_s"), f"duration_s of {which}", _SECONDS, PlanError)
-        bin_s = number(timeline.get("bin_s"), f"bin_s of {which}", _SECONDS, PlanError)
-        arrived = _column(timeline.get("arrived"), which)
+        bin_s = number(demand.get("bin_s"), f"bin_s of {which}", _SECONDS, PlanError)
+        arrived = _column(demand.get("arrived"), which)
         edges = np.minimum(np.arange(arrived.size + 1) * bin_s, duration)
         lengths = np.maximum(1e-9, np.diff(edges))
-        listed, bills = timeline.get("pools"), timeline.get("usd")
+        listed, bill = fleet.get("pools"), fleet.get("bill")
+        hourly = bill.get("hourly_usd") if isinstance(bill, Mapping) else None
         pools = [
             _column(each.get("replicas"), which)
             for each in (listed if isinstance(listed, list) else [])
             if isinstance(each, Mapping)
         ]
-        usd = [_column(each, which) for each in (bills.values() if isinstance(bills, Mapping) else [])]
+        usd = [_column(each, which) for each in (hourly.values() if isinstance(hourly, Mapping) else [])]
         amounts = {"requests_per_s": arrived}
         if pools:
             amounts["replicas"] = _sum(pools, arrived.size, which) * lengths

@@ -4,69 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..results.fleet_plan import PlanChoice
 from ..results.units import percent, significant
-from .fleets import fleet_document, fleet_layout, money, share_text
+from .derived import columns_of, ranked_rows
+from .fleets import fleet_layout, money, share_text
 from .layout import ALARM, GAP, WARNING, Column, Note, Pairs, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..results.fleet_plan import FleetPlan, PlanChoice
+    from ..results.fleet_plan import FleetPlan
     from ..results.fleet_result import FleetResult
     from .layout import Layout, Part
 
-SCHEMA_VERSION = 1
-
-COLUMNS = (
-    "rank",
-    "deployment",
-    "policy",
-    "committed",
-    "stage",
-    "usd_per_month",
-    "late_share",
-    "slo_met",
-    "slo_values",
-    "peak_replicas",
-    "idle_share",
-)
+COLUMNS = ("rank", *columns_of(PlanChoice))
 _STAGES = {"all": "all", "part": "busiest part", "bound": "bound"}
 _SHOWN, _OUT_SHOWN = 15, 8
 
 
-def plan_document(plan: FleetPlan) -> dict[str, Any]:
-    """Return the JSON object: all that was considered, the best fleet, and its verification."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "plan": {
-            "model": plan.model,
-            "traffic": plan.traffic,
-            "slo": plan.slo,
-            "deployments": plan.deployments,
-            "policies": plan.policies,
-            "simulations": plan.simulations,
-            "requests": plan.requests,
-            "interrupted": plan.interrupted,
-            "choices": [
-                {**row, "slo_values": dict(each.slo_values)}
-                for row, each in zip(plan_rows(plan), plan.choices, strict=True)
-            ],
-            "out": [{"deployment": name, "reason": reason} for name, reason in plan.out.items()],
-            "best": None if plan.best is None else fleet_document(plan.best)["fleet"],
-            "verified": None if plan.verified is None else fleet_document(plan.verified)["fleet"],
-        },
-    }
-
-
 def plan_rows(plan: FleetPlan) -> list[dict[str, Any]]:
     """Return one row for each fleet that was considered, those that hold first."""
-    rows = []
-    for rank, each in enumerate(plan.choices, 1):
-        row: dict[str, Any] = {name: getattr(each, name) for name in COLUMNS if name not in ("rank", "slo_values")}
-        row["rank"] = rank if each.stage == "all" and each.slo_met else None
-        row["slo_values"] = " ".join(f"{name}={value:.6g}" for name, value in each.slo_values.items())
-        rows.append({name: row[name] for name in COLUMNS})
-    return rows
+    holding = [each for each in plan.choices if each.stage == "all" and each.slo_met]
+    return ranked_rows(holding, plan.choices[len(holding) :])
 
 
 def plan_line(plan: FleetPlan) -> str:

@@ -1,4 +1,4 @@
-"""Renderers of fleets under traffic and of their comparisons: JSON, rows, and tables."""
+"""Rows and tables of fleets under traffic, and of their comparisons."""
 
 from __future__ import annotations
 
@@ -6,68 +6,20 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from ..results.bill import MONTH_S, USES
-from ..results.fleet_result import FLEET_LATENCIES
+from ..results.fleet_result import FLEET_LATENCIES, FleetResult
+from ..results.latency import STATISTICS, TITLES
 from ..results.units import percent, quantity, significant
+from .derived import columns_of, ranked_rows
 from .layout import ALARM, GAP, WARNING, Column, Note, Pairs, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..results.bill import Bill
-    from ..results.fleet_result import FleetComparison, FleetLatency, FleetPool, FleetResult
+    from ..results.fleet_result import FleetComparison
     from .layout import Layout, Part
 
-SCHEMA_VERSION = 1
-
-_STATISTICS = ("mean", "p50", "p90", "p99", "max")
-_COUNTS = ("requests", "finished", "failed", "unfinished", "restarted")
-_POOL = (
-    "name",
-    "autoscaler",
-    "price",
-    "usd_per_h",
-    "concurrency",
-    "cold_start_s",
-    "peak_replicas",
-    "mean_replicas",
-    "starts",
-    "cancelled",
-    "interrupted",
-    "failed",
-    "requests",
-    "energy_j",
-)
-_SECONDS = ("reserved", "used", "idle", "cold", "working")
-_BILL = ("usd", "usd_per_h", "usd_per_month", "usd_per_thousand_requests", "usd_per_million_tokens")
-_FLEET = (
-    "peak_replicas",
-    "mean_replicas",
-    "starts",
-    "interruptions",
-    "idle_share",
-    "relative_cost",
-    "energy_j",
-    "carbon_g",
-    "energy_j_per_month",
-    "carbon_g_per_month",
-)
-_RUN = ("duration_s", "slo_met", "late_share", "overloaded")
-COLUMNS = (
-    "model",
-    "traffic",
-    "rank",
-    "deployment",
-    "policy",
-    "detail",
-    "on_front",
-    *_BILL[1:],
-    *_RUN,
-    "slo",
-    "slo_values",
-    *_COUNTS,
-    *(f"{name.removesuffix('_s')}_{each}_s" for name in FLEET_LATENCIES for each in _STATISTICS),
-    *_FLEET,
-)
+COLUMNS = ("rank", *columns_of(FleetResult), "on_front")
 _HOUR_S = 3600.0
 _DAY_H = 24
 _KILO = 1e3
@@ -84,121 +36,12 @@ _PERCENTILES = (
 )
 """Time, percentile -> the columns of comparisons; the last number is their `spare`."""
 
-_TITLES = {
-    "wait_s": "wait before service",
-    "ttft_s": "time to first token",
-    "tpot_s": "time per output token",
-    "e2e_s": "whole request",
-}
-
-
-def fleet_document(result: FleetResult) -> dict[str, Any]:
-    """Return the JSON object of a fleet, with its time series."""
-    demand = result.demand
-    over_time = {
-        "bin_s": demand.bin_s,
-        **{name: getattr(demand, name).tolist() for name in ("arrived", "late", "wait_s", "most_wait_s", "waiting")},
-        "pools": [
-            {name: getattr(pool, name).tolist() for name in ("replicas", "busy", "cold")} for pool in result.pools
-        ],
-        "usd": {} if result.bill is None else {name: list(each) for name, each in result.bill.hourly_usd.items()},
-    }
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "fleet": {"model": result.model, "traffic": result.traffic, **fleet_figures(result), "timeline": over_time},
-    }
-
-
-def comparison_document(comparison: FleetComparison) -> dict[str, Any]:
-    """Return the JSON object of a comparison; the document of each fleet alone has its time series."""
-    front = set(map(id, comparison.front))
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "comparison": {
-            "model": comparison.model,
-            "traffic": comparison.traffic,
-            "slo": comparison.slo,
-            "interrupted": comparison.interrupted,
-            "best": None if comparison.best is None else _name(comparison.best),
-            "fleets": [{**fleet_figures(each), "on_front": id(each) in front} for each in comparison.fleets],
-            "bounds": [fleet_figures(each) for each in comparison.bounds],
-            "out": [{"deployment": name, "reason": reason} for name, reason in comparison.out.items()],
-        },
-    }
-
-
-def _name(result: FleetResult) -> dict[str, str]:
-    return {"deployment": result.deployment, "policy": result.policy}
-
-
-def fleet_figures(result: FleetResult) -> dict[str, Any]:
-    """Return the figures of a fleet as a JSON object, without its time series."""
-    return {
-        **_name(result),
-        "detail": result.detail,
-        "routing": result.routing,
-        **{name: getattr(result, name) for name in (*_COUNTS, "interrupted", *_RUN, "slo")},
-        "slo_values": {name: _known(value) for name, value in result.slo_values.items()},
-        **{name: _latency(result[name]) for name in FLEET_LATENCIES},
-        **{name: _known(getattr(result, name)) for name in _FLEET},
-        "bill": None if result.bill is None else _bill(result.bill),
-        "pools": [_pool(pool) for pool in result.pools],
-        "notes": list(result.notes),
-    }
-
-
-def _latency(latency: FleetLatency) -> dict[str, Any]:
-    return {each: _known(getattr(latency, each)) for each in _STATISTICS}
-
-
-def _bill(bill: Bill) -> dict[str, Any]:
-    return {
-        "duration_s": bill.duration_s,
-        **{name: getattr(bill, name) for name in _BILL},
-        "requests": bill.requests,
-        "output_tokens": bill.output_tokens,
-        "use_usd": dict(bill.use_usd),
-        "lines": [
-            {name: getattr(line, name) for name in ("kind", "item", "quantity", "unit", "usd")} for line in bill.lines
-        ],
-    }
-
-
-def _pool(pool: FleetPool) -> dict[str, Any]:
-    return {
-        **{name: getattr(pool, name) for name in _POOL},
-        **{f"{name}_s": getattr(pool.seconds, name) for name in _SECONDS},
-        "cold_start_parts_s": dict(pool.cold_start_parts),
-        "settings": dict(pool.settings),
-    }
-
-
-def fleet_rows(result: FleetResult) -> list[dict[str, Any]]:
-    """Return one row."""
-    return [_row(result, None, None)]
-
 
 def comparison_rows(comparison: FleetComparison) -> list[dict[str, Any]]:
     """Return one row for each fleet by rank, then one for each bound, whose `detail` says so."""
-    front = set(map(id, comparison.front))
-    rows = [_row(each, rank, id(each) in front) for rank, each in enumerate(comparison.fleets, 1)]
-    return [*rows, *(_row(each, None, None) for each in comparison.bounds)]
-
-
-def _row(result: FleetResult, rank: int | None, on_front: bool | None) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        **{name: getattr(result, name) for name in ("model", "traffic", "detail", "slo", *_RUN, *_COUNTS)},
-        **_name(result),
-        "rank": rank,
-        "on_front": on_front,
-        "slo_values": " ".join(f"{name}={value:.6g}" for name, value in result.slo_values.items()),
-        **{name: None if result.bill is None else getattr(result.bill, name) for name in _BILL},
-        **{name: _known(getattr(result, name)) for name in _FLEET},
-    }
-    for name in FLEET_LATENCIES:
-        for each in _STATISTICS:
-            row[f"{name.removesuffix('_s')}_{each}_s"] = _known(getattr(result[name], each))
-    return {name: row[name] for name in COLUMNS}
+    rows = ranked_rows(comparison.fleets, comparison.bounds)
+    front = [*comparison.on_front, *(None for _ in comparison.bounds)]
+    return [{**row, "on_front": on_front} for row, on_front in zip(rows, front, strict=True)]
 
 
 def fleet_line(result: FleetResult) -> str:
@@ -320,8 +163,7 @@ def fleet_columns(comparison: FleetComparison, *, most: int) -> list[Column]:
     """Return the columns of the table of fleets: at most so many of these, and the bounds of their deployments."""
     fleets = comparison.fleets[:most]
     shown = (*fleets, *comparison.bounds)
-    front = set(map(id, comparison.front))
-    marks = [*("*" if id(each) in front else "" for each in fleets), *("bound" for _ in comparison.bounds)]
+    marks = [*("*" * on_front for on_front in comparison.on_front[:most]), *("bound" for _ in comparison.bounds)]
     columns = []
     if len(_deployments(comparison)) > 1:
         columns.append(Column("deployment", "", [e.deployment for e in shown], numeric=False, flexible=True))
@@ -368,8 +210,8 @@ def _per_million(result: FleetResult) -> float | None:
 def latency_columns(result: FleetResult) -> list[Column]:
     """Return the times of answered requests."""
     known = [name for name in FLEET_LATENCIES if isfinite(result[name].mean)]
-    columns = [Column("", "", [_TITLES[name] for name in known], numeric=False)]
-    for each in _STATISTICS:
+    columns = [Column("", "", [TITLES[name] for name in known], numeric=False)]
+    for each in STATISTICS:
         columns.append(Column(each, "s", [_number(getattr(result[name], each)) for name in known]))
     return columns
 
@@ -378,9 +220,9 @@ def pool_columns(result: FleetResult) -> list[Column]:
     """Return one row for each pool: its replicas, and the shares of their paid time."""
     pools = result.pools
     shares = {
-        "busy": [pool.seconds.used for pool in pools],
-        "idle": [pool.seconds.idle for pool in pools],
-        "cold": [pool.seconds.cold for pool in pools],
+        "busy": [pool.used_s for pool in pools],
+        "idle": [pool.idle_s for pool in pools],
+        "cold": [pool.cold_s for pool in pools],
     }
     columns = [
         Column("replicas", "", [pool.name for pool in pools], numeric=False, flexible=True),
@@ -393,7 +235,7 @@ def pool_columns(result: FleetResult) -> list[Column]:
         if any(getattr(pool, name) for pool in pools):
             columns.append(Column(name, "", [str(getattr(pool, name)) for pool in pools]))
     for name, seconds in shares.items():
-        cells = [percent(each / (pool.seconds.reserved or 1)) for each, pool in zip(seconds, pools, strict=True)]
+        cells = [percent(each / (pool.reserved_s or 1)) for each, pool in zip(seconds, pools, strict=True)]
         columns.append(Column(name, "%", cells))
     columns.append(Column("requests", "", [f"{pool.requests:,}" for pool in pools]))
     if any(pool.energy_j is not None for pool in pools):
@@ -412,7 +254,7 @@ def settings_pairs(result: FleetResult) -> list[tuple[str, str]]:
         number = f" {place + 1}" if len(result.pools) > 1 else ""
         settings = ", ".join(f"{name} {value}" for name, value in pool.settings.items())
         found.append((f"autoscaler{number}", f"{pool.autoscaler}: {settings}"))
-        known = [(name, seconds) for name, seconds in pool.cold_start_parts.items() if seconds]
+        known = [(name, seconds) for name, seconds in pool.cold_start_parts_s.items() if seconds]
         parts = ", ".join(f"{name} {significant(seconds)} s" for name, seconds in known)
         ready = f"ready after {significant(pool.cold_start_s)} s" + (f" ({parts})" if parts else "")
         terms = f"{pool.concurrency:.4g} requests at once, {ready}"
@@ -503,11 +345,6 @@ def energy_text(result: FleetResult) -> str:
     if result.carbon_g_per_month is not None:
         found.append(f"{quantity(result.carbon_g_per_month, 'g')} CO2e/month")
     return ", ".join(found)
-
-
-def _known(value: Any) -> Any:
-    """Return a value, and None for a number that is unknown."""
-    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _number(value: float | None) -> str:

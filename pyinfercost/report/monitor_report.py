@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ..results.bill import MONTH_S
 from ..results.live_figures import USES
 from ..results.units import percent, quantity, significant
+from .derived import document_of
 from .documents import SCHEMA_VERSION
-from .fleet_plans import choice_columns, plan_document
+from .fleet_plans import choice_columns
 from .fleets import money, share_text
 from .layout import ALARM, GAP, WARNING, Column, Note, Pairs, Table
 
@@ -150,7 +151,7 @@ def _suggestion(suggestion: Suggestion) -> dict[str, Any]:
         "usd_per_month": suggestion.usd_per_month,
         "saved_usd_per_month": suggestion.saved_usd_per_month,
         "notes": list(suggestion.notes),
-        **{"plan": plan_document(suggestion.plan)["plan"]},
+        "plan": document_of(suggestion.plan),
     }
 
 

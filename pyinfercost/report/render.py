@@ -9,6 +9,9 @@ from .._checks import text
 from ..errors import InputError, InputTypeError
 
 _ANY = {
+    "dict": "derived.whole_document",
+    "rows": "derived.rows",
+    "columns": "derived.columns_of",
     "json": "documents.json_text",
     "csv": "delimited.csv_pieces",
     "view": "table.layout_view",
@@ -20,7 +23,7 @@ _ANY = {
     "arrow": "frames.to_arrow",
     "polars": "frames.to_polars",
 }
-"""Form -> default renderer, composed of the forms `dict`, `rows` and `layout` of a result."""
+"""Form -> default renderer: what the class of a result declares, and forms composed of `dict`, `rows` and `layout`."""
 
 _COMPOSED = ("csv", "view", "text", "markdown", "snippet", "html")
 """Forms composed of a layout or of rows."""
@@ -118,9 +121,6 @@ _RENDERERS = {
         "layout": "layouts.layouts_layout",
     },
     "ServingResult": {
-        "dict": "serving.serving_document",
-        "rows": "serving.serving_rows",
-        "columns": "serving.COLUMNS",
         "line": "serving.serving_line",
         "layout": "serving.serving_layout",
         "html": "html.serving_page.serving_page",
@@ -129,16 +129,12 @@ _RENDERERS = {
         "plot_rates": "plots.draw_serving.plot_rates",
     },
     "ServingSearch": {
-        "dict": "serving_search.search_document",
         "rows": "serving_search.search_rows",
         "columns": "serving_search.COLUMNS",
         "line": "serving_search.search_line",
         "layout": "serving_search.search_layout",
     },
     "FleetResult": {
-        "dict": "fleets.fleet_document",
-        "rows": "fleets.fleet_rows",
-        "columns": "fleets.COLUMNS",
         "line": "fleets.fleet_line",
         "layout": "fleets.fleet_layout",
         "html": "html.fleet_pages.fleet_page",
@@ -146,7 +142,6 @@ _RENDERERS = {
         "plot_money": "plots.draw_fleets.plot_money",
     },
     "FleetComparison": {
-        "dict": "fleets.comparison_document",
         "rows": "fleets.comparison_rows",
         "columns": "fleets.COLUMNS",
         "line": "fleets.comparison_line",
@@ -155,7 +150,6 @@ _RENDERERS = {
         "plot_front": "plots.draw_fleets.plot_front",
     },
     "FleetPlan": {
-        "dict": "fleet_plans.plan_document",
         "rows": "fleet_plans.plan_rows",
         "columns": "fleet_plans.COLUMNS",
         "line": "fleet_plans.plan_line",

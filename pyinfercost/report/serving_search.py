@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..results.serving_search import COLUMNS
+from ..results.serving_search import ServingCandidate
 from ..results.units import amount, significant
+from .derived import columns_of, ranked_rows
 from .layout import ALARM, GAP, WARNING, Column, Note, Pairs, Table
-from .serving import serving_document, serving_layout
+from .serving import serving_layout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..results.serving_search import ServingCandidate, ServingSearch
-    from .layout import Layout, Part
+    from ..results.serving_search import ServingSearch
+    from .derived import columns_of, ranked_rows
+from .layout import Layout, Part
 
-SCHEMA_VERSION = 1
+COLUMNS = ("rank", *columns_of(ServingCandidate))
 _SHOWN, _OUT_SHOWN, _NAMED = 10, 12, 3
 _TITLES = {
     "replicas": "fewest replicas",
@@ -25,35 +27,9 @@ _TITLES = {
 }
 
 
-def search_document(search: ServingSearch) -> dict[str, Any]:
-    """Return the JSON object: what was searched, all deployments, and the simulation of the best one."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "search": {
-            "model": search.model,
-            "goal": search.goal,
-            "slo": search.slo,
-            "requests": search.requests,
-            "simulations": search.simulations,
-            "interrupted": search.interrupted,
-            "deployments": [
-                {**row, "slo_values": dict(each.slo_values)}
-                for row, each in zip(search_rows(search), (*search.found, *search.out), strict=True)
-            ],
-        },
-        "serve": None if search.result is None else serving_document(search.result)["serve"],
-    }
-
-
 def search_rows(search: ServingSearch) -> list[dict[str, Any]]:
     """Return one row for each deployment, those that hold first."""
-    rows = []
-    for rank, each in enumerate((*search.found, *search.out), 1):
-        row: dict[str, Any] = {name: getattr(each, name) for name in COLUMNS if name not in ("rank", "slo_values")}
-        row["rank"] = rank if rank <= len(search.found) else None
-        row["slo_values"] = " ".join(f"{name}={value:.6g}" for name, value in each.slo_values.items())
-        rows.append({name: row[name] for name in COLUMNS})
-    return rows
+    return ranked_rows(search.found, search.out)
 
 
 def search_line(search: ServingSearch) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .._records import dataclass
 from .costs import SECONDS_PER_HOUR
+from .declared import LESS, declared, derived, fact
 
 MONTH_S = 8766 / 12 * SECONDS_PER_HOUR
 """Seconds of a month: a twelfth of 365.25 days."""
@@ -16,67 +16,61 @@ USES = ("busy", "idle", "cold", "draining")
 _MILLION = 1e6
 
 
-@dataclass(frozen=True)
+@declared
 class BillLine:
-    """One line of a bill.
+    """One line of a bill."""
 
-    Attributes:
-        kind: What is paid: `"on-demand"`, `"spot"`, `"reserved"`, `"committed"`, `"purchase"`, `"given"`, `"requests"`,
-            `"memory"`, `"provisioned"`, `"egress"`, `"storage"`, `"electricity"` or `"staff"`.
-        item: Of what, such as the name of an instance.
-        quantity: How much of it.
-        unit: Unit of the quantity: `"h"`, `"GB"`, `"kWh"`, `"GB s"`, `"million"`, `"month"`.
-        usd: Its price.
-    """
-
-    kind: str
-    item: str
-    quantity: float
-    unit: str
-    usd: float
+    kind: str = fact(
+        'What is paid: `"on-demand"`, `"spot"`, `"reserved"`, `"committed"`, `"purchase"`, `"given"`, `"requests"`, '
+        '`"memory"`, `"provisioned"`, `"egress"`, `"storage"`, `"electricity"` or `"staff"`.'
+    )
+    item: str = fact("Of what, such as the name of an instance.")
+    quantity: float = fact("How much of it.")
+    unit: str = fact('Unit of the quantity: `"h"`, `"GB"`, `"kWh"`, `"GB s"`, `"million"`, `"month"`.')
+    usd: float = fact("Its price.")
 
 
-@dataclass(frozen=True, kw_only=True)
+@declared
 class Bill:
-    """The bill of a service.
+    """The bill of a service."""
 
-    Attributes:
-        duration_s: The time that it covers.
-        lines: What is paid.
-        use_usd: Use of the paid time of machines, of `USES` -> its share of what machines cost.
-        hourly_usd: Kind of line or use -> USD in each bin of time, for plots; lines by the month are spread evenly.
-        requests: Requests that were answered.
-        output_tokens: Tokens that were generated; 0 without tokens.
-    """
-
-    duration_s: float
-    lines: tuple[BillLine, ...]
-    use_usd: Mapping[str, float]
-    hourly_usd: Mapping[str, tuple[float, ...]]
-    requests: int
-    output_tokens: float
+    duration_s: float = fact("The time that it covers.", row=False)
+    lines: tuple[BillLine, ...] = fact("What is paid.")
+    use_usd: Mapping[str, float] = fact(
+        "Use of the paid time of machines, of `USES` -> its share of what machines cost."
+    )
+    hourly_usd: Mapping[str, tuple[float, ...]] = fact(
+        "Kind of line or use -> USD in each bin of time, for plots; lines by the month are spread evenly.", series=True
+    )
+    requests: int = fact("Requests that were answered.", row=False)
+    output_tokens: float = fact("Tokens that were generated; 0 without tokens.")
 
     @property
+    @derived(better=LESS)
     def usd(self) -> float:
         """USD of all lines."""
         return sum(line.usd for line in self.lines)
 
     @property
+    @derived(better=LESS)
     def usd_per_h(self) -> float:
         """Mean USD per hour."""
         return self.usd / self.duration_s * SECONDS_PER_HOUR
 
     @property
+    @derived(better=LESS)
     def usd_per_month(self) -> float:
         """USD of a month in which the same happens again and again."""
         return self.usd / self.duration_s * MONTH_S
 
     @property
+    @derived(better=LESS)
     def usd_per_thousand_requests(self) -> float | None:
         """USD for 1,000 answered requests; None without one."""
         return 1e3 * self.usd / self.requests if self.requests else None
 
     @property
+    @derived(better=LESS)
     def usd_per_million_tokens(self) -> float | None:
         """USD for 10^6 generated tokens; None without tokens."""
         return _MILLION * self.usd / self.output_tokens if self.output_tokens else None

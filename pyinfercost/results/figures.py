@@ -15,9 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .._records import dataclass
-
-LESS, MORE = "less", "more"
-"""Better directions of a figure."""
+from .declared import LESS, MORE
 
 MILLION = 1_000_000
 

@@ -19,6 +19,8 @@ class Result:
     """
 
     __slots__ = ()
+    document_key = ""
+    """Key of the result in its JSON object."""
 
     @property
     def columns(self) -> tuple[str, ...]:

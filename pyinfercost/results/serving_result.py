@@ -3,189 +3,158 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UnknownNameError
 from ..report.render import render
+from .costs import paid_text
+from .declared import LESS, MORE, declared, derived, fact, figure
+from .latency import Latency
 from .result import Result
 
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
 LATENCIES = ("ttft_s", "tpot_s", "e2e_s", "queue_s")
 """Keys of `ServingResult.latencies`: to the first token, per further token, of the whole request, before its first
 step."""
 
-STATISTICS = ("mean", "p50", "p90", "p99")
 
-
-@dataclass(frozen=True)
-class Latency:
-    """A latency over the finished requests, in seconds; not a number if no request has one.
-
-    Attributes:
-        mean: Mean.
-        p50: Median.
-        p90: 90th percentile.
-        p99: 99th percentile.
-        low: Statistic -> its value if all steps take the low end of their error band; empty if that was not simulated.
-        high: The same at the high end.
-        sorted_s: All values in ascending order, float64; of more than 2^20 those of 2^20 + 1 equally spaced ranks.
-    """
-
-    mean: float
-    p50: float
-    p90: float
-    p99: float
-    low: Mapping[str, float]
-    high: Mapping[str, float]
-    sorted_s: NDArray[np.float64]
-
-    def percentile(self, percent: float) -> float:
-        """Return a percentile, linear between values; not a number without values."""
-        import numpy as np
-
-        return float(np.percentile(self.sorted_s, percent)) if self.sorted_s.size else float("nan")
-
-
-@dataclass(frozen=True)
+@declared
 class ServingTimeline:
-    """A server over time, at equal distances. All arrays have one length.
+    """A server over time, at equal distances. All arrays have one length."""
 
-    Attributes:
-        interval_s: Seconds from one sample to the next; the first one is at 0 s.
-        running: Running sequences of all servers.
-        waiting: Waiting requests.
-        kv_use: Share of the blocks of the caches in use.
-    """
-
-    interval_s: float
-    running: Sequence[int]
-    waiting: Sequence[int]
-    kv_use: Sequence[float]
+    interval_s: float = fact("Seconds from one sample to the next; the first one is at 0 s.")
+    running: Sequence[int] = fact("Running sequences of all servers.")
+    waiting: Sequence[int] = fact("Waiting requests.")
+    kv_use: Sequence[float] = fact("Share of the blocks of the caches in use.")
 
 
-@dataclass(frozen=True)
+@declared
 class ServingRates:
-    """The same servers at other Poisson rates, in closed form. All arrays have one length.
+    """The same servers at other Poisson rates, in closed form. All arrays have one length."""
 
-    Attributes:
-        rate_per_s: Requests per second, ascending up to just below the capacity.
-        ttft_s: Mean times to the first token.
-        tpot_s: Mean times per output token.
-        usd_per_million_tokens: USD for 10^6 generated tokens; None without a price.
-        joules_per_token: Joules of a generated token; None if unknown.
-    """
-
-    rate_per_s: Sequence[float]
-    ttft_s: Sequence[float]
-    tpot_s: Sequence[float]
-    usd_per_million_tokens: Sequence[float] | None
-    joules_per_token: Sequence[float] | None
+    rate_per_s: Sequence[float] = fact("Requests per second, ascending up to just below the capacity.")
+    ttft_s: Sequence[float] = fact("Mean times to the first token.")
+    tpot_s: Sequence[float] = fact("Mean times per output token.")
+    usd_per_million_tokens: Sequence[float] | None = fact("USD for 10^6 generated tokens; None without a price.")
+    joules_per_token: Sequence[float] | None = fact("Joules of a generated token; None if unknown.")
 
 
-@dataclass(frozen=True, repr=False, kw_only=True)
+@declared
 class ServingResult(Result):
     """What requests to a server take and cost: `result["ttft_s"].p99` is the p99 of the time to the first token.
 
     Times are those of a client. Rates and shares are over `duration_s`, the whole run with its beginning and end.
-
-    Attributes:
-        model: Name of the model.
-        hardware: Id of the machine.
-        engine: The engine.
-        layout: How one replica lies on its devices, as text.
-        precision: Precision of products.
-        replicas: Copies of the deployment, which share the requests.
-        devices: Devices of all of them.
-        scheduler: Settings of the scheduler, by the names of the engine.
-        requests: Requests that were sent.
-        finished: Requests that were answered.
-        unfinished: Reason -> number of the other ones.
-        interrupted: Whether Ctrl-C ended the run.
-        duration_s: Seconds until the last answer.
-        latencies: Key of `LATENCIES` -> times of the finished requests.
-        requests_per_s: Finished requests per second.
-        tokens_per_s: Generated tokens per second.
-        tokens_per_s_per_device: The same per device.
-        prompt_tokens_per_s: Tokens of prompts read per second, without those from the prefix cache.
-        utilization: Share of the time in which servers run steps.
-        capacity_per_s: Highest rate of requests that is sustained, in closed form; None for a workload without means.
-        kv_use_mean: Mean share of the blocks of the cache in use.
-        kv_use_peak: Largest share.
-        running_mean: Mean number of running sequences of all servers.
-        waiting_mean: Mean number of waiting requests of all servers.
-        preemptions: Times that a sequence lost its memory and began again.
-        cached_token_share: Share of the tokens of prompts that were in the prefix cache.
-        slo: The objective, as text; empty without one.
-        slo_missed: Conditions of the objective that do not hold, with the value.
-        slo_share: Share of the requests that were sent whose own times are within the limits; None without an
-            objective.
-        goodput_per_s: Such requests per second; None without an objective.
-        usd_per_h: USD of an hour of all replicas; None without a price.
-        price: Where the price of an hour is from; empty without one, and for one that was given.
-        instances: Instances that are paid; None where devices are paid one by one.
-        paid_devices: Devices that are paid for, with unused ones of instances; None without a price.
-        usd_per_million_tokens: USD for a million generated tokens, with all paid time; None without a price.
-        usd_per_million_tokens_used: The same for the time in which servers run steps.
-        joules_per_token: Joules of a generated token, with idle power between steps; None if unknown.
-        bottleneck: What limits the server, in words.
-        notes: What else to know about the run.
-        timeline: The servers over time.
-        rates: The same servers at other rates; None where `capacity_per_s` is.
-        engine_command: Command line of the engine that starts one replica; empty if the deployment is not known.
     """
 
-    model: str
-    hardware: str
-    engine: str
-    layout: str
-    precision: str
-    replicas: int
-    devices: int
-    scheduler: Mapping[str, int | bool]
-    requests: int
-    finished: int
-    unfinished: Mapping[str, int]
-    interrupted: bool
-    duration_s: float
-    latencies: Mapping[str, Latency]
-    requests_per_s: float
-    tokens_per_s: float
-    tokens_per_s_per_device: float
-    prompt_tokens_per_s: float
-    utilization: float
-    capacity_per_s: float | None
-    kv_use_mean: float
-    kv_use_peak: float
-    running_mean: float
-    waiting_mean: float
-    preemptions: int
-    cached_token_share: float
-    slo: str
-    slo_missed: tuple[str, ...]
-    slo_share: float | None
-    goodput_per_s: float | None
-    usd_per_h: float | None
-    instances: int | None
-    paid_devices: int | None
-    usd_per_million_tokens: float | None
-    usd_per_million_tokens_used: float | None
-    joules_per_token: float | None
-    bottleneck: str
-    notes: tuple[str, ...]
-    timeline: ServingTimeline
-    rates: ServingRates | None
-    engine_command: str = ""
-    price: str = ""
+    document_key = "serve"
+
+    model: str = fact("Name of the model.", shown="model: {}")
+    hardware: str = fact("Id of the machine.", shown="hardware: {}")
+    engine: str = fact("The engine.", shown="engine: {}")
+    layout: str = fact("How one replica lies on its devices, as text.", shown="layout: {}")
+    precision: str = fact("Precision of products.", shown="precision: {}")
+    replicas: int = fact("Copies of the deployment, which share the requests.", shown="replicas: {}")
+    devices: int = fact("Devices of all of them.", shown="devices: {}")
+    scheduler: Mapping[str, int | bool] = fact(
+        "Settings of the scheduler, by the names of the engine.", shown="scheduler: {name} {value}"
+    )
+    requests: int = fact("Requests that were sent.", shown="requests: {} sent")
+    finished: int = fact("Requests that were answered.", shown="requests: {} finished")
+    duration_s: float = fact("Seconds until the last answer.", shown="requests: {} until the last answer")
+    unfinished: Mapping[str, int] = fact("Reason -> number of the other ones.", shown="requests: {value:,} {name}")
+    interrupted: bool = fact("Whether Ctrl-C ended the run.")
+    slo: str = fact("The objective, as text; empty without one.", default="", shown="objective: {}")
+    latencies: Mapping[str, Latency] = fact("Key of `LATENCIES` -> times of the finished requests.", spread=LATENCIES)
+    requests_per_s: float = figure("Finished requests per second.", shown="requests finished: {}", better=MORE)
+    capacity_per_s: float | None = figure(
+        "Highest rate of requests that is sustained, in closed form; None for a workload without means.",
+        shown="requests finished: capacity {}",
+        better=MORE,
+    )
+    tokens_per_s: float = figure("Generated tokens per second.", shown="tokens generated: {}", better=MORE)
+    tokens_per_s_per_device: float = figure(
+        "The same per device.", shown="tokens generated: {} per device", better=MORE
+    )
+    prompt_tokens_per_s: float = figure(
+        "Tokens of prompts read per second, without those from the prefix cache.", shown="tokens read: {}", better=MORE
+    )
+    utilization: float = figure(
+        "Share of the time in which servers run steps.", unit="share", shown="utilization: {} of the time in steps"
+    )
+    running_mean: float = figure("Mean number of running sequences of all servers.", shown="running: {} on average")
+    waiting_mean: float = figure(
+        "Mean number of waiting requests of all servers.", shown="running: {} waiting", better=LESS
+    )
+    kv_use_mean: float = figure(
+        "Mean share of the blocks of the cache in use.", unit="share", shown="KV cache: {} on average"
+    )
+    kv_use_peak: float = figure("Largest share.", unit="share", shown="KV cache: {} at the peak")
+    preemptions: int = figure(
+        "Times that a sequence lost its memory and began again.", shown="preemptions: {}", better=LESS
+    )
+    cached_token_share: float = figure(
+        "Share of the tokens of prompts that were in the prefix cache.",
+        shown="prefix cache: {} of the tokens of prompts",
+        better=MORE,
+        quiet=True,
+    )
+    slo_missed: tuple[str, ...] = fact("Conditions of the objective that do not hold, with the value.")
+    slo_share: float | None = figure(
+        "Share of the requests that were sent whose own times are within the limits; None without an objective.",
+        shown="within the objective: {} of requests",
+        better=MORE,
+    )
+    goodput_per_s: float | None = figure(
+        "Such requests per second; None without an objective.", shown="within the objective: {}", better=MORE
+    )
+    usd_per_h: float | None = figure("USD of an hour of all replicas; None without a price.", better=LESS)
+    price: str = fact("Where the price of an hour is from; empty without one, and for one that was given.", default="")
+    instances: int | None = fact("Instances that are paid; None where devices are paid one by one.")
+    paid_devices: int | None = fact("Devices that are paid for, with unused ones of instances; None without a price.")
+    usd_per_million_tokens: float | None = figure(
+        "USD for a million generated tokens, with all paid time; None without a price.",
+        shown="per 10^6 tokens: {} reserved",
+        better=LESS,
+    )
+    usd_per_million_tokens_used: float | None = figure(
+        "The same for the time in which servers run steps.", shown="per 10^6 tokens: {} used", better=LESS
+    )
+    joules_per_token: float | None = figure(
+        "Joules of a generated token, with idle power between steps; None if unknown.",
+        shown="energy of a token: {}",
+        better=LESS,
+    )
+    bottleneck: str = fact("What limits the server, in words.")
+    notes: tuple[str, ...] = fact("What else to know about the run.")
+    timeline: ServingTimeline = fact("The servers over time.", series=True)
+    rates: ServingRates | None = fact("The same servers at other rates; None where `capacity_per_s` is.", series=True)
+    engine_command: str = fact(
+        "Command line of the engine that starts one replica; empty if the deployment is not known.",
+        default="",
+        row=False,
+    )
 
     @property
+    @derived(shown="objective: holds|does not hold", is_figure=False)
     def slo_met(self) -> bool | None:
         """Whether all conditions of the objective hold; None without one."""
         return not self.slo_missed if self.slo else None
+
+    @property
+    @derived(shown="paid: {}", inner=True)
+    def paid_text(self) -> str:
+        """What an hour costs and who says so, in words; empty where the price is that of each device, as given."""
+        if self.usd_per_h is None or self.paid_devices is None:
+            return ""
+        if self.instances is not None:
+            paid = paid_text(self.usd_per_h, self.instances, self.paid_devices // self.instances, self.devices)
+        elif self.price:
+            paid = f"{self.usd_per_h:.4g} USD/h" + (f" for {self.devices} devices" if self.devices > 1 else "")
+        else:
+            return ""
+        return f"{paid}; {self.price}" if self.price else paid
 
     def __getitem__(self, name: str) -> Latency:
         """Return the times of a latency.

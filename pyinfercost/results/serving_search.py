@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..report.render import render
+from .declared import declared, fact
 from .result import Result
 
 if TYPE_CHECKING:
@@ -15,82 +15,44 @@ if TYPE_CHECKING:
 GOALS = ("replicas", "rate", "layout", "cheapest")
 """What is searched: the fewest replicas, the highest rate, the layout of the fewest devices, the least cost."""
 
-COLUMNS = (
-    "rank",
-    "hardware",
-    "engine",
-    "precision",
-    "layout",
-    "replicas",
-    "devices",
-    "paid_devices",
-    "rate_per_s",
-    "usd_per_h",
-    "usd_per_million_tokens",
-    "slo_values",
-    "reason",
-)
-"""Facts of each deployment, in report order."""
 
-
-@dataclass(frozen=True, kw_only=True)
+@declared
 class ServingCandidate:
-    """One deployment of a search.
+    """One deployment of a search."""
 
-    Attributes:
-        hardware: Id of the machine.
-        engine: The engine.
-        precision: Precision of products.
-        layout: How all replicas lie on the devices, as text: `data` counts them where they share instances.
-        replicas: Copies of the searched layout that are needed; 0 for a deployment that is out.
-        devices: Devices of all replicas.
-        paid_devices: Devices that are paid for, with unused ones of their instances.
-        rate_per_s: Requests per second that it serves within the objective; None for a closed loop.
-        usd_per_h: Price of an hour; None without a price.
-        usd_per_million_tokens: USD for 10^6 generated tokens; None without a price.
-        slo_values: Condition of the objective -> its value in the simulation, in seconds.
-        reason: Why it is out, or why it was not simulated; empty if it serves the workload.
-    """
-
-    hardware: str
-    engine: str
-    precision: str
-    layout: str
-    replicas: int = 0
-    devices: int = 0
-    paid_devices: int = 0
-    rate_per_s: float | None = None
-    usd_per_h: float | None = None
-    usd_per_million_tokens: float | None = None
-    slo_values: Mapping[str, float]
-    reason: str = ""
+    hardware: str = fact("Id of the machine.")
+    engine: str = fact("The engine.")
+    precision: str = fact("Precision of products.")
+    layout: str = fact("How all replicas lie on the devices, as text: `data` counts them where they share instances.")
+    replicas: int = fact("Copies of the searched layout that are needed; 0 for a deployment that is out.", default=0)
+    devices: int = fact("Devices of all replicas.", default=0)
+    paid_devices: int = fact("Devices that are paid for, with unused ones of their instances.", default=0)
+    rate_per_s: float | None = fact(
+        "Requests per second that it serves within the objective; None for a closed loop.", default=None
+    )
+    usd_per_h: float | None = fact("Price of an hour; None without a price.", default=None)
+    usd_per_million_tokens: float | None = fact("USD for 10^6 generated tokens; None without a price.", default=None)
+    slo_values: Mapping[str, float] = fact(
+        "Condition of the objective -> its value in the simulation, in seconds.", row=True
+    )
+    reason: str = fact("Why it is out, or why it was not simulated; empty if it serves the workload.", default="")
 
 
-@dataclass(frozen=True, repr=False, kw_only=True)
+@declared
 class ServingSearch(Result):
-    """Deployments that serve a workload within an objective, the best one first.
+    """Deployments that serve a workload within an objective, the best one first."""
 
-    Attributes:
-        model: Name of the model.
-        goal: What was searched, one of `GOALS`.
-        slo: The objective, as text.
-        requests: Requests of each simulation.
-        simulations: Number of simulations.
-        found: Deployments that serve the workload, best first.
-        out: Others, with the reason.
-        result: The simulation of the best one, with bands; None if none was found.
-        interrupted: Whether Ctrl-C ended the search: there may be better ones.
-    """
+    document_key = "search"
 
-    model: str
-    goal: str
-    slo: str
-    requests: int
-    simulations: int
-    found: tuple[ServingCandidate, ...]
-    out: tuple[ServingCandidate, ...]
-    result: ServingResult | None
-    interrupted: bool
+    model: str = fact("Name of the model.")
+    goal: str = fact("What was searched, one of `GOALS`.")
+    slo: str = fact("The objective, as text.")
+    requests: int = fact("Requests of each simulation.")
+    simulations: int = fact("Number of simulations.")
+    found: tuple[ServingCandidate, ...] = fact("Deployments that serve the workload, best first.")
+    out: tuple[ServingCandidate, ...] = fact("Others, with the reason.")
+    result: ServingResult | None = fact("The simulation of the best one, with bands; None if none was found.")
+    interrupted: bool = fact("Whether Ctrl-C ended the search: there may be better ones.")
 
     @property
     def best(self) -> ServingCandidate | None:

@@ -11,7 +11,7 @@ from .._checks import shown
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from ..results.serving_result import Latency
+    from ..results.latency import Latency
 
 SLOLike: TypeAlias = "str | Mapping[str, Any] | tuple[Condition, ...]"
 """An objective: text such as `"ttft_p99<0.5,tpot_p50<0.03"`, limits by name, such as `{"ttft_p99": 0.5}`, or

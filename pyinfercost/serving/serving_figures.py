@@ -7,7 +7,8 @@ from math import ceil, isfinite
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from ..results.serving_result import LATENCIES, Latency, ServingRates, ServingResult, ServingTimeline
+from ..results.latency import Latency
+from ..results.serving_result import LATENCIES, ServingRates, ServingResult, ServingTimeline
 from .arrivals import ClosedLoop
 from .closed_form import closed_form
 from .latencies import answered, distribution, times_of

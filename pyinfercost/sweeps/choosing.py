@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import InputError, InputTypeError
 from ..results import figures
+from ..results.declared import MORE
 from .condition_syntax import unknown_column
 from .condition_values import is_text
 from .conditions import Condition, row_count
@@ -35,7 +36,7 @@ __all__ = [
 
 DIRECTIONS: Mapping[str, bool] = MappingProxyType(
     {
-        **{f.key: f.better == figures.MORE for f in figures.of_scope(figures.SWEEP) if f.better},
+        **{f.key: f.better == MORE for f in figures.of_scope(figures.SWEEP) if f.better},
         "devices": False,
     }
 )

@@ -98,11 +98,9 @@ def test_a_search_has_the_deployments_of_lists(model: str) -> None:
     result = invoke(model, *options, *LOAD, *goal, "--format", "json")
     assert result.exit_code == 0, result.output
     search = json.loads(result.stdout)["search"]
-    places = {(each["hardware"], each["engine"], each["layout"]) for each in search["deployments"]}
+    places = {(each["hardware"], each["engine"], each["layout"]) for each in search["found"] + search["out"]}
     assert {place[:2] for place in places} == {(h, e) for h in ("l4", "h100-sxm-80gb") for e in ("vllm", "sglang")}
-    first = search["deployments"][0]
-    assert first["rank"] == 1
-    assert first["usd_per_h"] == min(each["usd_per_h"] for each in search["deployments"] if each["rank"])
+    assert search["found"][0]["usd_per_h"] == min(each["usd_per_h"] for each in search["found"])
 
 
 def test_the_highest_rate_is_found_without_one(model: str) -> None:

@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 from support import doc_pages as pages
 from support.doc_names import keys_of_the_page
-from support.fleet_results import comparison, plan
+from support.fleet_results import comparison
 from support.language_configs import LLAMA, spec_of
 from support.live_cases import day_history
 from support.monitored import MONDAY_S, Observed
 from support.monitored_week import write_week
 from support.paths import ROOT
-from support.step_costs import step_costs_like_an_h100
 from support.tiny_sensitivities import run as run_sensitivity
 from support.toy_graphs import transformer
 
@@ -28,8 +27,6 @@ from pyinfercost.report import review as review_report
 from pyinfercost.results.advice import TrainingNote
 from pyinfercost.results.comparison import FIGURES
 from pyinfercost.results.fleet_changes import FLEET_FIGURES
-from pyinfercost.results.fleet_result import FLEET_LATENCIES
-from pyinfercost.results.serving_result import LATENCIES
 from pyinfercost.results.tradeoff import LayerSensitivity, Tradeoff, TradeoffRow
 
 pytestmark = pytest.mark.torch
@@ -134,22 +131,7 @@ def fleet_documents() -> dict[str, Any]:
         row["FIGURE"] = change
     assert fleet["before"].keys() == fleet["after"].keys()
     fleet |= {"SIDE": fleet["before"], "before": None, "after": None}
-    alone = comparison().fleets[0].to_dict()["fleet"]
-    several, planned = comparison().to_dict()["comparison"], plan().to_dict()["plan"]
-    assert all(
-        each.keys() - {"on_front"} == alone.keys() - {"model", "traffic", "timeline"} for each in several["fleets"]
-    )
-    assert all(each.keys() == several["fleets"][0].keys() - {"on_front"} for each in several["bounds"])
-    assert planned["best"].keys() == planned["verified"].keys() == alone.keys()
-    several |= {"fleets": [{"on_front": True}], "bounds": [], "out": [{"deployment": "", "reason": ""}]}
-    planned |= {"best": None, "verified": None, "out": [{"deployment": "", "reason": ""}]}
-    for choice in planned["choices"]:
-        choice["slo_values"] = {"NAME": 0.0}
-    alone |= {"LATENCY": alone["wait_s"], "slo_values": {"NAME": 0.0}} | dict.fromkeys(FLEET_LATENCIES)
-    alone["bill"]["use_usd"] = alone["timeline"]["usd"] = {"NAME": 0.0}
-    for pool in alone["pools"]:
-        pool |= {"settings": {"NAME": ""}, "cold_start_parts_s": {"NAME": 0.0}}
-    return {"fleet": alone, "comparison": several, "plan": planned, "fleet_changes": fleet}
+    return {"fleet_changes": fleet}
 
 
 def advice_document() -> dict[str, Any]:
@@ -272,21 +254,6 @@ def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     several = ic.profile(transformer(heads=4), hardware="h100-sxm-80gb", layout="tensor=4", batch=8, sequence=128)
     divided = several.to_dict()["estimate"]
     document["estimate"] |= {"memory": both["memory"], **{key: divided[key] for key in ("per_device", "exchanges")}}
-    served = ic.serve(
-        step_costs_like_an_h100(),
-        workload=ic.Workload(rate_per_s=1, prompt=[8, 9000], output=8, requests=20),
-        slo="ttft_p50<1ms",
-        max_model_len=8192,
-    ).to_dict()["serve"]
-    served |= {"scheduler": {"NAME": 1}, "LATENCY": served["ttft_s"]}
-    served |= dict.fromkeys(LATENCIES)
-    document["serve"] = served
-    search = ic.find_serving(
-        "replicas", spec_of(tmp_path, LLAMA), on=ic.Deployment(hardware="l4", engine="vllm", precision="bf16"),
-        workload=ic.Workload(rate_per_s=1, prompt=8, output=8, requests=20), slo="ttft_p50<1",
-    ).to_dict()["search"]  # fmt: skip
-    search["deployments"][0]["slo_values"] = {"NAME": 1.0}
-    document["search"] = search
     document |= fleet_documents()
     document["advice"] = advice_document()
     document["live_history"] = live_document()

@@ -154,7 +154,7 @@ def test_nothing_is_lost_and_money_adds_up(rate: float, policy: str, cold: float
     assert fleet.requests == fleet.finished + fleet.failed + fleet.unfinished
     assert fleet.requests == fleet.demand.arrived.sum()
     pool = fleet.pools[0]
-    assert pool.seconds.reserved == pytest.approx(pool.seconds.used + pool.seconds.idle + pool.seconds.cold, abs=1e-6)
+    assert pool.reserved_s == pytest.approx(pool.used_s + pool.idle_s + pool.cold_s, abs=1e-6)
     assert fleet.bill is not None
     assert sum(map(sum, fleet.bill.hourly_usd.values())) == pytest.approx(fleet.bill.usd, rel=1e-9, abs=1e-9)
     assert fleet.late_share == pytest.approx(fleet.demand.late.sum() / fleet.requests)

@@ -183,10 +183,10 @@ def test_damaged_timelines_are_refused(week: FleetResult) -> None:
     document = week.to_dict()
     fleet = document["fleet"]
     for change, told in (
-        ({"bin_s": 0}, "bin_s of the plan is 0"),
-        ({"arrived": ["many"]}, "a list of finite numbers"),
+        ({"demand": {**fleet["demand"], "bin_s": 0}}, "bin_s of the plan is 0"),
+        ({"demand": {**fleet["demand"], "arrived": ["many"]}}, "a list of finite numbers"),
         ({"pools": [{"replicas": [1.0]}]}, "lists of different lengths"),
     ):
-        broken = {**document, "fleet": {**fleet, "timeline": {**fleet["timeline"], **change}}}
+        broken = {**document, "fleet": {**fleet, **change}}
         with pytest.raises(PlanError, match=told):
             read_plan(broken)

@@ -126,9 +126,9 @@ def test_forms(phases: Phases, tmp_path: Path) -> None:
     assert "least cost within ttft_p99<0.06,tpot_p50<0.004" in text
     assert "The best one, simulated" in text
     document = search.to_dict()
-    assert document["search"]["deployments"][0]["slo_values"].keys() == {"ttft_p99", "tpot_p50"}
-    assert document["serve"]["slo_met"] is True
-    assert len(document["search"]["deployments"]) == len(search.found) + len(search.out)
+    assert document["search"]["found"][0]["slo_values"].keys() == {"ttft_p99", "tpot_p50"}
+    assert document["search"]["result"]["slo_met"] is True
+    assert len(document["search"]["out"]) == len(search.out)
 
 
 @pytest.mark.parametrize(

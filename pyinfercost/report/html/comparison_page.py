@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from ...results import figures
+from ...results.declared import MORE
 from ...results.units import quantity
 from ..colors import BOUND, color_variables
 from ..comparison import (
@@ -134,7 +135,7 @@ def _best_value(rows: Sequence[ComparedModel], key: str) -> float | None:
     values = [value for row in rows if isinstance(value := row.figures[key], (int, float))]
     if len(set(values)) < 2 or key not in {each.key for each in SHOWN}:  # noqa: PLR2004 - of equal values none is best
         return None
-    return max(values) if figures.FIGURES[key].better == figures.MORE else min(values)
+    return max(values) if figures.FIGURES[key].better == MORE else min(values)
 
 
 def _bound(row: ComparedModel) -> str:

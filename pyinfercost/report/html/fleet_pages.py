@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...results.bill import USES
 from ...results.fleet_result import cost_of
@@ -72,7 +72,7 @@ def fleet_page(result: FleetResult) -> str:
         panel("Replicas", table(pool_columns(result)) + settings(result)),
         notes_panel(result.notes),
     ]
-    return page_of(title, body, main, _without_times(result))
+    return page_of(title, body, main, render(result, "dict", series=False))
 
 
 def comparison_page(comparison: FleetComparison) -> str:
@@ -141,7 +141,9 @@ def plan_page(plan: FleetPlan) -> str:
         main += [over_time_panels(best), bill_panels(best)]
         main += [panel("Its replicas", table(pool_columns(best)) + settings(best)), notes_panel(best.notes)]
     main.append(out_panel(plan.out))
-    return page_of(title, head("What it costs in a month, planned", title, lines), main, _plan_without_times(plan))
+    return page_of(
+        title, head("What it costs in a month, planned", title, lines), main, render(plan, "dict", series=False)
+    )
 
 
 def _verified(plan: FleetPlan, best: FleetResult) -> str:
@@ -185,21 +187,6 @@ def _choices(plan: FleetPlan) -> str:
     note = "Fleets that hold the objective by their cost, then those that miss it, then those that were out before."
     note += f" {left} more are in CSV and JSON." if left else ""
     return panel("What was considered", table(columns, kinds=kinds, name="fleets"), note)
-
-
-def _without_times(result: FleetResult) -> dict[str, Any]:
-    document = render(result, "dict")
-    return {**document, "fleet": _timeless(document["fleet"])}
-
-
-def _plan_without_times(plan: FleetPlan) -> dict[str, Any]:
-    document = render(plan, "dict")
-    found = document["plan"]
-    return {**document, "plan": {**found, **{name: _timeless(found[name]) for name in ("best", "verified")}}}
-
-
-def _timeless(fleet: dict[str, Any] | None) -> dict[str, Any] | None:
-    return None if fleet is None else {name: each for name, each in fleet.items() if name != "timeline"}
 
 
 def _about(result: FleetResult) -> list[tuple[str, str]]:

@@ -6,11 +6,13 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from ... import _core
+from ...results.latency import TITLES
 from ...results.serving_result import LATENCIES
 from ...results.units import amount, percent, significant
 from ..colors import ALARM, FLEET, PLAIN, color_variables
+from ..derived import pairs_of
 from ..layout import Column
-from ..serving import TITLES, figure_pairs, latency_columns, setting_pairs
+from ..serving import latency_columns
 from .charts import Curve, over_time
 from .fleet_parts import head, notes_panel, panel, table
 from .page import asset
@@ -39,9 +41,9 @@ def serving_page(result: ServingResult) -> str:
     if result.rates is not None:
         note = "The same servers at other Poisson rates, in closed form: means."
         main.append(panel("At other rates", table(_rate_columns(result.rates)), note))
-    pairs = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in figure_pairs(result))
+    pairs = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in pairs_of(result, figures=True))
     main += [panel("Figures", f"<dl>{pairs}</dl>"), notes_panel(result.notes)]
-    body = head("What a server under load takes and costs", title, setting_pairs(result))
+    body = head("What a server under load takes and costs", title, pairs_of(result, figures=False))
     foot = (
         f"<footer><p>Written by pyinfercost {escape(_core.__version__)}. Each step of the engine's scheduler is "
         "simulated. Nothing is loaded from a network.</p></footer>"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
+from ...results.latency import TITLES
 from ...results.serving_result import LATENCIES
-from ..serving import TITLES, serving_line
+from ..serving import serving_line
 from .drawing import axes_for, label_axis, title_and_caption
 
 if TYPE_CHECKING:

@@ -91,6 +91,6 @@ class Fleets(Door):
             if each.bill is not None:
                 yield "usd", each.bill.usd
             pool = each.pools[0]
-            parts = pool.seconds.used + pool.seconds.idle + pool.seconds.cold
-            require(np.isclose(parts, pool.seconds.reserved), "uses of the time do not add up")
+            parts = pool.used_s + pool.idle_s + pool.cold_s
+            require(np.isclose(parts, pool.reserved_s), "uses of the time do not add up")
             require(0 <= each.late_share <= 1, "a share is not within 0 and 1")

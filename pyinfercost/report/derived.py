@@ -1,0 +1,117 @@
+"""Documents, rows and tables of results, from what their classes declare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from ..results.declared import Declared, declarations_of, part_of
+from ..results.units import amount, percent
+
+if TYPE_CHECKING:
+    from ..results.result import Result
+
+SCHEMA_VERSION = 1
+"""Version of all documents; a key that gets another meaning raises it."""
+
+
+def whole_document(result: Result, *, series: bool = True) -> dict[str, Any]:
+    """Return the JSON object of a result, with series over time or without."""
+    return {"schema_version": SCHEMA_VERSION, result.document_key: document_of(result, series=series)}
+
+
+def rows(result: Result) -> list[dict[str, Any]]:
+    """Return the one row of a result."""
+    return [row_of(result)]
+
+
+def document_of(value: Any, *, series: bool = True) -> Any:
+    """Return what JSON has of a value: a record as the object of its declarations, an unknown number as None.
+
+    Args:
+        value: The value.
+        series: Whether to keep series over time.
+    """
+    if declared := declarations_of(value):
+        found: dict[str, Any] = {}
+        for each in declared:
+            if each.inner or (each.series and not series):
+                continue
+            own = document_of(getattr(value, each.name), series=series and not each.brief)
+            found |= own if each.spread else {each.name: own}
+        return found
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: document_of(each, series=series) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [document_of(each, series=series) for each in value]
+    return value.tolist() if hasattr(value, "tolist") else value  # an array, or a number of numpy
+
+
+def columns_of(record: Any) -> tuple[str, ...]:
+    """Return the names of the columns that `row_of` has for a record, or for those of a class."""
+    return tuple(name for each in declarations_of(record) for name, _ in _cells(each, None))
+
+
+def row_of(record: Any) -> dict[str, Any]:
+    """Return a record as a row: one cell for each column."""
+    return dict(cell for each in declarations_of(record) for cell in _cells(each, getattr(record, each.name)))
+
+
+def ranked_rows(ranked: Iterable[Any], others: Iterable[Any]) -> list[dict[str, Any]]:
+    """Return a row for each record with its rank, then one for each of the others, without."""
+    first = [{"rank": rank, **row_of(each)} for rank, each in enumerate(ranked, 1)]
+    return [*first, *({"rank": None, **row_of(each)} for each in others)]
+
+
+def _cells(each: Declared, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the names and values of a declaration in a row."""
+    if each.spread:
+        for key in each.spread:
+            for own in declarations_of(part_of(each)):
+                if own.row:
+                    cell = None if value is None else document_of(getattr(value[key], own.name))
+                    yield f"{key.removesuffix('_s')}_{own.name}_s", cell
+    elif each.row and (part := part_of(each)) is not None:
+        for own in declarations_of(part):
+            yield from _cells(own, None if value is None else getattr(value, own.name))
+    elif each.row and isinstance(value, Mapping):
+        yield each.name, " ".join(f"{name}={number:.6g}" for name, number in value.items())
+    elif each.row:
+        yield each.name, document_of(value)
+
+
+def pairs_of(record: Any, *, figures: bool) -> list[tuple[str, str]]:
+    """Return the lines of a record's table: a title, and the texts of its declarations side by side.
+
+    Args:
+        record: The record.
+        figures: Whether to return its figures; else facts.
+    """
+    lines: dict[str, list[str]] = {}
+    for each in declarations_of(record):
+        if each.shown and each.is_figure is figures and (text := _text(each, getattr(record, each.name))):
+            lines.setdefault(each.shown.partition(": ")[0], []).append(text)
+    return [(line, "; ".join(texts)) for line, texts in lines.items()]
+
+
+def _text(each: Declared, value: Any) -> str:
+    """Return what a table shows of a value; empty if nothing."""
+    template = each.shown.partition(": ")[2]
+    if value is None or value == "" or (each.quiet and not value):
+        return ""
+    if isinstance(value, bool):
+        return template.split("|")[not value]
+    if isinstance(value, Mapping):
+        return ", ".join(template.format(name=name, value=item) for name, item in value.items())
+    return template.format(_number(value, each.unit) if isinstance(value, (int, float)) else value)
+
+
+def _number(value: float, unit: str) -> str:
+    if unit == "share":
+        return f"{percent(value)} %"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return amount(value, unit) if unit else f"{value:.1f}"

@@ -1,0 +1,177 @@
+"""Declarations of results: a field says once what it is, and documents, rows, tables and documentation follow.
+
+A class states its fields in its body, each as a fact or as a figure:
+
+    @declared
+    class Timeline:
+        interval_s: float = fact("Seconds from one sample to the next.")
+        tokens_per_s: float = figure("Generated tokens per second.", shown="tokens generated: {}", better=MORE)
+
+Names end with the unit, from which the unit of a figure follows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from .. import _records
+from .._records import dataclass_transform
+
+_Class = TypeVar("_Class", bound=type)
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+LESS, MORE = "less", "more"
+"""Better directions of a figure."""
+
+_OWN = "declared"
+_KNOWN: dict[str, type] = {}
+_UNITS = (
+    ("_per_s", "per s"),
+    ("_s", "s"),
+    ("_share", "share"),
+    ("_usd", "USD"),
+    ("_bytes", "B"),
+    ("_flops", "FLOP"),
+    ("_j", "J"),
+    ("_g", "g"),
+    ("_w", "W"),
+)
+_FIRST = (("usd_per_", "USD"), ("joules_per_", "J"), ("tokens_per_s", "per s"))
+_SCALARS = frozenset({"str", "int", "float", "bool", "None"})
+
+
+class Declared(NamedTuple):
+    """What a class says of a field or a property.
+
+    Attributes:
+        name: Its name: the key in documents and the column in rows.
+        text: Its sentence in documentation.
+        unit: Its unit, by its name: `"s"`, `"per s"`, `"B"`, `"J"`, `"USD"`, `"share"`, ...; empty without one.
+        shown: `"line: text"`: the line of the table that has it, and what stands there for `{}`, the value with its
+            unit; for a mapping `{name}` and `{value}` of each item; of a truth `"if it holds|if not"`. Empty for a
+            field that no table has. Fields of the same line stand beside each other.
+        is_figure: Whether it is a figure, else a fact about what was computed.
+        better: `LESS`, `MORE`, or empty for a figure without a better direction.
+        quiet: Whether tables omit it where it is 0.
+        spread: Keys of this mapping, whose items stand at its place in documents, and whose figures rows have.
+        row: Whether rows have a column of it; that of a mapping has its items as text.
+        series: Whether it is a series over time, which documents of several results omit.
+        inner: Whether documents and rows do not have it.
+        brief: Whether documents have no series over time of what is in it.
+        annotation: Its type as text.
+    """
+
+    name: str
+    text: str
+    unit: str = ""
+    shown: str = ""
+    is_figure: bool = False
+    better: str = ""
+    quiet: bool = False
+    spread: tuple[str, ...] = ()
+    row: bool | None = None
+    series: bool = False
+    inner: bool = False
+    brief: bool = False
+    annotation: str = ""
+
+
+def fact(
+    text: str,
+    *,
+    default: Any = dataclasses.MISSING,
+    shown: str = "",
+    spread: tuple[str, ...] = (),
+    row: bool | None = None,
+    series: bool = False,
+    inner: bool = False,
+    brief: bool = False,
+) -> Any:
+    """Declare a fact about what was computed, or a part with declarations of its own; see `Declared`."""
+    own = Declared("", text, shown=shown, spread=spread, row=row, series=series, inner=inner, brief=brief)
+    return dataclasses.field(default=default, metadata={_OWN: own})
+
+
+def figure(
+    text: str,
+    *,
+    default: Any = dataclasses.MISSING,
+    unit: str = "",
+    shown: str = "",
+    better: str = "",
+    quiet: bool = False,
+) -> Any:
+    """Declare a figure; see `Declared`."""
+    own = Declared("", text, unit=unit, shown=shown, is_figure=True, better=better, quiet=quiet)
+    return dataclasses.field(default=default, metadata={_OWN: own})
+
+
+def derived(
+    *,
+    unit: str = "",
+    shown: str = "",
+    better: str = "",
+    is_figure: bool = True,
+    inner: bool = False,
+    brief: bool = False,
+) -> Callable[[_Function], _Function]:
+    """Declare what a property computes from fields; its docstring is the sentence. See `Declared`."""
+    own = Declared("", "", unit=unit, shown=shown, is_figure=is_figure, better=better, inner=inner, brief=brief)
+
+    def marked(function: _Function) -> _Function:
+        setattr(function, _OWN, own)
+        return function
+
+    return marked
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(fact, figure))
+def declared(cls: _Class) -> _Class:
+    """Make a frozen dataclass of keywords, whose declarations `declarations_of` returns."""
+    found = []
+    for name, value in vars(cls).items():
+        if isinstance(value, dataclasses.Field) and _OWN in value.metadata:
+            own, typed = value.metadata[_OWN], vars(cls)["__annotations__"][name]
+        elif isinstance(value, property) and hasattr(value.fget, _OWN):
+            own, typed = getattr(value.fget, _OWN), value.fget.__annotations__["return"]
+            own = own._replace(text=(value.__doc__ or "").partition("\n\n")[0])
+        else:
+            continue
+        found.append(
+            own._replace(name=name, unit=own.unit or unit_of(name), annotation=typed, row=_has_row(own, typed))
+        )
+    made: Any = _records.dataclass(cls, frozen=True, kw_only=True, repr="__repr__" not in vars(cls))
+    made.__declared__ = (*getattr(cls, "__declared__", ()), *found)
+    _KNOWN[cls.__name__] = made
+    if "Attributes:" not in (cls.__doc__ or ""):
+        rows = [
+            f"    {each.name}: {each.text}" for each in found if not isinstance(vars(made).get(each.name), property)
+        ]
+        made.__doc__ = "\n".join([cls.__doc__ or "", "", "Attributes:", *rows, ""])
+    return made  # type: ignore[no-any-return]
+
+
+def declarations_of(record: Any) -> tuple[Declared, ...]:
+    """Return what a class, or the class of a record, declares, in the order of its body; empty for others."""
+    found: tuple[Declared, ...] = getattr(record, "__declared__", ())
+    return found
+
+
+def part_of(each: Declared) -> type | None:
+    """Return the class with declarations that a field, or an item of it, has; None for other types."""
+    return next((_KNOWN[name] for name in re.findall(r"\w+", each.annotation) if name in _KNOWN), None)
+
+
+def unit_of(name: str) -> str:
+    """Return the unit that a name says; empty for a count."""
+    starts = next((unit for start, unit in _FIRST if name.startswith(start)), "")
+    return starts or next((unit for end, unit in _UNITS if name.endswith(end)), "")
+
+
+def _has_row(own: Declared, annotation: str) -> bool:
+    if own.row is None:
+        return not own.inner and {part.strip() for part in annotation.split("|")} <= _SCALARS
+    return own.row
