@@ -20,9 +20,12 @@ template <class Visit>
 void for_each_ancestor(const std::string& path, int depth, Visit&& visit) {
     visit(std::string());
     std::size_t at = 0;
-    for (int level = 0; !path.empty() && (depth < 0 || level < depth); ++level) {
+    for (int level = 0; !path.empty() && (depth < 0 || level < depth);) {
         at = path.find('.', at);
-        visit(path.substr(0, at));
+        if (at != 0) {  // a name that begins with a dot: what is before it is no module, but the whole model
+            visit(path.substr(0, at));
+            ++level;
+        }
         if (at == std::string::npos) return;
         ++at;
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .._checks import whole
-from ..results.figures import DEEPEST
+from ..results.figures import ancestors
 from ..results.profile_changes import FIGURES, UNCHANGED, Change, ModuleChange
 
 if TYPE_CHECKING:
@@ -118,11 +118,11 @@ def _tree(modules: Sequence[ModuleChange]) -> _Node:
     for row in modules:
         node = root
         node.rows.append(row)
-        for name in row.module.split(".")[:DEEPEST] if row.module else ():
-            child = node.children.get(name)
+        for path in ancestors(row.module):
+            child = node.children.get(path)
             if child is None:
-                child = _Node(f"{node.path}.{name}" if node.level else name, node.level + 1)
-                node.children[name] = child
+                child = _Node(path, node.level + 1)
+                node.children[path] = child
                 node.items.append(child)
             node = child
             node.rows.append(row)
@@ -171,7 +171,7 @@ def _is_small(change: Change, total: Change) -> bool:
 
 
 def _depth_of(module: str) -> int:
-    return min(module.count(".") + 1, DEEPEST)
+    return max(1, len(ancestors(module)))
 
 
 def _together(path: str, rows: list[ModuleChange]) -> ModuleChange:

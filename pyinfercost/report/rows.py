@@ -185,13 +185,11 @@ def _tree(profile: Profile) -> _Module:
             continue
         module = root
         module.layers.append(layer)
-        path = ""
-        for name in layer.module.split(".")[: figures.DEEPEST] if layer.module else ():
-            path = f"{path}.{name}" if path else name
-            if name not in module.children:
-                module.children[name] = _Module(path, module.level + 1)
-                module.items.append(module.children[name])
-            module = module.children[name]
+        for path in figures.ancestors(layer.module):
+            if path not in module.children:
+                module.children[path] = _Module(path, module.level + 1)
+                module.items.append(module.children[path])
+            module = module.children[path]
             module.layers.append(layer)
         module.items.append(layer)
     return root

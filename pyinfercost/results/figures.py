@@ -22,6 +22,14 @@ MILLION = 1_000_000
 DEEPEST = 100
 """Names of a module's path that have levels of their own in a table; a path of a damaged file may have thousands."""
 
+
+
+def ancestors(module: str) -> list[str]:
+    """Return the paths of a module and of those around it, from the outermost one, at most `DEEPEST`."""
+    names = module.split(".")[:DEEPEST] if module else []
+    return [path for count in range(1, len(names) + 1) if (path := ".".join(names[:count]))]
+
+
 LAYER = "layer"
 """A key of `layers` in the JSON and a column of a profile's CSV."""
 PART = "part"

@@ -179,3 +179,17 @@ def test_paths_of_many_names_are_shown() -> None:
     assert profile.to_markdown()
     assert ic.diff(profile, ic.profile(blocks(), hardware="l4", batch=4)).to_text()
     assert ic.diff(profile, profile).to_markdown()
+
+
+def test_what_is_before_a_leading_dot_is_no_module() -> None:
+    document = json.loads(blocks().to_json())
+    for number, node in enumerate(document["nodes"]):
+        node["module"] = ("../../x", ".", ".y")[number % 3]
+    profile = ic.profile(ic.Graph.from_json(json.dumps(document)), hardware="l4", batch=4)
+    for depth in (None, 1, 2):
+        counts = profile.counts.by_module(depth)
+        assert "" in counts
+        assert counts[""].contraction_flops == profile.counts.total.contraction_flops
+    for form in ("text", "html", "markdown"):
+        assert render(profile, form)
+    assert ic.diff(profile, ic.profile(blocks(), hardware="l4", batch=4)).to_text()
