@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import griffe
 
+from pyinfercost.results.declared import declarations_of
+
 _SETTINGS = ("number", "whole", "wholes", "numbers", "flag", "word", "label", "converted")
-_RESULTS = ("fact", "figure")
 
 
 class Declarations(griffe.Extension):
@@ -20,11 +22,13 @@ class Declarations(griffe.Extension):
         if any(str(base) == "Settings" for base in cls.bases):
             self._settings(cls)
         elif any(str(each.value) == "declared" for each in cls.decorators):
-            _document(cls, [f"    {name}: {ast.literal_eval(call.args[0])}" for name, call in _calls(cls, _RESULTS)])
+            known = getattr(import_module(cls.module.path), cls.name)
+            own = [each for each in declarations_of(known) if each.name in cls.attributes]
+            _document(cls, [f"    {each.name}: {each.text}" for each in own if "property" not in cls[each.name].labels])
 
     def _settings(self, cls: griffe.Class) -> None:
         rows, parameters = [], [griffe.Parameter("self")]
-        for name, call in _calls(cls, _SETTINGS):
+        for name, call in _calls(cls):
             rows.append(f"    {name}: {ast.literal_eval(call.args[-1])}")
             default = next((ast.unparse(each.value) for each in call.keywords if each.arg == "default"), None)
             member = cls.attributes[name]
@@ -37,13 +41,13 @@ class Declarations(griffe.Extension):
             cls.set_member("__init__", griffe.Function("__init__", parameters=griffe.Parameters(*parameters)))
 
 
-def _calls(cls: griffe.Class, names: tuple[str, ...]) -> Iterator[tuple[str, ast.Call]]:
-    """Yield the attributes of a class that are declared by a call of one of some functions."""
+def _calls(cls: griffe.Class) -> Iterator[tuple[str, ast.Call]]:
+    """Yield the attributes of a class that are declared as settings."""
     for name, member in cls.attributes.items():
         if member.value is None:
             continue
         call = ast.parse(str(member.value), mode="eval").body
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in names:
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in _SETTINGS:
             yield name, call
 
 

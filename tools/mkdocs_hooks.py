@@ -6,8 +6,10 @@ mkdocs puts the folder of this file on the path, instead of the root, whose `pyi
 from __future__ import annotations
 
 import html
+import importlib
 import inspect
 import json
+import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +18,11 @@ from typing import Any
 import click
 
 import pyinfercost
-from pyinfercost import _core
+from pyinfercost import _core, results
 from pyinfercost.cli import main
-from pyinfercost.results.declared import declarations_of, part_of
+from pyinfercost.inputs.settings import Settings
+from pyinfercost.results import figures
+from pyinfercost.results.declared import class_named, declarations_of, part_of
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -27,14 +31,21 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     for marker, lines in markers:
         if marker in markdown:
             markdown = markdown.replace(marker, "\n".join(lines()))
-    return re.sub(r"<!-- keys of (\w+) -->", lambda found: "\n".join(keys_of_result(found[1])), markdown)
+    return re.sub(r"<!-- keys of (\w+)(?: as ([\w.]+))? -->", lambda m: "\n".join(table_of(*m.groups())), markdown)
 
 
-def keys_of_result(name: str) -> Iterator[str]:
-    """Yield the keys of a result's JSON object with their meanings, as lines of Markdown."""
+def table_of(name: str, place: str | None) -> Iterator[str]:
+    """Yield the keys of a class of results, or of a scope of figures, at a place in JSON, as lines of Markdown."""
+    for module in pkgutil.iter_modules(results.__path__, f"{results.__name__}."):
+        importlib.import_module(module.name)  # declares its classes
     yield from ("| key | meaning |", "|---|---|")
-    result = getattr(pyinfercost, name)
-    for key, text in keys_of(result, result.document_key):
+    known = class_named(name)
+    listed = (
+        [(f"{place}.{each.key}", each.sentence) for each in figures.of_scope(name)]
+        if known is None
+        else keys_of(known, place or known.document_key)
+    )
+    for key, text in listed:
         meaning = re.sub(r"\bNone\b", "`null`", text)
         yield f"| `{key}` | {meaning} |"
 
@@ -54,8 +65,16 @@ def keys_of(record: Any, place: str) -> Iterator[tuple[str, str]]:
         else:
             also = f" Its keys are those of `{part.document_key}`." if hasattr(part, "document_key") else ""
             yield key, each.text + also
+        for settings in filter(None, map(settings_named, re.findall(r"\w+", each.annotation))):
+            yield from ((f"{key}.{setting.name}", setting.text) for setting in settings.fields)
         if part is not None and not hasattr(part, "document_key"):
             yield from keys_of(part, key + "[]" * each.annotation.startswith("tuple"))
+
+
+def settings_named(name: str) -> type[Settings] | None:
+    """Return the public settings type of a name; None if it is something else."""
+    found = getattr(pyinfercost, name, None)
+    return found if isinstance(found, type) and issubclass(found, Settings) else None
 
 
 def gallery() -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .._checks import whole
-from ..results.figures import ancestors
+from ..results.profile import ancestors
 from ..results.profile_changes import FIGURES, UNCHANGED, Change, ModuleChange
 
 if TYPE_CHECKING:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from ..results.declared import Declared, declarations_of, part_of
+from ..results.declared import Declared, declarations_of, document_of, part_of
 from ..results.units import amount, percent
 
 if TYPE_CHECKING:
@@ -24,30 +23,6 @@ def whole_document(result: Result, *, series: bool = True) -> dict[str, Any]:
 def rows(result: Result) -> list[dict[str, Any]]:
     """Return the one row of a result."""
     return [row_of(result)]
-
-
-def document_of(value: Any, *, series: bool = True) -> Any:
-    """Return what JSON has of a value: a record as the object of its declarations, an unknown number as None.
-
-    Args:
-        value: The value.
-        series: Whether to keep series over time.
-    """
-    if declared := declarations_of(value):
-        found: dict[str, Any] = {}
-        for each in declared:
-            if each.inner or (each.series and not series):
-                continue
-            own = document_of(getattr(value, each.name), series=series and not each.brief)
-            found |= own if each.spread else {each.name: own}
-        return found
-    if isinstance(value, float):
-        return value if isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: document_of(each, series=series) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [document_of(each, series=series) for each in value]
-    return value.tolist() if hasattr(value, "tolist") else value  # an array, or a number of numpy
 
 
 def columns_of(record: Any) -> tuple[str, ...]:

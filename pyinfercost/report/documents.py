@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from .._core import Expr
 from ..results import figures
+from ..results.declared import document_of
 from ..results.estimate import LayerEstimate
+from .derived import columns_of
 from .render import render
 from .summary import data_sizes, host_of
 
 if TYPE_CHECKING:
     from .._core import Counts, Hardware, Quantity
-    from ..results.costs import ColdStart, Cost
+    from ..results.costs import Cost
     from ..results.estimate import Estimate
     from ..results.exploration import Exploration
     from ..results.profile import Profile
@@ -41,20 +43,6 @@ LAYER_TIMES = tuple(
 )
 _KERNEL = ("effect", "effect_share", "unit", "kernel_flops", "kernel_bytes")
 
-COST = (
-    "usd",
-    "usd_per_thousand",
-    "usd_per_million",
-    "utilization",
-    "used_s",
-    "paid_s",
-    "used_h_per_million",
-    "paid_h_per_million",
-    "electricity_usd",
-    "egress_usd",
-    "instances",
-    "usd_per_h",
-)
 PRICE = ("usd_per_h", "devices", "text", "cloud", "region", "dated", "age_months", "usd_per_kwh", "pue")
 
 
@@ -167,7 +155,7 @@ def profile_layers(profile: Profile) -> list[dict[str, Any]]:
 
 
 COUNT_COLUMNS = ("module", "op", *LAYER_COUNTS, "phase", "live_activation_bytes")
-ESTIMATE_COLUMNS = tuple(field.name for field in fields(LayerEstimate))
+ESTIMATE_COLUMNS = columns_of(LayerEstimate)
 
 
 def counts_document(counts: Counts) -> dict[str, Any]:
@@ -228,35 +216,20 @@ def whole_estimate_document(estimate: Estimate) -> dict[str, Any]:
 
 def estimate_layers(estimate: Estimate) -> list[dict[str, Any]]:
     """Return one object per node that a kernel covers."""
-    return [asdict(layer) for layer in estimate.layers]
+    return [document_of(layer) for layer in estimate.layers]
 
 
 def estimate_document(estimate: Estimate) -> dict[str, Any]:
     """Return the JSON object of an estimate without its layers."""
     return {
-        **{name: _finite(getattr(estimate, name)) for name in ESTIMATE},
-        "interval_s": estimate.interval_s,
+        **document_of(estimate),
         "layout": estimate.layout.given,
-        "nodes": estimate.nodes,
-        "per_device": None if estimate.per_device is None else estimate.per_device.to_dict(),
-        "in_all": None if estimate.in_all is None else estimate.in_all.to_dict(),
-        "exchanges": [exchange.to_dict() for exchange in estimate.exchanges],
-        "stages": [stage.to_dict() for stage in estimate.stages],
         "cost": None if estimate.cost is None else _cost(estimate.cost),
         "place": None if estimate.place is None else asdict(estimate.place),
-        "transfer": {**asdict(estimate.transfer), "terms": estimate.transfer.terms.to_dict()},
-        "cold_start": None if estimate.cold_start is None else _cold_start(estimate.cold_start),
-        "memory": None if estimate.memory is None else estimate.memory.to_dict(),
         "bound": dict(estimate.bound_shares),
-        "evidence": dict(estimate.evidence),
         "host": host_of(estimate.machine, estimate.engine),
-        "as_captured": dict(estimate.as_captured),
         "machine": machine_document(estimate.machine),
     }
-
-
-def _cold_start(start: ColdStart) -> dict[str, Any]:
-    return {**asdict(start), "parts": [asdict(part) for part in start.parts], "terms": start.terms.to_dict()}
 
 
 def machine_document(machine: Hardware) -> dict[str, Any]:
@@ -283,11 +256,7 @@ def machine_document(machine: Hardware) -> dict[str, Any]:
 
 def _cost(cost: Cost) -> dict[str, Any]:
     """Return the terms of the cost of an item, with used and paid hours separately."""
-    price = cost.price
-    return {
-        **{name: getattr(cost, name) for name in COST},
-        "price": {name: getattr(price, name) for name in PRICE},
-    }
+    return {**document_of(cost), "price": {name: getattr(cost.price, name) for name in PRICE}}
 
 
 def _plain(value: Quantity | float | None) -> int | float | str | None:

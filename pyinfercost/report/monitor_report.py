@@ -7,9 +7,9 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from ..results.bill import MONTH_S
+from ..results.declared import document_of
 from ..results.live_figures import USES
 from ..results.units import percent, quantity, significant
-from .derived import document_of
 from .documents import SCHEMA_VERSION
 from .fleet_plans import choice_columns
 from .fleets import money, share_text

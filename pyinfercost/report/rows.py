@@ -11,6 +11,7 @@ from .._checks import whole as whole_number
 from .._records import dataclass
 from ..errors import InputError
 from ..results import figures
+from ..results.profile import ancestors
 from ..results.units import percent, quantity, scale_for
 from .layout import Column
 
@@ -185,7 +186,7 @@ def _tree(profile: Profile) -> _Module:
             continue
         module = root
         module.layers.append(layer)
-        for path in figures.ancestors(layer.module):
+        for path in ancestors(layer.module):
             if path not in module.children:
                 module.children[path] = _Module(path, module.level + 1)
                 module.items.append(module.children[path])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .costs import SECONDS_PER_HOUR
-from .declared import LESS, declared, derived, fact
+from .declared import declared, derived, fact
+from .figures import LESS
 
 MONTH_S = 8766 / 12 * SECONDS_PER_HOUR
 """Seconds of a month: a twelfth of 365.25 days."""

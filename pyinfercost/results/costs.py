@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from .._checks import shown
-from .._records import dataclass
 from ..errors import InputError
 from ..inputs.price import Price
 from ..inputs.startup import Startup
 from ..inputs.transfer import Transfer
+from .declared import declared, derived, fact
 
 SECONDS_PER_HOUR = 3600
 _MILLION = 1_000_000
@@ -27,76 +27,59 @@ def paid_text(usd_per_h: float, instances: int, each: int, used: int) -> str:
     return said + (f", {unused:,} of them unused" if unused else "")
 
 
-@dataclass(frozen=True)
+@declared
 class Cost:
-    """Cost of one item of the batch.
+    """Cost of one item of the batch."""
 
-    Attributes:
-        usd: USD per item.
-        used_s: Device seconds that the item occupies: the forward, and copies that do not overlap it.
-        paid_s: Device seconds that are paid: `used_s` over the utilization, and those of unused devices of instances.
-        electricity_usd: Share of `usd` that the owner pays for electricity.
-        egress_usd: Share of `usd` for the response to leave the cloud.
-        utilization: Share of the paid time in which devices work.
-        price: The price of a device-hour.
-        instances: Instances that are paid; None where devices are paid one by one.
-        usd_per_h: USD per hour of all that is paid, without electricity.
-    """
-
-    usd: float
-    used_s: float
-    paid_s: float
-    electricity_usd: float
-    egress_usd: float
-    utilization: float
-    price: Price
-    instances: int | None
-    usd_per_h: float
+    usd: float = fact("USD per item.")
+    used_s: float = fact("Device seconds that the item occupies: the forward, and copies that do not overlap it.")
+    paid_s: float = fact(
+        "Device seconds that are paid: `used_s` over the utilization, and those of unused devices of instances."
+    )
+    electricity_usd: float = fact("Share of `usd` that the owner pays for electricity.")
+    egress_usd: float = fact("Share of `usd` for the response to leave the cloud.")
+    utilization: float = fact("Share of the paid time in which devices work.")
+    price: Price = fact("The price of a device-hour.", inner=True)
+    instances: int | None = fact("Instances that are paid; None where devices are paid one by one.")
+    usd_per_h: float = fact("USD per hour of all that is paid, without electricity.")
 
     @property
+    @derived()
     def usd_per_thousand(self) -> float:
         """USD per 1,000 items."""
         return _THOUSAND * self.usd
 
     @property
+    @derived()
     def usd_per_million(self) -> float:
         """USD per 1,000,000 items."""
         return _MILLION * self.usd
 
     @property
+    @derived()
     def used_h_per_million(self) -> float:
         """Device-hours of work per 1,000,000 items."""
         return _MILLION * self.used_s / SECONDS_PER_HOUR
 
     @property
+    @derived()
     def paid_h_per_million(self) -> float:
         """Paid device-hours per 1,000,000 items."""
         return _MILLION * self.paid_s / SECONDS_PER_HOUR
 
 
-@dataclass(frozen=True)
+@declared
 class Moved:
-    """Data that a forward moves beside its own work.
+    """Data that a forward moves beside its own work."""
 
-    Attributes:
-        terms: Terms of transfer.
-        input_bytes: Bytes of a device's inputs, as the model takes them.
-        output_bytes: Bytes of its outputs, without caches that stay on the device.
-        host_s: Seconds on the link between host and device; None if the machine's file has no link.
-        network_s: Seconds on the network, for the whole batch.
-        request_bytes: Bytes of the whole batch that arrive over the network.
-        response_bytes: Bytes of the whole batch that leave over the network.
-        egress_usd: USD for one item's response to leave the cloud.
-    """
-
-    terms: Transfer
-    input_bytes: int
-    output_bytes: int
-    host_s: float | None
-    network_s: float
-    request_bytes: float
-    response_bytes: float
-    egress_usd: float
+    terms: Transfer = fact("Terms of transfer.")
+    input_bytes: int = fact("Bytes of a device's inputs, as the model takes them.")
+    output_bytes: int = fact("Bytes of its outputs, without caches that stay on the device.")
+    host_s: float | None = fact("Seconds on the link between host and device; None if the machine's file has no link.")
+    network_s: float = fact("Seconds on the network, for the whole batch.")
+    request_bytes: float = fact("Bytes of the whole batch that arrive over the network.")
+    response_bytes: float = fact("Bytes of the whole batch that leave over the network.")
+    egress_usd: float = fact("USD for one item's response to leave the cloud.")
 
     @property
     def seconds(self) -> float | None:
@@ -104,46 +87,28 @@ class Moved:
         return None if self.host_s is None else self.host_s + self.network_s
 
 
-@dataclass(frozen=True)
+@declared(kw_only=False)
 class StartPart:
-    """Part of a cold start.
+    """Part of a cold start."""
 
-    Attributes:
-        name: One of `START_PARTS`.
-        seconds: Typical seconds.
-        low_s: Seconds with the shortest of the known times.
-        high_s: Seconds with the longest of the known times.
-        evidence: What the seconds rest on, one of `START_EVIDENCE`.
-        source: Where the seconds come from, in words.
-    """
-
-    name: str
-    seconds: float
-    low_s: float
-    high_s: float
-    evidence: str
-    source: str
+    name: str = fact("One of `START_PARTS`.")
+    seconds: float = fact("Typical seconds.")
+    low_s: float = fact("Seconds with the shortest of the known times.")
+    high_s: float = fact("Seconds with the longest of the known times.")
+    evidence: str = fact("What the seconds rest on, one of `START_EVIDENCE`.")
+    source: str = fact("Where the seconds come from, in words.")
 
 
-@dataclass(frozen=True)
+@declared
 class ColdStart:
-    """Time until a replica is ready for its first forward: the sum of its parts.
+    """Time until a replica is ready for its first forward: the sum of its parts."""
 
-    Attributes:
-        seconds: Typical seconds of all parts.
-        low_s: Seconds of all parts with the shortest of their times.
-        high_s: Seconds of all parts with the longest of their times.
-        parts: One of each of `START_PARTS`.
-        weight_bytes: Bytes of weights and buffers of a device, in the dtypes that they run in.
-        terms: How the replica starts.
-    """
-
-    seconds: float
-    low_s: float
-    high_s: float
-    parts: tuple[StartPart, ...]
-    weight_bytes: int
-    terms: Startup
+    seconds: float = fact("Typical seconds of all parts.")
+    low_s: float = fact("Seconds of all parts with the shortest of their times.")
+    high_s: float = fact("Seconds of all parts with the longest of their times.")
+    parts: tuple[StartPart, ...] = fact("One of each of `START_PARTS`.")
+    weight_bytes: int = fact("Bytes of weights and buffers of a device, in the dtypes that they run in.")
+    terms: Startup = fact("How the replica starts.")
 
     def part(self, name: str) -> StartPart:
         """Return a part by its name.

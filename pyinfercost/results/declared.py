@@ -14,17 +14,18 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from math import isfinite
 from typing import Any, NamedTuple, TypeVar
 
 from .. import _records
 from .._records import dataclass_transform
+from ..inputs.settings import Settings
+from .figures import FIGURES
 
 _Class = TypeVar("_Class", bound=type)
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-
-LESS, MORE = "less", "more"
-"""Better directions of a figure."""
 
 _OWN = "declared"
 _KNOWN: dict[str, type] = {}
@@ -89,14 +90,15 @@ def fact(
     series: bool = False,
     inner: bool = False,
     brief: bool = False,
+    compare: bool = True,
 ) -> Any:
     """Declare a fact about what was computed, or a part with declarations of its own; see `Declared`."""
     own = Declared("", text, shown=shown, spread=spread, row=row, series=series, inner=inner, brief=brief)
-    return dataclasses.field(default=default, metadata={_OWN: own})
+    return dataclasses.field(default=default, compare=compare, metadata={_OWN: own})
 
 
 def figure(
-    text: str,
+    text: str = "",
     *,
     default: Any = dataclasses.MISSING,
     unit: str = "",
@@ -104,7 +106,7 @@ def figure(
     better: str = "",
     quiet: bool = False,
 ) -> Any:
-    """Declare a figure; see `Declared`."""
+    """Declare a figure; see `Declared`. Without a sentence, it is the one of the catalog with the same name."""
     own = Declared("", text, unit=unit, shown=shown, is_figure=True, better=better, quiet=quiet)
     return dataclasses.field(default=default, metadata={_OWN: own})
 
@@ -129,8 +131,12 @@ def derived(
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(fact, figure))
-def declared(cls: _Class) -> _Class:
-    """Make a frozen dataclass of keywords, whose declarations `declarations_of` returns."""
+def declared(cls: _Class | None = None, /, *, kw_only: bool = True) -> Any:
+    """Make a frozen dataclass, whose declarations `declarations_of` returns."""
+    return partial(_made, kw_only=kw_only) if cls is None else _made(cls, kw_only=kw_only)
+
+
+def _made(cls: type, *, kw_only: bool) -> type:
     found = []
     for name, value in vars(cls).items():
         if isinstance(value, dataclasses.Field) and _OWN in value.metadata:
@@ -140,10 +146,13 @@ def declared(cls: _Class) -> _Class:
             own = own._replace(text=(value.__doc__ or "").partition("\n\n")[0])
         else:
             continue
+        if not own.text:
+            listed = FIGURES[name]
+            own = own._replace(text=listed.sentence, better=listed.better, unit=listed.unit)
         found.append(
             own._replace(name=name, unit=own.unit or unit_of(name), annotation=typed, row=_has_row(own, typed))
         )
-    made: Any = _records.dataclass(cls, frozen=True, kw_only=True, repr="__repr__" not in vars(cls))
+    made: Any = _records.dataclass(cls, frozen=True, kw_only=kw_only, repr="__repr__" not in vars(cls))
     made.__declared__ = (*getattr(cls, "__declared__", ()), *found)
     _KNOWN[cls.__name__] = made
     if "Attributes:" not in (cls.__doc__ or ""):
@@ -158,6 +167,48 @@ def declarations_of(record: Any) -> tuple[Declared, ...]:
     """Return what a class, or the class of a record, declares, in the order of its body; empty for others."""
     found: tuple[Declared, ...] = getattr(record, "__declared__", ())
     return found
+
+
+def document_of(value: Any, *, series: bool = True) -> Any:
+    """Return what JSON has of a value: a record as the object of its declarations, an unknown number as None.
+
+    Args:
+        value: The value.
+        series: Whether to keep series over time.
+    """
+    if declared := declarations_of(value):
+        found: dict[str, Any] = {}
+        for each in declared:
+            if each.inner or (each.series and not series):
+                continue
+            own = document_of(getattr(value, each.name), series=series and not each.brief)
+            found |= own if each.spread else {each.name: own}
+        return found
+    if isinstance(value, Settings):
+        return value.to_dict()
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: document_of(each, series=series) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [document_of(each, series=series) for each in value]
+    return value.tolist() if hasattr(value, "tolist") else value  # an array, or a number of numpy
+
+
+class Part:
+    """A part of a result, which can be a JSON object alone."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what it declares as JSON values."""
+        found: dict[str, Any] = document_of(self)
+        return found
+
+
+def class_named(name: str) -> Any:
+    """Return the class with declarations that has a name, of those that were imported; None if there is none."""
+    return _KNOWN.get(name)
 
 
 def part_of(each: Declared) -> type | None:

@@ -15,20 +15,11 @@ from types import MappingProxyType
 from typing import Any
 
 from .._records import dataclass
-from .declared import LESS, MORE
+
+LESS, MORE = "less", "more"
+"""Better directions of a figure."""
 
 MILLION = 1_000_000
-
-DEEPEST = 100
-"""Names of a module's path that have levels of their own in a table; a path of a damaged file may have thousands."""
-
-
-
-def ancestors(module: str) -> list[str]:
-    """Return the paths of a module and of those around it, from the outermost one, at most `DEEPEST`."""
-    names = module.split(".")[:DEEPEST] if module else []
-    return [path for count in range(1, len(names) + 1) if (path := ".".join(names[:count]))]
-
 
 LAYER = "layer"
 """A key of `layers` in the JSON and a column of a profile's CSV."""
@@ -66,6 +57,19 @@ PREFILL, DECODE = "prefill", "decode"
 generation."""
 
 
+_WITHOUT = {
+    PRICE: "; None without a price",
+    PLACE: "; None without a place",
+    POWER: "; None if the power of the machine is unknown",
+    LINK: "; None if the file of the machine describes no host link",
+    PREFILL: "; None for other forwards than a prefill",
+    DECODE: "; None for other forwards than a decode step",
+    TOKENS: "; None for a model that reads no tokens",
+    CACHE: "; None for a model without a KV cache",
+}
+"""Need -> what a figure is without it; the first one of a figure counts."""
+
+
 @dataclass(frozen=True)
 class Figure:
     """One figure.
@@ -99,6 +103,12 @@ class Figure:
     sort: str = ""
     spare: int = 0
     after: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def sentence(self) -> str:
+        """What it is, and without what it is None, as documentation has it."""
+        without = next((text for need, text in _WITHOUT.items() if need in self.needs), "")
+        return f"{self.words[0].upper()}{self.words[1:]}{without}."
 
     @property
     def shown_unit(self) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..report.render import render
 from .bill import MONTH_S, Bill
-from .declared import LESS, declared, derived, fact, figure
+from .declared import declared, derived, fact, figure
+from .figures import LESS
 from .latency import Distribution
 from .result import Result
 

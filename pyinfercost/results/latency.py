@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from .declared import LESS, declarations_of, declared, derived, fact, figure
-from .figures import FIGURES
+from .declared import declarations_of, declared, derived, fact, figure
+from .figures import FIGURES, LESS
 
 if TYPE_CHECKING:
     import numpy as np

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from .training_memory import TrainingMemory
 
 
+DEEPEST = 100
+"""Names of a module's path that have levels of their own in a table; a path of a damaged file may have thousands."""
+
+
+def ancestors(module: str) -> list[str]:
+    """Return the paths of a module and of those around it, from the outermost one, at most `DEEPEST`."""
+    names = module.split(".")[:DEEPEST] if module else []
+    return [path for count in range(1, len(names) + 1) if (path := ".".join(names[:count]))]
+
+
 @dataclass(frozen=True, repr=False)
 class Profile(Result):
     """The cost of a model at one point: `counts`, which are valid for any machine, and `estimate` for a given one.

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UnknownNameError
 from ..report.render import render
 from .costs import paid_text
-from .declared import LESS, MORE, declared, derived, fact, figure
+from .declared import declared, derived, fact, figure
+from .figures import LESS, MORE
 from .latency import Latency
 from .result import Result
 

@@ -2,48 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
-
-from .._records import dataclass
+from .declared import Part, declared, fact
 
 
-@dataclass(frozen=True)
-class TrainingMemory:
-    """Memory that training takes on one device, in bytes.
+@declared
+class TrainingMemory(Part):
+    """Memory that training takes on one device, in bytes."""
 
-    Attributes:
-        optimizer: Name of the optimizer.
-        zero_stage: What is sharded: 0 nothing, 1 states of the optimizer, 2 also gradients, 3 also weights.
-        shards: Devices among which it is sharded.
-        master_weights: Whether the optimizer keeps weights in float32 beside those of the model.
-        parameter_bytes: Weights, or their shard with those of the largest module, which is gathered to run.
-        gradient_bytes: Gradients of all weights that have one, or their shard.
-        optimizer_bytes: States of the optimizer, or their shard.
-        master_bytes: Master weights, or their shard.
-        activation_bytes: Activations, workspaces, buffers and inputs at the peak of forward and backward, without
-            gradients that are complete by then.
-        update_bytes: Temporary tensors of the optimizer's update.
-        peak_bytes: Most of all of these together: in forward and backward, or in the update.
-        peak_phase: Where that is: `"backward"`, in forward and backward, or `"update"`.
-        machine_memory_bytes: Memory of the machine; None without a machine, or if its owner chooses the size.
-        fits_in_memory: Whether the peak fits; None if the size is unknown.
-    """
-
-    optimizer: str
-    zero_stage: int
-    shards: int
-    master_weights: bool
-    parameter_bytes: int
-    gradient_bytes: int
-    optimizer_bytes: int
-    master_bytes: int
-    activation_bytes: int
-    update_bytes: int
-    peak_bytes: int
-    peak_phase: str
-    machine_memory_bytes: int | None
-    fits_in_memory: bool | None
+    optimizer: str = fact("Name of the optimizer.")
+    zero_stage: int = fact("What is sharded: 0 nothing, 1 states of the optimizer, 2 also gradients, 3 also weights.")
+    shards: int = fact("Devices among which it is sharded.")
+    master_weights: bool = fact("Whether the optimizer keeps weights in float32 beside those of the model.")
+    parameter_bytes: int = fact("Weights, or their shard with those of the largest module, which is gathered to run.")
+    gradient_bytes: int = fact("Gradients of all weights that have one, or their shard.")
+    optimizer_bytes: int = fact("States of the optimizer, or their shard.")
+    master_bytes: int = fact("Master weights, or their shard.")
+    activation_bytes: int = fact(
+        "Activations, workspaces, buffers and inputs at the peak of forward and backward, without gradients that "
+        "are complete by then."
+    )
+    update_bytes: int = fact("Temporary tensors of the optimizer's update.")
+    peak_bytes: int = fact("Most of all of these together: in forward and backward, or in the update.")
+    peak_phase: str = fact('Where that is: `"backward"`, in forward and backward, or `"update"`.')
+    machine_memory_bytes: int | None = fact(
+        "Memory of the machine; None without a machine, or if its owner chooses the size."
+    )
+    fits_in_memory: bool | None = fact("Whether the peak fits; None if the size is unknown.")
 
     @property
     def peak_parts(self) -> dict[str, int]:
@@ -58,7 +42,3 @@ class TrainingMemory:
             return {**parts, "gradients": self.peak_bytes - sum(parts.values())}  # of the layers that have theirs
         parts |= {"gradients": self.gradient_bytes, "the update": self.update_bytes}
         return {**parts, "inputs, buffers and results": self.peak_bytes - sum(parts.values())}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the attributes as JSON values."""
-        return asdict(self)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import InputError, InputTypeError
 from ..results import figures
-from ..results.declared import MORE
+from ..results.figures import MORE
 from .condition_syntax import unknown_column
 from .condition_values import is_text
 from .conditions import Condition, row_count

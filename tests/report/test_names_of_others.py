@@ -18,7 +18,7 @@ import pyinfercost as ic
 from pyinfercost._escapes import spreadsheet_cell
 from pyinfercost.cli import main
 from pyinfercost.report import render
-from pyinfercost.results.figures import DEEPEST
+from pyinfercost.results.profile import DEEPEST
 
 HOSTILE = {
     "escape": "blocks\x1b[2J\x1b]0;title\x07.fc",

@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from ...results import figures
-from ...results.declared import MORE
+from ...results.figures import MORE
 from ...results.units import quantity
 from ..colors import BOUND, color_variables
 from ..comparison import (
