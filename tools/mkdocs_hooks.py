@@ -17,7 +17,6 @@ from typing import Any
 
 import click
 
-import pyinfercost
 from pyinfercost import _core, results
 from pyinfercost.cli import main
 from pyinfercost.inputs.settings import Settings
@@ -65,16 +64,11 @@ def keys_of(record: Any, place: str) -> Iterator[tuple[str, str]]:
         else:
             also = f" Its keys are those of `{part.document_key}`." if hasattr(part, "document_key") else ""
             yield key, each.text + also
-        for settings in filter(None, map(settings_named, re.findall(r"\w+", each.annotation))):
-            yield from ((f"{key}.{setting.name}", setting.text) for setting in settings.fields)
+        for settings in Settings.__subclasses__():
+            if settings.__name__ == each.annotation:
+                yield from ((f"{key}.{setting.name}", setting.text) for setting in settings.fields)
         if part is not None and not hasattr(part, "document_key"):
             yield from keys_of(part, key + "[]" * each.annotation.startswith("tuple"))
-
-
-def settings_named(name: str) -> type[Settings] | None:
-    """Return the public settings type of a name; None if it is something else."""
-    found = getattr(pyinfercost, name, None)
-    return found if isinstance(found, type) and issubclass(found, Settings) else None
 
 
 def gallery() -> Iterator[str]:
