@@ -63,7 +63,11 @@ def diff_fleets(before: FleetComparable, after: FleetComparable, *, limits: Iter
         changes = {key: Change((one or nothing)[key], (other or nothing)[key]) for key in FLEET_FIGURES}
         changed = "changed" if any(each.changed for each in changes.values()) else UNCHANGED
         status = "added" if one is None else "removed" if other is None else changed
-        rows.append(FleetChange(name.deployment, name.policy, name.committed, status, changes))
+        rows.append(
+            FleetChange(
+                deployment=name.deployment, policy=name.policy, committed=name.committed, status=status, figures=changes
+            )
+        )
     found = FleetChanges(
         before=first.side,
         after=second.side,

@@ -81,7 +81,7 @@ def diff(before: ProfileLike, after: ProfileLike, *, limits: Iterable[str] = ())
         changes = {name: Change(first.figure(path, name), second.figure(path, name)) for name in FIGURES}
         status = status_of(changes, before=path in first.modules, after=path in second.modules)
         same_work = same_terms and not changes["parameter_bytes"].changed and first.works_as(second, path)
-        rows.append(ModuleChange(path, status, changes, same_work=same_work))
+        rows.append(ModuleChange(module=path, status=status, figures=changes, same_work=same_work))
     found = ProfileChanges(
         before=first.side,
         after=second.side,

@@ -185,7 +185,7 @@ def _together(path: str, rows: list[ModuleChange]) -> ModuleChange:
     )
     if status == UNCHANGED and any(row.status != UNCHANGED for row in rows):
         status = "changed"  # changes of modules that cancel out
-    return ModuleChange(path, status, changes, same_work=all(row.same_work for row in rows))
+    return ModuleChange(module=path, status=status, figures=changes, same_work=all(row.same_work for row in rows))
 
 
 def _sum(values: list[float | None]) -> float | None:

@@ -137,7 +137,9 @@ def broken_of(changes: Mapping[str, Change], limits: Iterable[str]) -> tuple[Bro
     checked = [limit_of(text, tuple(changes)) for text in limits]
     reasons = [(limit, changes[limit.figure], _why(limit, changes[limit.figure])) for limit in checked]
     return tuple(
-        BrokenLimit(limit.text, limit.figure, change.before, change.after, why) for limit, change, why in reasons if why
+        BrokenLimit(limit=limit.text, figure=limit.figure, before=change.before, after=change.after, reason=why)
+        for limit, change, why in reasons
+        if why
     )
 
 

@@ -17,7 +17,8 @@ SCHEMA_VERSION = 1
 
 def whole_document(result: Result, *, series: bool = True) -> dict[str, Any]:
     """Return the JSON object of a result, with series over time or without."""
-    return {"schema_version": SCHEMA_VERSION, result.document_key: document_of(result, series=series)}
+    found = document_of(result, series=series)
+    return {"schema_version": SCHEMA_VERSION, **({result.document_key: found} if result.document_key else found)}
 
 
 def rows(result: Result) -> list[dict[str, Any]]:
@@ -48,7 +49,8 @@ def _cells(each: Declared, value: Any) -> Iterator[tuple[str, Any]]:
             for own in declarations_of(part_of(each)):
                 if own.row:
                     cell = None if value is None else document_of(getattr(value[key], own.name))
-                    yield f"{key.removesuffix('_s')}_{own.name}_s", cell
+                    is_time = own.unit == "s" and key.endswith("_s")
+                    yield f"{key.removesuffix('_s')}_{own.name}_s" if is_time else f"{key}_{own.name}", cell
     elif each.row and (part := part_of(each)) is not None:
         for own in declarations_of(part):
             yield from _cells(own, None if value is None else getattr(value, own.name))

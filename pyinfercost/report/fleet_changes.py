@@ -1,36 +1,27 @@
-"""Renderers of changes of fleets: JSON, rows, tables, and Markdown for a pull request, monthly dollars first."""
+"""Renderers of changes of fleets: rows, tables, and Markdown for a pull request, monthly dollars first."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ..results.fleet_changes import FLEET_FIGURES
+from ..results.fleet_changes import FLEET_FIGURES, FleetChange
 from ..results.profile_changes import UNCHANGED
 from ..results.units import quantity, significant
 from .comments import MOST_BYTES, bytes_of, fitting_table, limited, one_line, shortened
 from .delimited import escaped, markdown_table
+from .derived import columns_of, row_of
 from .fleets import money, share_text
 from .layout import ALARM, GAP, WARNING, Column, Note, Pairs, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..results.fleet_changes import FleetChange, FleetChanges, FleetSide
+    from ..results.fleet_changes import FleetChanges, FleetSide
     from ..results.profile_changes import Change
     from .layout import Layout, Part
 
-SCHEMA_VERSION = 1
-
-_CHANGE = ("before", "after", "difference", "ratio")
 _BEST = "(best)"
-COLUMNS = (
-    "deployment",
-    "policy",
-    "committed",
-    "status",
-    *(f"{name}_{part}" for name in FLEET_FIGURES for part in _CHANGE),
-)
+COLUMNS = columns_of(FleetChange)
 _TITLES = {
     "usd_per_month": "cost of a month",
     "late_share": "late requests",
@@ -57,42 +48,12 @@ _NAMED = 6
 _ROWS = 24
 
 
-def changes_document(changes: FleetChanges) -> dict[str, Any]:
-    """Return the JSON object; each figure has `before`, `after`, `difference` and `ratio`."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "fleet_changes": {
-            "before": asdict(changes.before),
-            "after": asdict(changes.after),
-            "changed": changes.changed,
-            "failed": [asdict(broken) for broken in changes.failed],
-            "warnings": list(changes.warnings),
-            "best": _figures(changes.best),
-            "fleets": [
-                {
-                    **{name: getattr(each, name) for name in ("deployment", "policy", "committed", "status")},
-                    **_figures(each.figures),
-                }
-                for each in changes.fleets
-            ],
-        },
-    }
-
-
-def _figures(figures: Any) -> dict[str, Any]:
-    return {name: {part: getattr(figures[name], part) for part in _CHANGE} for name in FLEET_FIGURES}
-
-
 def changes_rows(changes: FleetChanges) -> list[dict[str, Any]]:
     """Return the best fleets, whose deployment is `(best)`, then one row per fleet."""
     status = "changed" if any(change.changed for change in changes.best.values()) else UNCHANGED
     policy = " -> ".join(dict.fromkeys(side.policy or "none" for side in (changes.before, changes.after)))
-    rows = [(_BEST, policy, 0, status, changes.best)]
-    rows += [(each.deployment, each.policy, each.committed, each.status, each.figures) for each in changes.fleets]
-    return [
-        dict(zip(COLUMNS, (*row, *(getattr(figures[n], p) for n in FLEET_FIGURES for p in _CHANGE)), strict=True))
-        for *row, figures in rows
-    ]
+    best = FleetChange(deployment=_BEST, policy=policy, committed=0, status=status, figures=changes.best)
+    return [row_of(each) for each in (best, *changes.fleets)]
 
 
 def changes_line(changes: FleetChanges) -> str:

@@ -1,18 +1,18 @@
-"""Renderers of comparisons: JSON, rows, tables, and Markdown for a pull request."""
+"""Renderers of comparisons: rows, tables, and Markdown for a pull request."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..deployment.engines import TORCH
 from ..predict.diff_tree import outline
 from ..results import figures
-from ..results.profile_changes import FIGURES
+from ..results.profile_changes import UNCHANGED, ModuleChange
 from ..results.units import amount, scale_for, significant
 from .comments import LONGEST_LINE, MOST_BYTES, bytes_of, fitting_table, limited, one_line, shortened
 from .delimited import escaped, markdown_table
+from .derived import columns_of, row_of
 from .html.snippet import snippet_of
 from .layout import ALARM, GAP, WARNING, Column, Note, Pairs, Table
 from .rows import SHORT
@@ -22,10 +22,8 @@ if TYPE_CHECKING:
 
     from ..predict.diff_tree import Outline
     from ..results.figures import Figure
-    from ..results.profile_changes import Change, ModuleChange, ProfileChanges, Side
+    from ..results.profile_changes import Change, ProfileChanges, Side
     from .layout import Layout, Part
-
-SCHEMA_VERSION = 1
 
 _TOTAL = "(total)"
 _ITSELF = "(itself)"
@@ -34,7 +32,6 @@ _SHOWN = figures.of_scope(figures.DIFF)
 _NUMBERED = re.compile(r"(.*?)(0|[1-9][0-9]{0,8})", re.DOTALL)
 _SHORTEST_RUN = 3
 _MOST_RUNS = 12
-_CHANGE = ("before", "after", "difference", "ratio")
 
 _TIMED = ("latency_s", "energy_j", "cost_usd", "peak_memory_bytes")
 _COUNTED = ("flops", "parameter_bytes", "peak_memory_bytes")
@@ -43,47 +40,14 @@ _LONGEST_NAME = 120
 _SMALLEST = 0.05  # percent, which is shown as 0.1
 
 
-def changes_document(changes: ProfileChanges) -> dict[str, Any]:
-    """Return the JSON object; each figure has `before`, `after`, `difference` and `ratio`."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "before": asdict(changes.before),
-        "after": asdict(changes.after),
-        "changed": changes.changed,
-        "failed": [asdict(broken) for broken in changes.failed],
-        "added": list(changes.added),
-        "removed": list(changes.removed),
-        "warnings": list(changes.warnings),
-        "totals": {name: _change_document(change) for name, change in changes.totals.items()},
-        "modules": [
-            {
-                "module": row.module,
-                "status": row.status,
-                **{name: _change_document(change) for name, change in row.figures.items()},
-            }
-            for row in changes.modules
-        ],
-    }
-
-
-def _change_document(change: Change) -> dict[str, Any]:
-    return {name: getattr(change, name) for name in _CHANGE}
-
-
-COLUMNS = ("module", "status", *(f"{name}_{part}" for name in FIGURES for part in _CHANGE))
+COLUMNS = columns_of(ModuleChange)
 
 
 def changes_rows(changes: ProfileChanges) -> list[dict[str, Any]]:
     """Return the total, whose module is `(total)`, then one row per module."""
-    totals = {name: changes.totals[name] for name in FIGURES}
-    rows = [
-        (_TOTAL, "changed" if changes.changed else "same", totals),
-        *((row.module, row.status, row.figures) for row in changes.modules),
-    ]
-    return [
-        dict(zip(COLUMNS, (module, status, *(getattr(changes[n], p) for n in FIGURES for p in _CHANGE)), strict=True))
-        for module, status, changes in rows
-    ]
+    status = "changed" if changes.changed else UNCHANGED
+    total = ModuleChange(module=_TOTAL, status=status, figures=changes.totals)
+    return [row_of(each) for each in (total, *changes.modules)]
 
 
 def changes_layout(changes: ProfileChanges, *, depth: int | None = None) -> Layout:

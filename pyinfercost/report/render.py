@@ -75,7 +75,6 @@ _RENDERERS = {
         "layout": "summary.counts_layout",
     },
     "ProfileChanges": {
-        "dict": "profile_changes.changes_document",
         "rows": "profile_changes.changes_rows",
         "columns": "profile_changes.COLUMNS",
         "layout": "profile_changes.changes_layout",
@@ -157,7 +156,6 @@ _RENDERERS = {
         "html": "html.fleet_pages.plan_page",
     },
     "FleetChanges": {
-        "dict": "fleet_changes.changes_document",
         "rows": "fleet_changes.changes_rows",
         "columns": "fleet_changes.COLUMNS",
         "line": "fleet_changes.changes_line",

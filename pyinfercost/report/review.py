@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..predict.review import ADDED, CHANGED, REMOVED, SAME, UNKNOWN
 from ..results import figures
+from ..results.declared import document_of
 from ..results.units import amount, significant
 from .comments import MOST_BYTES, bytes_of, limited, one_line
 from .delimited import escaped, markdown_table
 from .layout import Column
-from .profile_changes import changes_document, changes_heading, changes_markdown, main_changes, title_of
+from .profile_changes import changes_heading, changes_markdown, main_changes, title_of
+from .render import render
 
 if TYPE_CHECKING:
     from ..predict.review import ModelReview, Review
@@ -30,7 +32,7 @@ def review_document(review: Review) -> dict[str, Any]:
 
 def _review(review: Review) -> dict[str, Any]:
     return {
-        "usd_per_month": _change_document(review.usd_per_month),
+        "usd_per_month": document_of(review.usd_per_month),
         "failed": [
             {"model": model, "limit": broken.limit, "figure": broken.figure, "reason": broken.reason}
             for model, broken in review.failed
@@ -41,16 +43,12 @@ def _review(review: Review) -> dict[str, Any]:
                 "status": each.status,
                 "error": each.error,
                 "requests_per_month": each.requests_per_month,
-                "usd_per_month": _change_document(each.usd_per_month),
-                "comparison": None if each.comparison is None else changes_document(each.comparison),
+                "usd_per_month": document_of(each.usd_per_month),
+                "comparison": None if each.comparison is None else render(each.comparison, "dict"),
             }
             for each in review.models
         ],
     }
-
-
-def _change_document(change: Change) -> dict[str, Any]:
-    return {name: getattr(change, name) for name in ("before", "after", "difference", "ratio")}
 
 
 def review_line(review: Review) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from ..errors import UnknownNameError
 from ..report.render import render
+from .declared import declared, derived, fact
 from .fleet_result import FLEET_LATENCIES
 from .profile_changes import UNCHANGED, BrokenLimit, Change
 from .result import Result
@@ -27,69 +27,47 @@ FLEET_FIGURES = (
 """Figures of a fleet whose changes are stated, the most important one first."""
 
 
-@dataclass(frozen=True)
+@declared
 class FleetSide:
-    """One of the two results.
+    """One of the two results."""
 
-    Attributes:
-        kind: What it is: `"fleet"`, `"comparison"` or `"plan"`.
-        model: Name of the model.
-        traffic: The traffic in words.
-        slo: The objective, as text.
-        deployment: Deployment of its best fleet; None if none holds the objective.
-        policy: Autoscaler of its best fleet, likewise.
-        slo_met: Whether that fleet holds the objective; None without one.
-        fleets: Number of fleets.
-    """
-
-    kind: str
-    model: str
-    traffic: str
-    slo: str
-    deployment: str | None
-    policy: str | None
-    slo_met: bool | None
-    fleets: int
+    kind: str = fact('What it is: `"fleet"`, `"comparison"` or `"plan"`.')
+    model: str = fact("Name of the model.")
+    traffic: str = fact("The traffic in words.")
+    slo: str = fact("The objective, as text.")
+    deployment: str | None = fact("Deployment of its best fleet; None if none holds the objective.")
+    policy: str | None = fact("Autoscaler of its best fleet, likewise.")
+    slo_met: bool | None = fact("Whether that fleet holds the objective; None without one.")
+    fleets: int = fact("Number of fleets.")
 
 
-@dataclass(frozen=True)
+@declared
 class FleetChange:
-    """A fleet on both sides, or on one of them.
+    """A fleet on both sides, or on one of them."""
 
-    Attributes:
-        deployment: The deployment in words.
-        policy: The autoscaler as text.
-        committed: Replicas that are paid all the time, of a plan; 0 elsewhere.
-        status: `"added"`, `"removed"`, `"changed"`, or `"same"` if no figure differs.
-        figures: Change of each figure in `FLEET_FIGURES`.
-    """
-
-    deployment: str
-    policy: str
-    committed: int
-    status: str
-    figures: Mapping[str, Change]
+    deployment: str = fact("The deployment in words.")
+    policy: str = fact("The autoscaler as text.")
+    committed: int = fact("Replicas that are paid all the time, of a plan; 0 elsewhere.")
+    status: str = fact('`"added"`, `"removed"`, `"changed"`, or `"same"` if no figure differs.')
+    figures: Mapping[str, Change] = fact("Change of each figure in `FLEET_FIGURES`.", spread=FLEET_FIGURES)
 
 
-@dataclass(frozen=True)
+@declared
 class FleetChanges(Result):
-    """Differences between two fleets, comparisons or plans: those of the best fleets first.
+    """Differences between two fleets, comparisons or plans: those of the best fleets first."""
 
-    Attributes:
-        before: The first result.
-        after: The second one.
-        warnings: Differences of what was simulated, and a side without a fleet that holds.
-        best: Figure of `FLEET_FIGURES` -> its change from the best fleet before to the best one after.
-        fleets: Fleets of both sides by deployment and policy, in the order of the second side; removed ones last.
-        failed: Exceeded limits.
-    """
+    document_key = "fleet_changes"
 
-    before: FleetSide
-    after: FleetSide
-    warnings: tuple[str, ...]
-    best: Mapping[str, Change] = field(repr=False)
-    fleets: tuple[FleetChange, ...] = field(repr=False)
-    failed: tuple[BrokenLimit, ...] = ()
+    before: FleetSide = fact("The first result.")
+    after: FleetSide = fact("The second one.")
+    warnings: tuple[str, ...] = fact("Differences of what was simulated, and a side without a fleet that holds.")
+    best: Mapping[str, Change] = fact(
+        "Figure of `FLEET_FIGURES` -> its change from the best fleet before to the best one after."
+    )
+    fleets: tuple[FleetChange, ...] = fact(
+        "Fleets of both sides by deployment and policy, in the order of the second side; removed ones last."
+    )
+    failed: tuple[BrokenLimit, ...] = fact("Exceeded limits.", default=())
 
     def __getitem__(self, name: tuple[str, str]) -> FleetChange:
         """Return the change of a fleet by its deployment and its policy.
@@ -108,6 +86,7 @@ class FleetChanges(Result):
         return line
 
     @property
+    @derived(is_figure=False)
     def changed(self) -> bool:
         """Whether any figure differs."""
         return any(change.changed for change in self.best.values()) or any(

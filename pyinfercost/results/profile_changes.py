@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from math import isclose
 
 from ..errors import UnknownNameError
 from ..report.render import render
 from . import figures
+from .declared import declared, derived, fact
 from .figures import WithFigures
 from .result import Result
 
@@ -24,19 +24,21 @@ _ROUNDING = 1e-9
 """Relative difference up to which figures are equal: sums of equal numbers may differ in their last digits."""
 
 
-@dataclass(frozen=True)
+@declared(kw_only=False)
 class Change:
-    """One figure before and after; None on a side where it is unknown."""
+    """One figure before and after."""
 
-    before: float | None
-    after: float | None
+    before: float | None = fact("Before; None if it is unknown.")
+    after: float | None = fact("After; None if it is unknown.")
 
     @property
+    @derived()
     def difference(self) -> float | None:
         """After minus before; None if one of them is unknown."""
         return None if self.before is None or self.after is None else self.after - self.before
 
     @property
+    @derived()
     def ratio(self) -> float | None:
         """After divided by before; None if one of them is unknown or the figure was 0 before."""
         return None if self.before is None or self.after is None or self.before == 0 else self.after / self.before
@@ -49,101 +51,89 @@ class Change:
         return not isclose(self.before, self.after, rel_tol=_ROUNDING)
 
 
-@dataclass(frozen=True)
+@declared
 class ModuleChange(WithFigures):
-    """One module without its submodules, so that modules add up to the total.
+    """One module without its submodules, so that modules add up to the total."""
 
-    Attributes:
-        module: Path of the module; empty for the model itself.
-        status: `"added"`, `"removed"`, `"changed"`, or `"same"` if no figure differs.
-        figures: Change of each figure in `FIGURES`, also available as attributes. `cost_usd` is the model's cost times
-            the module's share of the latency.
-        same_work: Whether both sides run the same operators in this module, with the same counts, in the same
-            deployment. The remaining difference is its share of the model's start, of cache residency, or of fusion
-            with other modules.
-    """
+    module: str = fact("Path of the module; empty for the model itself.")
+    status: str = fact('`"added"`, `"removed"`, `"changed"`, or `"same"` if no figure differs.')
+    figures: Mapping[str, Change] = fact(
+        "Change of each figure in `FIGURES`, also available as attributes. `cost_usd` is the model's cost times the "
+        "module's share of the latency.",
+        spread=FIGURES,
+    )
+    same_work: bool = fact(
+        "Whether both sides run the same operators in this module, with the same counts, in the same deployment. "
+        "The remaining difference is its share of the model's start, of cache residency, or of fusion with other "
+        "modules.",
+        inner=True,
+        default=False,
+    )
 
-    module: str
-    status: str
-    figures: Mapping[str, Change]
-    same_work: bool = False
 
-
-@dataclass(frozen=True)
+@declared
 class Side:
-    """Model and deployment of one of the two profiles.
+    """Model and deployment of one of the two profiles."""
 
-    `hardware` and related fields are None for a profile without times. `precision` is None if the document does not
-    state it. `layout` is the text of the layout, empty if each device has the whole model. `price` is a description of
-    the price of an hour; `utilization` the fraction of the paid time in use. `host` is the time in which the host of a
-    GPU issues an operator of torch, None for other machines, engines, and older documents.
-    """
+    model: str = fact("Name of the model.")
+    hardware: str | None = fact("Id of the machine; None for a profile without times.")
+    precision: str | None = fact("Dtype of the run; None if the document does not state it.")
+    engine: str = fact("What runs it.")
+    execution: str | None = fact("How it runs; None for a profile without times.")
+    sizes: Mapping[str, int] = fact("Values of the named sizes.")
+    threads: int | None = fact("Threads of a CPU; None for all cores.", default=None)
+    instances: int = fact("Copies of the model side by side on a CPU.", default=1)
+    sustained: bool | None = fact(
+        "Whether the machine runs without pause; None for a profile without times.",
+        default=None,
+    )
+    devices: int = fact("Number of devices.", default=1)
+    layout: str = fact("The layout as text; empty if each device has the whole model.", default="")
+    price: str | None = fact("What an hour costs, in words; None without a price.", default=None)
+    utilization: float | None = fact("Share of the paid time in use; None without a price.", default=None)
+    host: str | None = fact(
+        "Time in which the host of a GPU issues an operator of torch, in words; None for other machines and "
+        "engines, and for older documents.",
+        default=None,
+    )
+    serving: str = fact("How the engine forms its steps, as text.", default="")
+    unmodelled: Mapping[str, int] = fact("Operators that no figure includes -> their number.")
 
-    model: str
-    hardware: str | None
-    precision: str | None
-    engine: str
-    execution: str | None
-    sizes: Mapping[str, int]
-    threads: int | None = None
-    instances: int = 1
-    sustained: bool | None = None
-    devices: int = 1
-    layout: str = ""
-    price: str | None = None
-    utilization: float | None = None
-    host: str | None = None
-    serving: str = ""
-    unmodelled: Mapping[str, int] = field(default_factory=dict)
 
-
-@dataclass(frozen=True)
+@declared
 class BrokenLimit:
-    """An exceeded limit.
+    """An exceeded limit."""
 
-    Attributes:
-        limit: The limit as given.
-        figure: Key of the figure.
-        before: Its value before; None if unknown.
-        after: Its value after; None if unknown.
-        reason: Description of the change and the limit.
-    """
-
-    limit: str
-    figure: str
-    before: float | None
-    after: float | None
-    reason: str
+    limit: str = fact("The limit as given.")
+    figure: str = fact("Key of the figure.")
+    before: float | None = fact("Its value before; None if unknown.")
+    after: float | None = fact("Its value after; None if unknown.")
+    reason: str = fact("Description of the change and the limit.")
 
     def __str__(self) -> str:
         return f"{self.limit}: {self.reason}"
 
 
-@dataclass(frozen=True)
+@declared
 class ProfileChanges(Result):
     """Differences between two profiles.
 
     `print(changes)` shows the totals and the modules that changed. Every figure is a `Change`.
-
-    Attributes:
-        before: Model and deployment of the first profile.
-        after: Model and deployment of the second profile.
-        warnings: Differences other than the model, operators that no figure includes, and why fused kernels are slower.
-        totals: Key -> change of the figure of the whole model.
-        modules: Modules of both profiles, in graph order.
-        added: Paths of new modules: `layer3.6` if everything below it is new, instead of each submodule.
-        removed: Paths of removed modules, likewise.
-        failed: Exceeded limits, of those passed to `diff`.
     """
 
-    before: Side
-    after: Side
-    warnings: tuple[str, ...]
-    totals: Mapping[str, Change] = field(repr=False)
-    modules: tuple[ModuleChange, ...] = field(repr=False)
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    failed: tuple[BrokenLimit, ...] = ()
+    before: Side = fact("Model and deployment of the first profile.")
+    after: Side = fact("Model and deployment of the second profile.")
+    warnings: tuple[str, ...] = fact(
+        "Differences other than the model, operators that no figure includes, and why fused kernels are slower."
+    )
+    totals: Mapping[str, Change] = fact("Key -> change of the figure of the whole model.")
+    modules: tuple[ModuleChange, ...] = fact("Modules of both profiles, in graph order.")
+    added: tuple[str, ...] = fact(
+        "Paths of new modules: `layer3.6` if everything below it is new, instead of each submodule.",
+        default=(),
+    )
+    removed: tuple[str, ...] = fact("Paths of removed modules, likewise.", default=())
+    failed: tuple[BrokenLimit, ...] = fact("Exceeded limits, of those passed to `diff`.", default=())
 
     def __getitem__(self, module: str) -> ModuleChange:
         """Return a module by its path.
@@ -159,6 +149,7 @@ class ProfileChanges(Result):
         )
 
     @property
+    @derived(is_figure=False)
     def changed(self) -> bool:
         """Whether any total or any module differs."""
         return any(total.changed for total in self.totals.values()) or any(

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from support import doc_pages as pages
 from support.doc_names import keys_of_the_page
-from support.fleet_results import comparison
 from support.live_cases import day_history
 from support.monitored import MONDAY_S, Observed
 from support.monitored_week import write_week
@@ -25,7 +24,6 @@ from pyinfercost.predict.review import model_review, review_of
 from pyinfercost.report import review as review_report
 from pyinfercost.results.advice import TrainingNote
 from pyinfercost.results.comparison import FIGURES
-from pyinfercost.results.fleet_changes import FLEET_FIGURES
 from pyinfercost.results.tradeoff import LayerSensitivity, Tradeoff, TradeoffRow
 
 pytestmark = pytest.mark.torch
@@ -118,19 +116,6 @@ def keys_of(value: object, path: str = "") -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from keys_of(inner, f"{path}[]")
-
-
-def fleet_documents() -> dict[str, Any]:
-    """Documents of fleets as the page has them: keys that depend on the run are NAME, those of a kind have one name."""
-    fleet = ic.diff_fleets(comparison(), comparison(2.5), limits=["usd_per_month:any"]).to_dict()["fleet_changes"]
-    for row in (fleet["best"], *fleet["fleets"]):
-        change = row["usd_per_month"]
-        for name in FLEET_FIGURES:
-            assert row.pop(name).keys() == change.keys()
-        row["FIGURE"] = change
-    assert fleet["before"].keys() == fleet["after"].keys()
-    fleet |= {"SIDE": fleet["before"], "before": None, "after": None}
-    return {"fleet_changes": fleet}
 
 
 def advice_document() -> dict[str, Any]:
@@ -250,7 +235,6 @@ def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     estimate = document["estimate"]
     document["estimate"] = {name: estimate[name] for name in by_hand} | {"cost": {"price": estimate["cost"]["price"]}}
     document |= dict.fromkeys(("totals", "kv_cache", "training_memory", "figures", "prefill", "decode"))
-    document |= fleet_documents()
     document["advice"] = advice_document()
     document["live_history"] = live_document()
     document["review"] = review_document()
