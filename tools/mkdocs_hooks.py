@@ -22,6 +22,7 @@ from pyinfercost.cli import main
 from pyinfercost.inputs.settings import Settings
 from pyinfercost.results import figures
 from pyinfercost.results.declared import class_named, declarations_of, part_of
+from pyinfercost.results.latency import Distribution
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -56,11 +57,10 @@ def keys_of(record: Any, place: str) -> Iterator[tuple[str, str]]:
             continue
         part, key = part_of(each), f"{place}.{each.name}"
         if each.spread:
-            yield (
-                f"{place}.LATENCY",
-                f"{each.text} `LATENCY` stands for {', '.join(f'`{name}`' for name in each.spread)}.",
-            )
-            key = f"{place}.LATENCY"
+            kind = "LATENCY" if part is not None and issubclass(part, Distribution) else "FIGURE"
+            names = ", ".join(f"`{name}`" for name in each.spread)
+            key = f"{place}.{kind}"
+            yield key, f"{each.text} `{kind}` stands for {names}."
         else:
             also = f" Its keys are those of `{part.document_key}`." if hasattr(part, "document_key") else ""
             yield key, each.text + also
@@ -68,7 +68,8 @@ def keys_of(record: Any, place: str) -> Iterator[tuple[str, str]]:
             if settings.__name__ == each.annotation:
                 yield from ((f"{key}.{setting.name}", setting.text) for setting in settings.fields)
         if part is not None and not hasattr(part, "document_key"):
-            yield from keys_of(part, key + "[]" * each.annotation.startswith("tuple"))
+            items = {"tuple": "[]", "Mapping": ".NAME"}.get(each.annotation.partition("[")[0], "")
+            yield from keys_of(part, key if each.spread else key + items)
 
 
 def gallery() -> Iterator[str]:
