@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from .._core import Expr
 from ..results.declared import Declared, declarations_of, part_of
 from ..results.units import amount, percent
 
@@ -22,8 +23,14 @@ def whole_document(result: Result, *, series: bool = True) -> dict[str, Any]:
 
 
 def rows(result: Result) -> list[dict[str, Any]]:
-    """Return the one row of a result."""
-    return [row_of(result)]
+    """Return a row for each record in the field that the class names, or the one row of a result."""
+    return [row_of(each) for each in (getattr(result, result.rows_of) if result.rows_of else (result,))]
+
+
+def columns(result: Result) -> tuple[str, ...]:
+    """Return the names of the columns of `rows`."""
+    parts = [part_of(each) for each in declarations_of(result) if each.name == result.rows_of]
+    return columns_of(parts[0] if parts else result)
 
 
 def document_of(value: Any, *, series: bool = True) -> Any:
@@ -43,6 +50,8 @@ def document_of(value: Any, *, series: bool = True) -> Any:
         return found
     if isinstance(value, float):
         return value if isfinite(value) else None
+    if isinstance(value, Expr):
+        return str(value)
     if isinstance(value, Mapping):
         return {key: document_of(each, series=series) for key, each in value.items()}
     if isinstance(value, (list, tuple)):

@@ -11,7 +11,7 @@ from ..errors import InputError, InputTypeError
 _ANY = {
     "dict": "derived.whole_document",
     "rows": "derived.rows",
-    "columns": "derived.columns_of",
+    "columns": "derived.columns",
     "json": "documents.json_text",
     "csv": "delimited.csv_pieces",
     "view": "table.layout_view",
@@ -208,9 +208,6 @@ _RENDERERS = {
         "layout": "sparsity.speedup_layout",
     },
     "Tradeoff": {
-        "dict": "tradeoff.tradeoff_document",
-        "rows": "tradeoff.tradeoff_rows",
-        "columns": "tradeoff.COLUMNS",
         "layout": "tradeoff.tradeoff_layout",
     },
     "Sensitivity": {

@@ -40,7 +40,7 @@ _UNITS = (
     ("_w", "W"),
 )
 _FIRST = (("usd_per_", "USD"), ("joules_per_", "J"), ("tokens_per_s", "per s"))
-_SCALARS = frozenset({"str", "int", "float", "bool", "None"})
+_SCALARS = frozenset({"str", "int", "float", "bool", "None", "Quantity"})
 
 
 class Declared(NamedTuple):
@@ -59,7 +59,7 @@ class Declared(NamedTuple):
         spread: Keys of this mapping, whose items stand at its place in documents, and whose figures rows have.
         row: Whether rows have a column of it; that of a mapping has its items as text.
         series: Whether it is a series over time, which documents of several results omit.
-        inner: Whether documents and rows do not have it.
+        inner: Whether documents, rows, `repr` and comparisons do not have it.
         brief: Whether documents have no series over time of what is in it.
         annotation: Its type as text.
     """
@@ -92,7 +92,7 @@ def fact(
 ) -> Any:
     """Declare a fact about what was computed, or a part with declarations of its own; see `Declared`."""
     own = Declared("", text, shown=shown, spread=spread, row=row, series=series, inner=inner, brief=brief)
-    return dataclasses.field(default=default, metadata={_OWN: own})
+    return dataclasses.field(default=default, repr=not inner, compare=not inner, metadata={_OWN: own})
 
 
 def figure(

@@ -27,7 +27,6 @@ from pyinfercost.report import review as review_report
 from pyinfercost.results.advice import TrainingNote
 from pyinfercost.results.comparison import FIGURES
 from pyinfercost.results.fleet_changes import FLEET_FIGURES
-from pyinfercost.results.tradeoff import LayerSensitivity, Tradeoff, TradeoffRow
 
 pytestmark = pytest.mark.torch
 
@@ -261,10 +260,6 @@ def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     document["models"], document["notes"] = [compared_document()], []
     document |= monitor_documents(tmp_path)
     document |= sensitivity_documents()
-    layer = LayerSensitivity("half", "0", lost=0.1)
-    rows = (TradeoffRow("original"),)
-    compared = Tradeoff("Toy", "l4", "fp16", "eager", True, {"NAME": ""}, rows, (layer,))
-    document["tradeoff"] = compared.to_dict()
     named = keys_of_the_page()
     missing = set(keys_of(document)) - named
     assert not missing, f"docs/json.md does not say what these keys are: {sorted(missing)}"

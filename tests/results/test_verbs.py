@@ -68,7 +68,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
     assert profile.estimate is not None
     weights = np.array([[0.0, 1.0, 0.0, 2.0]] * 4, dtype=np.float32)
     layer = LayerSpeedup("fc", "fc.weight", "dense", 0.5, 200, 100.0, 64, 36, 2e-3, 1e-3, "2:4")
-    rows = (TradeoffRow("original", accuracy=0.9, lost=0.0, latency_s=1e-3), TradeoffRow("broken", error="it fails"))
+    unchanged = TradeoffRow(name="original", accuracy=0.9, lost=0.0, latency_s=1e-3)
+    rows = (unchanged, TradeoffRow(name="broken", error="it fails"))
     found: dict[str, Result] = {
         "profile": profile,
         "counted": ic.profile(graph),
@@ -84,7 +85,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
         "sparsity": ic.sparsity(weights),
         "activations": ActivationSparsity("Toy", (ActivationRow("act", "relu", 2, 100, 25),), 100, 25),
         "speedup": SparsitySpeedup("a100-sxm-80gb", 4e-3, 3e-3, (layer,)),
-        "tradeoff": Tradeoff("Toy", "l4", "fp16", "eager", maximize=True, settings={}, rows=rows),
+        "tradeoff": Tradeoff(
+            model="Toy", hardware="l4", precision="fp16", execution="eager", maximize=True, settings={}, rows=rows,
+        ),
         "collective": ic.collective("all_reduce", [1024, 2**20], hardware="h100-sxm-80gb", devices=8),
         **formats_of_layers(),
     }  # fmt: skip
