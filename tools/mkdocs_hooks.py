@@ -34,13 +34,19 @@ def keys_of_result(name: str) -> Iterator[str]:
     """Yield the keys of a result's JSON object with their meanings, as lines of Markdown."""
     yield from ("| key | meaning |", "|---|---|")
     result = getattr(pyinfercost, name)
-    for key, text in keys_of(result, result.document_key):
+    for key, text in keys_of(result, result.document_key, {}):
         meaning = re.sub(r"\bNone\b", "`null`", text)
         yield f"| `{key}` | {meaning} |"
 
 
-def keys_of(record: Any, place: str) -> Iterator[tuple[str, str]]:
-    """Yield the key and the sentence of each declaration, and of parts in it; other results are named."""
+def keys_of(record: Any, place: str, seen: dict[Any, str]) -> Iterator[tuple[str, str]]:
+    """Yield the key and the sentence of each declaration, and of parts in it; other results and seen parts are named.
+
+    Args:
+        record: The class.
+        place: Its key.
+        seen: Part that was described before -> its key.
+    """
     for each in declarations_of(record):
         if each.inner:
             continue
@@ -52,10 +58,11 @@ def keys_of(record: Any, place: str) -> Iterator[tuple[str, str]]:
             )
             key = f"{place}.LATENCY"
         else:
-            also = f" Its keys are those of `{part.document_key}`." if hasattr(part, "document_key") else ""
-            yield key, each.text + also
-        if part is not None and not hasattr(part, "document_key"):
-            yield from keys_of(part, key + "[]" * each.annotation.startswith("tuple"))
+            known = getattr(part, "document_key", seen.get(part, ""))
+            yield key, each.text + (f" Its keys are those of `{known}`." if known else "")
+        if part is not None and not hasattr(part, "document_key") and part not in seen:
+            seen[part] = key + "[]" * each.annotation.startswith("tuple")
+            yield from keys_of(part, seen[part], seen)
 
 
 def gallery() -> Iterator[str]:

@@ -211,15 +211,9 @@ _RENDERERS = {
         "layout": "tradeoff.tradeoff_layout",
     },
     "Sensitivity": {
-        "dict": "sensitivity.sensitivity_document",
-        "rows": "sensitivity.sensitivity_rows",
-        "columns": "sensitivity.COLUMNS",
         "layout": "sensitivity.sensitivity_layout",
     },
     "Allocation": {
-        "dict": "sensitivity.allocation_document",
-        "rows": "sensitivity.allocation_rows",
-        "columns": "sensitivity.ALLOCATION_COLUMNS",
         "layout": "sensitivity.allocation_layout",
     },
     "Sweep": {

@@ -17,7 +17,6 @@ from support.live_cases import day_history
 from support.monitored import MONDAY_S, Observed
 from support.monitored_week import write_week
 from support.paths import ROOT
-from support.tiny_sensitivities import run as run_sensitivity
 from support.toy_graphs import transformer
 
 import pyinfercost as ic
@@ -206,27 +205,6 @@ def monitor_documents(folder: Path) -> dict[str, Any]:
     return {"monitor_report": found, "workload": exported["workload"]}
 
 
-def sensitivity_documents() -> dict[str, Any]:
-    """A sensitivity and an allocation; what both have is there once, and so are their figures."""
-    found = run_sensitivity(["int8_wo"])
-    chosen = ic.allocate(found, {"lost": 1.0})
-    alone, allocated = found.to_dict()["sensitivity"], chosen.to_dict()["allocation"]
-    figures = alone["original"]
-    assert figures.keys() == allocated["together"].keys() == alone["whole"][0]["figures"].keys()
-    for each in (alone, allocated):
-        each["original"] = None
-        each["whole"][0]["figures"] = None
-    allocated["together"] = None
-    allocated |= {name: {"NAME": 0.0} for name in ("limits", "added", "quantize", "prune")}
-    both = {name: value for name, value in alone.items() if name in allocated}
-    return {
-        "sensitivity": {name: value for name, value in alone.items() if name not in both},
-        "allocation": {name: value for name, value in allocated.items() if name not in both},
-        "BOTH": both,
-        "FIGURES": figures,
-    }
-
-
 def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
 
@@ -259,7 +237,6 @@ def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     document["review"] = review_document()
     document["models"], document["notes"] = [compared_document()], []
     document |= monitor_documents(tmp_path)
-    document |= sensitivity_documents()
     named = keys_of_the_page()
     missing = set(keys_of(document)) - named
     assert not missing, f"docs/json.md does not say what these keys are: {sorted(missing)}"

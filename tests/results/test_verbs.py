@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,25 @@ KINDS = (
 
 def formats_of_layers() -> dict[str, Result]:
     """A sensitivity and an allocation of two layers, to one of which the format does not apply."""
-    kept = MixedFigures(0.9, 0.0, 1e-3, 9e-4, 1.1e-3, None, None, 4096, 8192)
-    narrow = MixedFigures(0.89, 0.01, 8e-4, 7e-4, 9e-4, None, None, 1024, 5120)
-    of_fc = FormatSensitivity("fc", "int8_wo", "torchao", 0.89, 0.01, 2e-4, None, None, 3072)
-    out = FormatSensitivity("conv", "int8_wo", applicable=False, error="int8_wo applies to no layer")
-    stays = AllocatedLayer("conv", "original", "", 0.0, 0.0, 0)
-    layers = (AllocatedLayer("fc", "int8_wo", "torchao", 0.01, 2e-4, 3072), stays)
-    whole = (WholeFormat("int8_wo", 1, 0.01, 8e-4, narrow),)
+    kept = MixedFigures(
+        accuracy=0.9,
+        lost=0.0,
+        latency_s=1e-3,
+        latency_low_s=9e-4,
+        latency_high_s=1.1e-3,
+        energy_j=None,
+        cost_usd=None,
+        parameter_bytes=4096,
+        peak_memory_bytes=8192,
+    )
+    narrow = replace(kept, accuracy=0.89, lost=0.01, latency_s=8e-4, parameter_bytes=1024)
+    of_fc = FormatSensitivity(
+        layer="fc", format="int8_wo", applied="torchao", accuracy=0.89, lost=0.01, saved_s=2e-4, saved_bytes=3072
+    )
+    out = FormatSensitivity(layer="conv", format="int8_wo", applicable=False, error="int8_wo applies to no layer")
+    changed = AllocatedLayer(layer="fc", format="int8_wo", applied="torchao", lost=0.01, saved_s=2e-4, saved_bytes=3072)
+    layers = (changed, AllocatedLayer(layer="conv"))
+    whole = (WholeFormat(format="int8_wo", layers=1, added_lost=0.01, added_latency_s=8e-4, figures=narrow),)
     added = {"lost": 0.01, "latency_s": 8e-4, "energy_j": None, "cost_usd": None, "parameter_bytes": 1024.0}
     where: Any = {"model": "Toy", "hardware": "l4", "precision": "fp16", "execution": "eager", "kernels": "engine"}
     where |= {"maximize": True, "original": kept, "whole": whole, "mixer": None}
