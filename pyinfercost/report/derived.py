@@ -88,6 +88,8 @@ def _cells(each: Declared, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _cells(own, None if value is None else getattr(value, own.name))
     elif each.row and isinstance(value, Mapping):
         yield each.name, " ".join(f"{name}={number:.6g}" for name, number in value.items())
+    elif each.row and isinstance(value, tuple):
+        yield each.name, " ".join(map(str, value))
     elif each.row:
         yield each.name, document_of(value)
 

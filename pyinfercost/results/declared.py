@@ -57,7 +57,8 @@ class Declared(NamedTuple):
         better: `LESS`, `MORE`, or empty for a figure without a better direction.
         quiet: Whether tables omit it where it is 0.
         spread: Keys of this mapping, whose items stand at its place in documents, and whose figures rows have.
-        row: Whether rows have a column of it; that of a mapping has its items as text.
+        row: Whether rows have a column of it; that of a mapping or of a tuple of texts has its items
+            as one text.
         series: Whether it is a series over time, which documents of several results omit.
         inner: Whether documents, rows, `repr` and comparisons do not have it.
         brief: Whether documents have no series over time of what is in it.

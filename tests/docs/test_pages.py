@@ -222,10 +222,9 @@ def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
         library.impl("own", lambda x: x.clone(), "CompositeExplicitAutograd")
         model, x = Chosen(), torch.ones(4, 8)
         profile = ic.profile(model, (x,), hardware="l4", price="g6.4xlarge", transfer="network_gbit_per_s=10")
-        measured = ic.measure(model, (x,), hardware="epyc-9654", seconds=0.01)
     step = ic.capture(torch.nn.Linear(8, 8).train(), x, training=True)
     trained = ic.profile(step, optimizer="adamw").to_dict()["training_memory"]
-    document = json.loads(json.dumps({**profile.to_dict(), "training_memory": trained, "measured": measured.to_dict()}))
+    document = json.loads(json.dumps({**profile.to_dict(), "training_memory": trained}))
     both = ic.profile(spec_of(tmp_path, LLAMA), prompt=8, hardware="l4").to_dict()
     document |= {"figures": both["figures"], "kv_cache": both["kv_cache"], "prefill": {}, "decode": {}}
     several = ic.profile(transformer(heads=4), hardware="h100-sxm-80gb", layout="tensor=4", batch=8, sequence=128)
@@ -240,5 +239,5 @@ def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     named = keys_of_the_page()
     missing = set(keys_of(document)) - named
     assert not missing, f"docs/json.md does not say what these keys are: {sorted(missing)}"
-    gone = named - set(keys_of(document)) - {"sizes.NAME", "measured.sizes.NAME"}
+    gone = named - set(keys_of(document)) - {"sizes.NAME"}
     assert not gone, f"docs/json.md names keys that no document has: {sorted(gone)}"

@@ -93,7 +93,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
             model="toy", sizes={"batch": 8}, execution="eager", precision="native", device="cpu", threads=1,
             hardware=None, runs=3, measured_s=2.0, measured_low_s=1.0, measured_high_s=3.0,
             predicted_s=None, predicted_low_s=None, predicted_high_s=None,
-            layers=(MeasuredLayer("fc", ("aten.linear",), 1.5, None),),
+            layers=(MeasuredLayer(module="fc", ops=("aten.linear",), measured_s=1.5, predicted_s=None),),
         ),
         "sparsity": ic.sparsity(weights),
         "activations": ActivationSparsity("Toy", (ActivationRow("act", "relu", 2, 100, 25),), 100, 25),
