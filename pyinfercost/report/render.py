@@ -190,21 +190,14 @@ _RENDERERS = {
         "html": "html.advice_page.advice_page",
     },
     "Sparsity": {
-        "dict": "sparsity.sparsity_document",
         "rows": "sparsity.sparsity_rows",
         "columns": "sparsity.COLUMNS",
         "layout": "sparsity.sparsity_layout",
     },
     "ActivationSparsity": {
-        "dict": "sparsity.activation_document",
-        "rows": "sparsity.activation_rows",
-        "columns": "sparsity.ACTIVATION_COLUMNS",
         "layout": "sparsity.activation_layout",
     },
     "SparsitySpeedup": {
-        "dict": "sparsity.speedup_document",
-        "rows": "sparsity.speedup_rows",
-        "columns": "sparsity.SPEEDUP_COLUMNS",
         "layout": "sparsity.speedup_layout",
     },
     "Tradeoff": {

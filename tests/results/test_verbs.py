@@ -80,7 +80,19 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
     profile = ic.profile(graph, hardware="l4", price=1.0, batch=8)
     assert profile.estimate is not None
     weights = np.array([[0.0, 1.0, 0.0, 2.0]] * 4, dtype=np.float32)
-    layer = LayerSpeedup("fc", "fc.weight", "dense", 0.5, 200, 100.0, 64, 36, 2e-3, 1e-3, "2:4")
+    layer = LayerSpeedup(
+        module="fc",
+        weight="fc.weight",
+        form="dense",
+        zero_share=0.5,
+        dense_flops=200,
+        effective_flops=100.0,
+        dense_bytes=64,
+        compressed_bytes=36,
+        latency_s=2e-3,
+        realizable_s=1e-3,
+        why="2:4",
+    )
     unchanged = TradeoffRow(name="original", accuracy=0.9, lost=0.0, latency_s=1e-3)
     rows = (unchanged, TradeoffRow(name="broken", error="it fails"))
     found: dict[str, Result] = {
@@ -96,8 +108,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
             layers=(MeasuredLayer(module="fc", ops=("aten.linear",), measured_s=1.5, predicted_s=None),),
         ),
         "sparsity": ic.sparsity(weights),
-        "activations": ActivationSparsity("Toy", (ActivationRow("act", "relu", 2, 100, 25),), 100, 25),
-        "speedup": SparsitySpeedup("a100-sxm-80gb", 4e-3, 3e-3, (layer,)),
+        "activations": ActivationSparsity(
+            model="Toy", rows=(ActivationRow(module="act", op="relu", calls=2, elements=100, zeros=25),)
+        ),
+        "speedup": SparsitySpeedup(hardware="a100-sxm-80gb", latency_s=4e-3, realizable_s=3e-3, layers=(layer,)),
         "tradeoff": Tradeoff(
             model="Toy", hardware="l4", precision="fp16", execution="eager", maximize=True, settings={}, rows=rows,
         ),
