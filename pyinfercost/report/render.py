@@ -90,15 +90,10 @@ _RENDERERS = {
         "html": "html.comparison_page.comparison_page",
     },
     "ModuleTable": {
-        "dict": "tables.module_document",
         "rows": "tables.module_rows",
-        "columns": "tables.MODULE_COLUMNS",
         "layout": "tables.module_layout",
     },
     "OperatorTable": {
-        "dict": "tables.operator_document",
-        "rows": "tables.operator_rows",
-        "columns": "tables.OPERATOR_COLUMNS",
         "layout": "tables.operator_layout",
     },
     "Measurement": {
@@ -109,15 +104,10 @@ _RENDERERS = {
         "trace": "trace.measured_trace",
     },
     "CollectiveEstimate": {
-        "dict": "collectives.collective_document",
         "rows": "collectives.collective_rows",
-        "columns": "collectives.COLUMNS",
         "layout": "collectives.collective_layout",
     },
     "Layouts": {
-        "dict": "layouts.layouts_document",
-        "rows": "layouts.layouts_rows",
-        "columns": "layouts.COLUMNS",
         "layout": "layouts.layouts_layout",
     },
     "ServingResult": {
