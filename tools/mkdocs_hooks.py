@@ -43,15 +43,21 @@ def table_of(name: str, place: str | None) -> Iterator[str]:
     listed = (
         [(f"{place}.{each.key}", each.sentence) for each in figures.of_scope(name)]
         if known is None
-        else keys_of(known, place or known.document_key)
+        else keys_of(known, place or known.document_key, {})
     )
     for key, text in listed:
         meaning = re.sub(r"\bNone\b", "`null`", text)
         yield f"| `{key}` | {meaning} |"
 
 
-def keys_of(record: Any, place: str) -> Iterator[tuple[str, str]]:
-    """Yield the key and the sentence of each declaration, and of parts in it; other results are named."""
+def keys_of(record: Any, place: str, seen: dict[Any, str]) -> Iterator[tuple[str, str]]:
+    """Yield the key and the sentence of each declaration, and of parts in it; other results and seen parts are named.
+
+    Args:
+        record: The class.
+        place: Its key.
+        seen: Part that was described before -> its key.
+    """
     for each in declarations_of(record):
         if each.inner:
             continue
@@ -62,14 +68,15 @@ def keys_of(record: Any, place: str) -> Iterator[tuple[str, str]]:
             key = f"{place}.{kind}"
             yield key, f"{each.text} `{kind}` stands for {names}."
         else:
-            also = f" Its keys are those of `{part.document_key}`." if hasattr(part, "document_key") else ""
-            yield key, each.text + also
+            known = getattr(part, "document_key", seen.get(part, ""))
+            yield key, each.text + (f" Its keys are those of `{known}`." if known else "")
         for settings in Settings.__subclasses__():
             if settings.__name__ == each.annotation:
                 yield from ((f"{key}.{setting.name}", setting.text) for setting in settings.fields)
-        if part is not None and not hasattr(part, "document_key"):
+        if part is not None and not hasattr(part, "document_key") and part not in seen:
             items = {"tuple": "[]", "Mapping": ".NAME"}.get(each.annotation.partition("[")[0], "")
-            yield from keys_of(part, key if each.spread else key + items)
+            seen[part] = key if each.spread else key + items
+            yield from keys_of(part, seen[part], seen)
 
 
 def gallery() -> Iterator[str]:

@@ -104,7 +104,7 @@ def write_both(
     if form == "json":
         from ..report.documents import as_json
 
-        write(as_json({**profile.to_dict(), "measured": ran.to_dict()}) + "\n", output)
+        write(as_json({**profile.to_dict(), "measured": ran.to_dict()["measured"]}) + "\n", output)
     elif form == "md":
         write(profile.to_markdown(**rows) + "\n" + ran.to_markdown(), output)
     else:

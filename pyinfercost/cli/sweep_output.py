@@ -216,12 +216,13 @@ def _too_large(answer: Answer) -> list[LayoutChoice]:
     memory = dict(zip(result["hardware"].tolist(), result["machine_memory_bytes"].tolist(), strict=True))
     return [
         LayoutChoice(
-            layout, devices, 1, None,
-            f"weights, caches and activations of a device need {quantity(needed, 'B')}, "
+            layout=layout,
+            devices=devices,
+            reason=f"weights, caches and activations of a device need {quantity(needed, 'B')}, "
             f"{_than(needed, hardware, memory[hardware])}",
         )
         for (hardware, layout, devices), needed in least.items()
-    ]  # fmt: skip
+    ]
 
 
 def _than(needed: float, hardware: str, memory: float) -> str:

@@ -14,7 +14,7 @@ from .._checks import COUNT, Range, number, shown, whole
 from ..deployment.nodes import devices_of_node
 from ..errors import InputError
 from ..hardware.dtypes import CORE_DTYPES
-from ..results.collective import COLUMNS, CollectiveEstimate
+from ..results.collective import CollectiveEstimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -200,9 +200,9 @@ def collective(
         )
     except ValueError as error:
         raise CollectiveError(str(error)) from None
+    link = found.pop("link")
     each: dict[str, Any] = {"size_bytes": flat}
-    for name in COLUMNS[1:]:
-        each[name] = _WORDS[name][found[name]] if name in _WORDS else found[name]
+    each |= {name: _WORDS[name][column] if name in _WORDS else column for name, column in found.items()}
     if sizes.ndim == 0:
         each = {name: column[0].item() for name, column in each.items()}
     return CollectiveEstimate(
@@ -212,7 +212,7 @@ def collective(
         nodes=max(machines, -(-count // devices_of_node(machine))),
         dtype=short,
         kernel=chosen,
-        link=found["link"],
+        link=link,
         **each,
     )
 

@@ -121,7 +121,7 @@ def find_layouts(
     choices, found = [], []
     for text, count, laid, known in tried:
         if laid is None:
-            choices.append(LayoutChoice(text, count, 1, None, known))
+            choices.append(LayoutChoice(layout=text, devices=count, reason=known))
             continue
         reason = known or made[_made_for(laid)]
         weights = None
@@ -131,9 +131,9 @@ def find_layouts(
         elif reason == search.too_large(laid):
             weights = search.least_bytes(laid)
         nodes = max([nodes_of(machine, laid) for machine in machines], default=laid.nodes)
-        choices.append(LayoutChoice(text, count, nodes, weights, reason))
+        choices.append(LayoutChoice(layout=text, devices=count, nodes=nodes, weight_bytes=weights, reason=reason))
     ids = ",".join(dict.fromkeys(machine.id for machine in machines))
-    return Layouts(graph.model, ids, tuple(choices), tuple(found))
+    return Layouts(model=graph.model, hardware=ids, choices=tuple(choices), found=tuple(found))
 
 
 def check_some(found: Layouts) -> None:

@@ -107,7 +107,9 @@ def _speedup(graph: Graph, sparsity: Sparsity, on: Deployment, sizes: Mapping[st
                 why=_why(weight, module in two_of_four, skips, machine.id),
             )
         )
-    return SparsitySpeedup(machine.id, dense.latency_s, changed.latency_s, tuple(layers))
+    return SparsitySpeedup(
+        hardware=machine.id, latency_s=dense.latency_s, realizable_s=changed.latency_s, layers=tuple(layers)
+    )
 
 
 def _by_module(of: Any) -> dict[str, float]:

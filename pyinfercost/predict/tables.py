@@ -118,7 +118,9 @@ def operator_table(profile: Profile) -> OperatorTable:
             )
         )
     rows.sort(key=lambda row: (-(row.share or 0.0), row.op))
-    return OperatorTable(profile.model, tuple(rows), None if estimate is None else estimate.hardware)
+    return OperatorTable(
+        model=profile.model, rows=tuple(rows), hardware=None if estimate is None else estimate.hardware
+    )
 
 
 def _check(profile: object) -> None:

@@ -22,8 +22,14 @@ def whole_document(result: Result, *, series: bool = True) -> dict[str, Any]:
 
 
 def rows(result: Result) -> list[dict[str, Any]]:
-    """Return the one row of a result."""
-    return [row_of(result)]
+    """Return a row for each record in the field that the class names, or the one row of a result."""
+    return [row_of(each) for each in (getattr(result, result.rows_of) if result.rows_of else (result,))]
+
+
+def columns(result: Result) -> tuple[str, ...]:
+    """Return the names of the columns of `rows`."""
+    parts = [part_of(each) for each in declarations_of(result) if each.name == result.rows_of]
+    return columns_of(parts[0] if parts else result)
 
 
 def columns_of(record: Any) -> tuple[str, ...]:
@@ -56,6 +62,8 @@ def _cells(each: Declared, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _cells(own, None if value is None else getattr(value, own.name))
     elif each.row and isinstance(value, Mapping):
         yield each.name, " ".join(f"{name}={number:.6g}" for name, number in value.items())
+    elif each.row and isinstance(value, tuple):
+        yield each.name, " ".join(map(str, value))
     elif each.row:
         yield each.name, document_of(value)
 

@@ -1,10 +1,9 @@
-"""Renderers of layouts: JSON, rows, and a table of the legal ones above the reasons of others."""
+"""Tables of layouts: the legal ones above the reasons of others."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..results.layouts import COLUMNS
 from ..results.units import quantity
 from .layout import GAP, Column, Note, Pairs, Table
 
@@ -14,23 +13,7 @@ if TYPE_CHECKING:
     from ..results.layouts import LayoutChoice, Layouts
     from .layout import Layout, Part
 
-SCHEMA_VERSION = 1
 _LISTED = 4  # layouts on the line of a reason
-
-
-def layouts_document(found: Layouts) -> dict[str, Any]:
-    """Return the JSON object: the model, the machines, and one object per layout under `layouts`."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "model": found.model,
-        "hardware": found.hardware,
-        "layouts": layouts_rows(found),
-    }
-
-
-def layouts_rows(found: Layouts) -> list[dict[str, Any]]:
-    """Return one row per layout, legal or not."""
-    return [{name: getattr(each, name) for name in COLUMNS} for each in found.choices]
 
 
 def layouts_layout(found: Layouts) -> Layout:

@@ -1,58 +1,38 @@
-"""Renderers of measurements beside their predictions: JSON, rows and tables."""
+"""Measurements beside their predictions: JSON, rows and tables."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..measuring.measure import worst_layers
+from ..results.measurement import MeasuredLayer
 from ..results.units import quantity, scale_for
+from .derived import columns_of, row_of, whole_document
 from .layout import GAP, Column, Note, Pairs, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..results.measurement import MeasuredLayer, Measurement
+    from ..results.measurement import Measurement
     from .layout import Layout, Part
 
-SCHEMA_VERSION = 1
-COLUMNS = (
-    "module", "ops", "measured_s", "predicted_s", "ratio",
-    "measured_j", "energy_source", "predicted_j", "predicted_j_source",
-)  # fmt: skip
-_NESTED = ("layers", "energy", "prediction")  # fields with several figures
-_DERIVED = ("ratio", "measured_j", "energy_source", "predicted_j_source", "energy_ratio")
+_JOULES = ("measured_j", "energy_source", "predicted_j", "predicted_j_source")
+COLUMNS = (*columns_of(MeasuredLayer), *_JOULES)
 _TOTAL = "(total)"
 _MOST_OPS = 3
 
 
 def measured_document(result: Measurement) -> dict[str, Any]:
     """Return the JSON object of a measurement, the layers with the worst prediction first."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        **{field.name: getattr(result, field.name) for field in fields(result) if field.name not in _NESTED},
-        **{name: getattr(result, name) for name in _DERIVED},
-        "energy": {name: value for name, value in asdict(result.energy).items() if name not in ("joules", "source")},
-        "layers": [
-            {
-                "module": layer.module,
-                "ops": list(layer.ops),
-                "measured_s": layer.measured_s,
-                "predicted_s": layer.predicted_s,
-            }
-            for layer in worst_layers(result)
-        ],
-    }
+    return whole_document(replace(result, layers=tuple(worst_layers(result))))
 
 
 def measured_rows(result: Measurement) -> list[dict[str, Any]]:
-    """Return the whole model, whose module is `(total)`, then one row per layer."""
-    joules = (result.measured_j, result.energy_source, result.predicted_j, result.predicted_j_source)
-    no_joules = (None,) * len(joules)  # counters do not separate layers
-    rows: list[tuple[Any, ...]] = [(_TOTAL, "", result.measured_s, result.predicted_s, result.ratio, *joules)]
-    for layer in worst_layers(result):
-        rows.append((layer.module, " ".join(layer.ops), layer.measured_s, layer.predicted_s, _ratio(layer), *no_joules))
-    return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    """Return the whole model, whose module is `(total)`, then one row per layer; counters do not separate layers."""
+    total = MeasuredLayer(module=_TOTAL, ops=(), measured_s=result.measured_s, predicted_s=result.predicted_s)
+    layers = [{**row_of(layer), **dict.fromkeys(_JOULES)} for layer in worst_layers(result)]
+    return [{**row_of(total), **{name: getattr(result, name) for name in _JOULES}}, *layers]
 
 
 def measured_layout(result: Measurement, *, limit: int | None = None) -> Layout:
@@ -132,15 +112,9 @@ def _layer_columns(layers: Sequence[MeasuredLayer]) -> list[Column]:
     ]
     if any(layer.predicted_s is not None for layer in layers):
         predicted = [scale.show(layer.predicted_s) for layer in layers]
-        ratios = ["" if (ratio := _ratio(layer)) is None else f"{ratio:.2f}" for layer in layers]
+        ratios = ["" if layer.ratio is None else f"{layer.ratio:.2f}" for layer in layers]
         columns += [Column("predicted", scale.unit, predicted), Column("ratio", "", ratios)]
     return columns
-
-
-def _ratio(layer: MeasuredLayer) -> float | None:
-    if layer.predicted_s is None or layer.measured_s <= 0:
-        return None
-    return layer.predicted_s / layer.measured_s
 
 
 def _time(seconds: float) -> str:

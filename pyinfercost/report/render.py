@@ -11,7 +11,7 @@ from ..errors import InputError, InputTypeError
 _ANY = {
     "dict": "derived.whole_document",
     "rows": "derived.rows",
-    "columns": "derived.columns_of",
+    "columns": "derived.columns",
     "json": "documents.json_text",
     "csv": "delimited.csv_pieces",
     "view": "table.layout_view",
@@ -89,15 +89,10 @@ _RENDERERS = {
         "html": "html.comparison_page.comparison_page",
     },
     "ModuleTable": {
-        "dict": "tables.module_document",
         "rows": "tables.module_rows",
-        "columns": "tables.MODULE_COLUMNS",
         "layout": "tables.module_layout",
     },
     "OperatorTable": {
-        "dict": "tables.operator_document",
-        "rows": "tables.operator_rows",
-        "columns": "tables.OPERATOR_COLUMNS",
         "layout": "tables.operator_layout",
     },
     "Measurement": {
@@ -108,15 +103,10 @@ _RENDERERS = {
         "trace": "trace.measured_trace",
     },
     "CollectiveEstimate": {
-        "dict": "collectives.collective_document",
         "rows": "collectives.collective_rows",
-        "columns": "collectives.COLUMNS",
         "layout": "collectives.collective_layout",
     },
     "Layouts": {
-        "dict": "layouts.layouts_document",
-        "rows": "layouts.layouts_rows",
-        "columns": "layouts.COLUMNS",
         "layout": "layouts.layouts_layout",
     },
     "ServingResult": {
@@ -188,39 +178,23 @@ _RENDERERS = {
         "html": "html.advice_page.advice_page",
     },
     "Sparsity": {
-        "dict": "sparsity.sparsity_document",
         "rows": "sparsity.sparsity_rows",
         "columns": "sparsity.COLUMNS",
         "layout": "sparsity.sparsity_layout",
     },
     "ActivationSparsity": {
-        "dict": "sparsity.activation_document",
-        "rows": "sparsity.activation_rows",
-        "columns": "sparsity.ACTIVATION_COLUMNS",
         "layout": "sparsity.activation_layout",
     },
     "SparsitySpeedup": {
-        "dict": "sparsity.speedup_document",
-        "rows": "sparsity.speedup_rows",
-        "columns": "sparsity.SPEEDUP_COLUMNS",
         "layout": "sparsity.speedup_layout",
     },
     "Tradeoff": {
-        "dict": "tradeoff.tradeoff_document",
-        "rows": "tradeoff.tradeoff_rows",
-        "columns": "tradeoff.COLUMNS",
         "layout": "tradeoff.tradeoff_layout",
     },
     "Sensitivity": {
-        "dict": "sensitivity.sensitivity_document",
-        "rows": "sensitivity.sensitivity_rows",
-        "columns": "sensitivity.COLUMNS",
         "layout": "sensitivity.sensitivity_layout",
     },
     "Allocation": {
-        "dict": "sensitivity.allocation_document",
-        "rows": "sensitivity.allocation_rows",
-        "columns": "sensitivity.ALLOCATION_COLUMNS",
         "layout": "sensitivity.allocation_layout",
     },
     "Sweep": {

@@ -1,13 +1,12 @@
-"""Renderers of sensitivities and allocations: JSON, rows, and tables of layers and of whole models."""
+"""Tables of sensitivities and allocations: layers and of whole models."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
 from math import floor, log10
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..results.figures import FIGURES
-from ..results.sensitivity import ADDED, AllocatedLayer, FormatSensitivity
+from ..results.sensitivity import ADDED
 from ..results.tradeoff import ORIGINAL
 from ..results.units import quantity, scale_for, significant
 from .layout import ALARM, GAP, Column, Note, Pairs, Table
@@ -16,36 +15,20 @@ from .tradeoff import accuracy_figure, scaled_columns, signed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..results.sensitivity import Allocation, MixedFigures, Sensitivity, WholeFormat
+    from ..results.sensitivity import (
+        AllocatedLayer,
+        Allocation,
+        FormatSensitivity,
+        MixedFigures,
+        Sensitivity,
+        WholeFormat,
+    )
     from .layout import Layout, Part
 
-SCHEMA_VERSION = 1
-COLUMNS = tuple(field.name for field in fields(FormatSensitivity))
-ALLOCATION_COLUMNS = tuple(field.name for field in fields(AllocatedLayer))
-_HEADING = ("model", "hardware", "precision", "execution", "kernels", "maximize")
 _UNITS = {"latency_s": "s", "energy_j": "J", "parameter_bytes": "B"}
 _DIGITS = 3
 _LISTED = 60  # rows of the table of layers
 _NAMED = 8  # layers in a line of code or of a note
-
-
-def sensitivity_document(result: Sensitivity) -> dict[str, Any]:
-    """Return the JSON object: under `sensitivity` the settings, `original`, `rows` and `whole`."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "sensitivity": {
-            **{name: getattr(result, name) for name in _HEADING},
-            "engine": result.engine,
-            "original": asdict(result.original),
-            "rows": sensitivity_rows(result),
-            "whole": [asdict(each) for each in result.whole],
-        },
-    }
-
-
-def sensitivity_rows(result: Sensitivity) -> list[dict[str, Any]]:
-    """Return one row per layer and format."""
-    return [asdict(row) for row in result.rows]
 
 
 def sensitivity_layout(result: Sensitivity) -> Layout:
@@ -70,30 +53,6 @@ def sensitivity_layout(result: Sensitivity) -> Layout:
         parts += [Note("No kernel, or no way to apply it:"), Pairs(without)]
     title = "One format in all its layers: the sum of single layers, and the whole"
     return [*parts, GAP, Note(title, ""), Table(_whole_columns(result))]
-
-
-def allocation_document(result: Allocation) -> dict[str, Any]:
-    """Return the JSON object: under `allocation` the settings, the figures by sums and of the whole, and `layers`."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "allocation": {
-            **{name: getattr(result, name) for name in _HEADING},
-            **{name: getattr(result, name) for name in ("method", "minimized", "holds", "rounds", "optimal")},
-            "limits": dict(result.limits),
-            "original": asdict(result.original),
-            "added": dict(result.added),
-            "together": asdict(result.together),
-            "layers": allocation_rows(result),
-            "whole": [asdict(each) for each in result.whole],
-            "quantize": dict(result.quantize),
-            "prune": dict(result.prune),
-        },
-    }
-
-
-def allocation_rows(result: Allocation) -> list[dict[str, Any]]:
-    """Return one row per layer."""
-    return [asdict(layer) for layer in result.layers]
 
 
 def allocation_layout(result: Allocation) -> Layout:

@@ -1,38 +1,28 @@
-"""Renderers of sparsity of weights and activations, and of its speedup: JSON, rows and tables."""
+"""Rows of scanned weights; tables of sparsity of weights and activations, and of its speedup."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from .._checks import Range, number, whole
-from ..results.sparsity import BINS_PER_OCTAVE, LayerSpeedup
+from ..results.sparsity import WeightSparsity, share_below_rms
 from ..results.units import percent, quantity, scale_for, significant
-from ..scan.summary import share_below_largest, share_below_rms, total_of
+from ..scan.summary import total_of
+from .derived import columns_of, row_of
 from .layout import GAP, Column, Note, Pairs, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..results.sparsity import ActivationSparsity, Figures, Magnitudes, Sparsity, SparsitySpeedup, WeightSparsity
+    from ..results.sparsity import ActivationSparsity, Figures, Sparsity, SparsitySpeedup
     from .layout import Layout, Part
 
-SCHEMA_VERSION = 1
-FRACTIONS = (0.001, 0.01, 0.1, 1.0)
-"""Fractions of a weight's RMS and largest magnitude for which the JSON states the share below."""
 THRESHOLDS = (0.01, 0.1)
 """Default fractions of a weight's RMS; elements below would be pruned first."""
-_COUNTS = (
-    "elements", "zeros", "zero_share", "rows", "zero_rows", "channels", "zero_channels", "stored_bytes",
-)  # fmt: skip
-COLUMNS = (
-    "name", "form", "dtype", "shape", *_COUNTS, "best_groups", "best_blocks", "best_blocks_zero_share", "largest",
-    "root_mean_square", *(f"below_{fraction:g}_rms" for fraction in THRESHOLDS),
-)  # fmt: skip
-ACTIVATION_COLUMNS = ("module", "op", "calls", "elements", "zeros", "zero_share")
-SPEEDUP_COLUMNS = (*(field.name for field in fields(LayerSpeedup)), "speedup")
-
+_BELOW = {f"below_{fraction:g}_rms": fraction for fraction in THRESHOLDS}
+_MAGNITUDES = ("largest", "root_mean_square")
+COLUMNS = (*columns_of(WeightSparsity), "best_groups", "best_blocks", "best_blocks_zero_share", *_MAGNITUDES, *_BELOW)
 
 _THRESHOLD = Range(1e-12, 1e12)
 
@@ -75,97 +65,22 @@ def activation_layout(result: ActivationSparsity) -> Layout:
     return [Pairs([("model", result.model)]), GAP, Table(columns, total=True)]
 
 
-def activation_document(result: ActivationSparsity) -> dict[str, Any]:
-    """Return the JSON object of activations."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "model": result.model,
-        "totals": {name: getattr(result, name) for name in ("elements", "zeros", "zero_share")},
-        "activations": activation_rows(result),
-    }
-
-
-def activation_rows(result: ActivationSparsity) -> list[dict[str, Any]]:
-    """Return one row per module and activation operator."""
-    return [{name: getattr(row, name) for name in ACTIVATION_COLUMNS} for row in result.rows]
-
-
-def sparsity_document(result: Sparsity) -> dict[str, Any]:
-    """Return the JSON object of scanned weights."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "model": result.model,
-        "totals": _counts_document(result.total),
-        "weights": [_weight_document(weight) for weight in result.weights],
-        "skipped": [{"name": item.name, "reason": item.reason} for item in result.skipped],
-    }
-
-
-def _weight_document(weight: WeightSparsity) -> dict[str, Any]:
-    return {
-        "name": weight.name,
-        "aliases": list(weight.aliases),
-        "form": weight.form,
-        "dtype": weight.dtype,
-        "shape": list(weight.shape),
-        **_counts_document(weight.figures),
-        "magnitudes": None if weight.magnitudes is None else _magnitudes_document(weight.magnitudes),
-        "note": weight.note,
-    }
-
-
-def _counts_document(figures: Figures) -> dict[str, Any]:
-    counts = ("elements", "zeros", "rows", "zero_rows", "channels", "zero_channels", "stored_bytes")
-    return {
-        **{name: getattr(figures, name) for name in counts},
-        "zero_share": figures.zero_share,
-        "groups": [
-            {"n": g.n, "m": g.m, "axis": g.axis, "groups": g.groups, "satisfied": g.satisfied, "holds": g.holds}
-            for g in figures.groups
-        ],
-        "blocks": [{"size": b.size, "blocks": b.blocks, "zero": b.zero} for b in figures.blocks],
-    }
-
-
-def _magnitudes_document(magnitudes: Magnitudes) -> dict[str, Any]:
-    """Return the JSON object; `vanishing` is the share below fractions of the RMS and of the largest magnitude."""
-    names = ("sampled", "zeros", "nonfinite", "largest", "smallest", "root_mean_square", "lowest_octave", "below")
-    return {
-        **{name: getattr(magnitudes, name) for name in names},
-        "bins_per_octave": BINS_PER_OCTAVE,
-        "bins": list(magnitudes.bins),
-        "vanishing": [
-            {
-                "fraction": fraction,
-                "of_rms": share_below_rms(magnitudes, fraction),
-                "of_largest": share_below_largest(magnitudes, fraction),
-            }
-            for fraction in FRACTIONS
-        ],
-    }
-
-
 def sparsity_rows(result: Sparsity) -> list[dict[str, Any]]:
     """Return one row per weight; shares below thresholds are those of `THRESHOLDS`."""
-    return [dict(zip(COLUMNS, _row(weight), strict=True)) for weight in result.weights]
+    return [_row(weight) for weight in result.weights]
 
 
-def _row(weight: WeightSparsity) -> list[object]:
-    figures, magnitudes = weight.figures, weight.magnitudes
-    groups, blocks = figures.best_groups, figures.best_blocks
-    return [
-        weight.name,
-        weight.form,
-        weight.dtype,
-        "x".join(map(str, weight.shape)),
-        *(getattr(figures, name) for name in _COUNTS),
-        groups.label if groups else None,
-        blocks.size if blocks else None,
-        blocks.zero_share if blocks else None,
-        magnitudes.largest if magnitudes else None,
-        magnitudes.root_mean_square if magnitudes else None,
-        *(share_below_rms(magnitudes, fraction) if magnitudes else None for fraction in THRESHOLDS),
-    ]
+def _row(weight: WeightSparsity) -> dict[str, Any]:
+    magnitudes, groups, blocks = weight.magnitudes, weight.figures.best_groups, weight.figures.best_blocks
+    return {
+        **row_of(weight),
+        "shape": "x".join(map(str, weight.shape)),
+        "best_groups": groups.label if groups else None,
+        "best_blocks": blocks.size if blocks else None,
+        "best_blocks_zero_share": blocks.zero_share if blocks else None,
+        **{name: getattr(magnitudes, name, None) for name in _MAGNITUDES},
+        **{name: share_below_rms(magnitudes, each) if magnitudes else None for name, each in _BELOW.items()},
+    }
 
 
 class _Row:
@@ -264,20 +179,6 @@ def _percent(share: float) -> str:
         return f"{100 * share:.0f}"
     shown = f"{100 * share:.1f}"
     return {"0.0": "<0.1", "100.0": ">99.9"}.get(shown, shown)
-
-
-def speedup_document(result: SparsitySpeedup) -> dict[str, Any]:
-    """Return the JSON object of a speedup."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        **{name: getattr(result, name) for name in ("hardware", "latency_s", "realizable_s", "speedup")},
-        "layers": speedup_rows(result),
-    }
-
-
-def speedup_rows(result: SparsitySpeedup) -> list[dict[str, Any]]:
-    """Return one row per product."""
-    return [{name: getattr(layer, name) for name in SPEEDUP_COLUMNS} for layer in result.layers]
 
 
 def speedup_layout(result: SparsitySpeedup) -> Layout:

@@ -1,73 +1,35 @@
-"""Renderers of tables of a profile: modules with shapes as torchinfo shows them, and totals by operator."""
+"""Tables of a profile: modules with shapes as torchinfo shows them, and totals by operator."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from .._checks import Range, whole
 from .._core import Expr
-from ..results.tables import ModuleRow
 from ..results.units import percent, quantity, scale_for
+from .derived import row_of
 from .layout import ALARM, GAP, Column, Note, Pairs, Table
 from .rows import short_op
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..results.tables import ModuleTable, OperatorTable
+    from ..results.tables import ModuleRow, ModuleTable, OperatorTable
     from .layout import Layout, Part
-
-SCHEMA_VERSION = 1
 
 _DEPTH = 3  # the default of torchinfo
 _DEPTHS = Range(1, 1000)
 _NONE = "--"
 
-MODULE_COLUMNS = tuple(each.name for each in fields(ModuleRow))
-OPERATOR_COLUMNS = (
-    "op",
-    "calls",
-    "flops",
-    "contraction_flops",
-    "pointwise_flops",
-    "mult_adds",
-    "bytes_read",
-    "bytes_written",
-    "latency_s",
-    "energy_j",
-    "share",
-    "is_modelled",
-)
-
-
-def module_document(table: ModuleTable) -> dict[str, Any]:
-    """Return the JSON object: `modules` has one object per module, whose shapes are lists."""
-    rows = []
-    for row in table.rows:
-        known = {name: _plain(getattr(row, name)) for name in MODULE_COLUMNS}
-        for name in ("input_shape", "output_shape", "kernel_shape"):
-            shape = getattr(row, name)
-            known[name] = None if shape is None else [_plain(length) for length in shape]
-        rows.append(known)
-    whole = ("model", "hardware", "input_bytes", "parameter_bytes", "peak_activation_bytes")
-    return {
-        "schema_version": SCHEMA_VERSION,
-        **{name: _plain(getattr(table, name)) for name in whole},
-        "modules": rows,
-    }
+_SHAPES = ("input_shape", "output_shape", "kernel_shape")
 
 
 def module_rows(table: ModuleTable) -> list[dict[str, Any]]:
     """Return one row per module; shapes are texts such as `[8, 3, 224, 224]`."""
-    rows = []
-    for row in table.rows:
-        known = {name: _plain(getattr(row, name)) for name in MODULE_COLUMNS}
-        for name in ("input_shape", "output_shape", "kernel_shape"):
-            shape = getattr(row, name)
-            known[name] = None if shape is None else _shape(shape)
-        rows.append(known)
-    return rows
+    return [
+        row_of(row) | {name: _shape(known) for name in _SHAPES if (known := getattr(row, name)) is not None}
+        for row in table.rows
+    ]
 
 
 def module_layout(table: ModuleTable, *, depth: int | None = None) -> Layout:
@@ -142,30 +104,7 @@ def _trainable(row: ModuleRow) -> str:
     return _NONE if row.trainable is None else str(row.trainable)
 
 
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Expr) else value
-
-
 # ---- operators -------------------------------------------------------------------------------------------------------
-
-
-def operator_document(table: OperatorTable) -> dict[str, Any]:
-    """Return the JSON object: `operators` has one object per operator."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "model": table.model,
-        "hardware": table.hardware,
-        "operators": operator_rows(table),
-    }
-
-
-def operator_rows(table: OperatorTable) -> list[dict[str, Any]]:
-    """Return one row per operator."""
-    rows = []
-    for row in table.rows:
-        known = {**asdict(row), "flops": row.flops, "mult_adds": row.contraction_flops // 2}
-        rows.append({name: _plain(known[name]) for name in OPERATOR_COLUMNS})
-    return rows
 
 
 def operator_layout(table: OperatorTable) -> Layout:
@@ -177,7 +116,7 @@ def operator_layout(table: OperatorTable) -> Layout:
     ]
     for name, unit, values, spare in (
         ("FLOPs", "FLOP", [row.flops for row in rows], 0),
-        ("mult-adds", "", [row.contraction_flops // 2 for row in rows], 1),
+        ("mult-adds", "", [row.mult_adds for row in rows], 1),
         ("read", "B", [row.bytes_read for row in rows], 2),
         ("written", "B", [row.bytes_written for row in rows], 3),
         *((("time", "s", [row.latency_s or 0.0 for row in rows], 0),) if timed else ()),

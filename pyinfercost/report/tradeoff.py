@@ -1,42 +1,22 @@
-"""Renderers of trade-offs: JSON, rows, and tables of candidates and of the sensitivity of layers."""
+"""Tables of trade-offs: of candidates and of the sensitivity of layers."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..results.figures import FIGURES
-from ..results.tradeoff import TradeoffRow
 from ..results.units import percent, scale_for, significant
 from .layout import ALARM, GAP, Column, Note, Pairs, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..results.tradeoff import LayerSensitivity, Tradeoff
+    from ..results.tradeoff import LayerSensitivity, Tradeoff, TradeoffRow
     from .layout import Layout, Part
 
-SCHEMA_VERSION = 1
-COLUMNS = tuple(field.name for field in fields(TradeoffRow))
 _STORED_ZEROS = "Zeros are stored as numbers; dense kernels take the same time for them, so pruning saves no time."
 _MANY = 1000.0
 _DECIMALS = 4
-
-
-def tradeoff_document(result: Tradeoff) -> dict[str, Any]:
-    """Return the JSON object: the settings, `rows` and `layers`."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        **{name: getattr(result, name) for name in ("model", "hardware", "precision", "execution", "maximize")},
-        "settings": dict(result.settings),
-        "rows": tradeoff_rows(result),
-        "layers": [asdict(layer) for layer in result.layers],
-    }
-
-
-def tradeoff_rows(result: Tradeoff) -> list[dict[str, Any]]:
-    """Return one row per candidate."""
-    return [asdict(row) for row in result.rows]
 
 
 def tradeoff_layout(result: Tradeoff) -> Layout:

@@ -37,9 +37,7 @@ class Bill:
 
     duration_s: float = fact("The time that it covers.", row=False)
     lines: tuple[BillLine, ...] = fact("What is paid.")
-    use_usd: Mapping[str, float] = fact(
-        "Use of the paid time of machines, of `USES` -> USD of it."
-    )
+    use_usd: Mapping[str, float] = fact("Use of the paid time of machines, of `USES` -> USD of it.")
     hourly_usd: Mapping[str, tuple[float, ...]] = fact(
         "Kind of line or use -> USD in each bin of time, for plots; lines by the month are spread evenly.", series=True
     )

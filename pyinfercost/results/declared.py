@@ -20,6 +20,7 @@ from math import isfinite
 from typing import Any, NamedTuple, TypeVar
 
 from .. import _records
+from .._core import Expr
 from .._records import dataclass_transform
 from ..inputs.settings import Settings
 from .figures import FIGURES
@@ -41,7 +42,7 @@ _UNITS = (
     ("_w", "W"),
 )
 _FIRST = (("usd_per_", "USD"), ("joules_per_", "J"), ("tokens_per_s", "per s"))
-_SCALARS = frozenset({"str", "int", "float", "bool", "None"})
+_SCALARS = frozenset({"str", "int", "float", "bool", "None", "Quantity"})
 
 
 class Declared(NamedTuple):
@@ -58,7 +59,8 @@ class Declared(NamedTuple):
         better: `LESS`, `MORE`, or empty for a figure without a better direction.
         quiet: Whether tables omit it where it is 0.
         spread: Keys of this mapping, whose items stand at its place in documents, and whose figures rows have.
-        row: Whether rows have a column of it; that of a mapping has its items as text.
+        row: Whether rows have a column of it; that of a mapping or of a tuple of texts has its items
+            as one text.
         series: Whether it is a series over time, which documents of several results omit.
         inner: Whether documents and rows do not have it.
         brief: Whether documents have no series over time of what is in it.
@@ -92,9 +94,12 @@ def fact(
     brief: bool = False,
     compare: bool = True,
 ) -> Any:
-    """Declare a fact about what was computed, or a part with declarations of its own; see `Declared`."""
+    """Declare a fact about what was computed, or a part with declarations of its own; see `Declared`.
+
+    Without `compare`, neither comparisons nor `repr` have it.
+    """
     own = Declared("", text, shown=shown, spread=spread, row=row, series=series, inner=inner, brief=brief)
-    return dataclasses.field(default=default, compare=compare, metadata={_OWN: own})
+    return dataclasses.field(default=default, repr=compare, compare=compare, metadata={_OWN: own})
 
 
 def figure(
@@ -186,6 +191,8 @@ def document_of(value: Any, *, series: bool = True) -> Any:
         return found
     if isinstance(value, Settings):
         return value.to_dict()
+    if isinstance(value, Expr):
+        return str(value)
     if isinstance(value, float):
         return value if isfinite(value) else None
     if isinstance(value, Mapping):

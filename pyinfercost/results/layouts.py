@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .declared import declared, derived, fact, figure
+from .figures import LESS
 from .result import Result
 
 if TYPE_CHECKING:
@@ -12,50 +13,41 @@ if TYPE_CHECKING:
 
     from ..inputs.layout import Layout
 
-COLUMNS = ("layout", "devices", "nodes", "legal", "weight_bytes", "reason")
-"""Facts of each layout, in report order."""
 
-
-@dataclass(frozen=True)
+@declared
 class LayoutChoice:
-    """One layout that was tried.
+    """One layout that was tried."""
 
-    Attributes:
-        layout: Its text, such as `"tensor=4,data=2"`.
-        devices: Its devices.
-        nodes: Machines that they are in.
-        weight_bytes: Weights and buffers of one device, or the least that they can be for a layout that is out for
-            them; None if it is out for another reason.
-        reason: Why it is out; empty if it is legal.
-    """
-
-    layout: str
-    devices: int
-    nodes: int
-    weight_bytes: int | None
-    reason: str = ""
+    layout: str = fact('Its text, such as `"tensor=4,data=2"`.')
+    devices: int = fact("Its devices.")
+    nodes: int = fact("Machines that they are in.", default=1)
 
     @property
+    @derived(is_figure=False)
     def legal(self) -> bool:
         """Whether the model can lie so."""
         return not self.reason
 
+    weight_bytes: int | None = figure(
+        "Weights and buffers of one device, or the least that they can be for a layout that is out for them; None if "
+        "it is out for another reason.",
+        default=None,
+        better=LESS,
+    )
+    reason: str = fact("Why it is out; empty if it is legal.", default="")
 
-@dataclass(frozen=True, repr=False)
+
+@declared
 class Layouts(Result):
-    """Layouts of a model on some numbers of devices: iterating yields those that are legal.
+    """Layouts of a model on some numbers of devices: iterating yields those that are legal."""
 
-    Attributes:
-        model: Name of the model.
-        hardware: Ids of the machines, separated by commas; empty if none are given, and memory plays no part.
-        choices: All layouts that were tried, in order.
-        found: Those that are legal.
-    """
+    document_key = "layouts"
+    rows_of = "choices"
 
-    model: str
-    hardware: str
-    choices: tuple[LayoutChoice, ...]
-    found: tuple[Layout, ...]
+    model: str = fact("Name of the model.")
+    hardware: str = fact("Ids of the machines, separated by commas; empty if none are given, and memory plays no part.")
+    choices: tuple[LayoutChoice, ...] = fact("All layouts that were tried, in order.")
+    found: tuple[Layout, ...] = fact("Those that are legal.", inner=True)
 
     @property
     def out(self) -> tuple[LayoutChoice, ...]:

@@ -21,6 +21,8 @@ class Result:
     __slots__ = ()
     document_key = ""
     """Key of the result in its JSON object."""
+    rows_of = ""
+    """Field with the records that are its rows; empty for a result that is one row."""
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import UnknownNameError
+from .declared import declared, fact, figure
+from .figures import LESS, MORE
 from .result import Result
 from .tradeoff import ORIGINAL
 
@@ -17,84 +18,68 @@ ADDED = ("latency_s", "energy_j", "cost_usd", "parameter_bytes")
 """Costs whose savings of single layers are added up. The peak of memory is a maximum, and is not."""
 
 
-@dataclass(frozen=True)
+@declared
 class MixedFigures:
-    """Accuracy and predicted cost of the model with some layers in other formats.
+    """Accuracy and predicted cost of the model with some layers in other formats."""
 
-    Attributes:
-        accuracy: Result of `evaluate`, in its own unit; None if it was not evaluated or failed.
-        lost: Accuracy lost against the original: less accuracy, or more loss; below 0 for a better model.
-        latency_s: Predicted seconds of one forward; the same with `_low` and `_high` are its band.
-        latency_low_s: The lower end of the band.
-        latency_high_s: The upper end of the band.
-        energy_j: Joules of one forward; None if the machine's power is unknown.
-        cost_usd: USD of one item of the batch; None without a price.
-        parameter_bytes: Weights.
-        peak_memory_bytes: Weights and activations at their peak.
-    """
-
-    accuracy: float | None
-    lost: float | None
-    latency_s: float
-    latency_low_s: float
-    latency_high_s: float
-    energy_j: float | None
-    cost_usd: float | None
-    parameter_bytes: int
-    peak_memory_bytes: int
+    accuracy: float | None = figure("Result of `evaluate`, in its own unit; None if it was not evaluated or failed.")
+    lost: float | None = figure(
+        "Accuracy lost against the original: less accuracy, or more loss; below 0 for a better model.", better=LESS
+    )
+    latency_s: float = figure("Predicted seconds of one forward.", better=LESS)
+    latency_low_s: float = figure("The lower end of their band.")
+    latency_high_s: float = figure("The upper end of the band.")
+    energy_j: float | None = figure("Joules of one forward; None if the machine's power is unknown.", better=LESS)
+    cost_usd: float | None = figure("USD of one item of the batch; None without a price.", better=LESS)
+    parameter_bytes: int = figure("Weights.", better=LESS)
+    peak_memory_bytes: int = figure("Weights and activations at their peak.", better=LESS)
 
 
-@dataclass(frozen=True)
+@declared
 class FormatSensitivity:
-    """One layer, or one group of layers, in one format, with all others unchanged.
+    """One layer, or one group of layers, in one format, with all others unchanged."""
 
-    Attributes:
-        layer: Path of the layer, or the pattern of the group.
-        format: The format, or the name of the caller's candidate.
-        applied: How the evaluated model has the format: `"torchao"`, `"cast"`, `"rounded"` (values rounded to those
-            that the format can hold, and computed in floating point), `"zeros"` (2:4 zeros) or `"own"`.
-        accuracy: Result of `evaluate`; None if the format does not apply, or failed.
-        lost: Accuracy lost against the original; below 0 for a better model.
-        saved_s: Predicted seconds that one forward of the whole model saves; below 0 if it becomes slower.
-        saved_j: Joules that it saves; None if the machine's power is unknown.
-        saved_usd: USD that it saves per item of the batch; None without a price.
-        saved_bytes: Bytes of weights that it saves.
-        applicable: False if the format has no kernel for the layer.
-        error: The failure, or why the format does not apply; None without one.
-    """
+    layer: str = fact("Path of the layer, or the pattern of the group.")
+    format: str = fact("The format, or the name of the caller's candidate.")
+    applied: str = fact(
+        'How the evaluated model has the format: `"torchao"`, `"cast"`, `"rounded"` (values rounded to those that the '
+        'format can hold, and computed in floating point), `"zeros"` (2:4 zeros) or `"own"`.',
+        default="",
+    )
+    accuracy: float | None = figure("Result of `evaluate`; None if the format does not apply, or failed.", default=None)
+    lost: float | None = figure(
+        "Accuracy lost against the original; below 0 for a better model.", default=None, better=LESS
+    )
+    saved_s: float | None = figure(
+        "Predicted seconds that one forward of the whole model saves; below 0 if it becomes slower.",
+        default=None,
+        better=MORE,
+    )
+    saved_j: float | None = figure(
+        "Joules that it saves; None if the machine's power is unknown.", default=None, better=MORE
+    )
+    saved_usd: float | None = figure(
+        "USD that it saves per item of the batch; None without a price.", default=None, better=MORE
+    )
+    saved_bytes: int | None = figure("Bytes of weights that it saves.", default=None, better=MORE)
+    applicable: bool = fact("False if the format has no kernel for the layer.", default=True)
+    error: str | None = fact("The failure, or why the format does not apply; None without one.", default=None)
 
-    layer: str
-    format: str
-    applied: str = ""
-    accuracy: float | None = None
-    lost: float | None = None
-    saved_s: float | None = None
-    saved_j: float | None = None
-    saved_usd: float | None = None
-    saved_bytes: int | None = None
-    applicable: bool = True
-    error: str | None = None
 
-
-@dataclass(frozen=True)
+@declared
 class WholeFormat:
-    """One format in all layers that it applies to: sums of the single layers beside figures of the whole.
+    """One format in all layers that it applies to: sums of the single layers beside figures of the whole."""
 
-    Attributes:
-        format: The format.
-        layers: Number of layers that have it.
-        added_lost: Sum of what the layers lose one by one; None if one of them failed.
-        added_latency_s: Latency of the original less the sum of savings of the layers one by one.
-        figures: Evaluation and estimate of the model with all of them.
-        error: The failure, in words; None without one.
-    """
-
-    format: str
-    layers: int
-    added_lost: float | None
-    added_latency_s: float
-    figures: MixedFigures
-    error: str | None = None
+    format: str = fact("The format.")
+    layers: int = fact("Number of layers that have it.")
+    added_lost: float | None = figure(
+        "Sum of what the layers lose one by one; None if one of them failed.", better=LESS
+    )
+    added_latency_s: float = figure(
+        "Latency of the original less the sum of savings of the layers one by one.", better=LESS
+    )
+    figures: MixedFigures = fact("Evaluation and estimate of the model with all of them.")
+    error: str | None = fact("The failure, in words; None without one.", default=None)
 
 
 class Mixer(Protocol):
@@ -116,38 +101,28 @@ class Mixer(Protocol):
         """Return a fresh module that has a combination."""
 
 
-@dataclass(frozen=True)
+@declared
 class Sensitivity(Result):
     """Accuracy that each layer loses in each format, beside what that saves on the machine.
 
     `print(result)` shows one row per layer and format, and what all layers together lose and save. `allocate` chooses
     formats from it.
-
-    Attributes:
-        model: Class of the model.
-        hardware: The machine of the predictions.
-        precision: The dtype of layers without a format.
-        execution: How the model runs.
-        engine: What runs the model.
-        kernels: Kernels of formats, as in `whatif`.
-        maximize: Whether more accuracy is better; False if `evaluate` returns a loss.
-        original: The unchanged model.
-        rows: One per layer and format, layers in the order of the model.
-        whole: One per format.
-        mixer: What evaluates and predicts combinations.
     """
 
-    model: str
-    hardware: str
-    precision: str
-    execution: str
-    engine: str
-    kernels: str
-    maximize: bool
-    original: MixedFigures
-    rows: tuple[FormatSensitivity, ...]
-    whole: tuple[WholeFormat, ...]
-    mixer: Mixer = field(repr=False, compare=False)
+    document_key = "sensitivity"
+    rows_of = "rows"
+
+    model: str = fact("Class of the model.")
+    hardware: str = fact("The machine of the predictions.")
+    precision: str = fact("The dtype of layers without a format.")
+    execution: str = fact("How the model runs.")
+    engine: str = fact("What runs the model.")
+    kernels: str = fact("Kernels of formats, as in `whatif`.")
+    maximize: bool = fact("Whether more accuracy is better; False if `evaluate` returns a loss.")
+    original: MixedFigures = fact("The unchanged model.")
+    rows: tuple[FormatSensitivity, ...] = fact("One per layer and format, layers in the order of the model.")
+    whole: tuple[WholeFormat, ...] = fact("One per format.")
+    mixer: Mixer = fact("What evaluates and predicts combinations.", inner=True, compare=False)
 
     def __getitem__(self, key: tuple[str, str]) -> FormatSensitivity:
         """Return a row by its layer and format.
@@ -173,74 +148,47 @@ class Sensitivity(Result):
         return tuple(dict.fromkeys(row.format for row in self.rows))
 
 
-@dataclass(frozen=True)
+@declared
 class AllocatedLayer:
-    """The format of one layer in an allocation, with its figures alone.
+    """The format of one layer in an allocation, with its figures alone."""
 
-    Attributes:
-        layer: Path of the layer, or the pattern of the group.
-        format: Its format; `"original"` if it is unchanged.
-        applied: How the evaluated model has it, as in a row of the sensitivity.
-        lost: Accuracy that it loses alone.
-        saved_s: Seconds that it saves alone.
-        saved_bytes: Bytes of weights that it saves alone.
-    """
-
-    layer: str
-    format: str
-    applied: str
-    lost: float
-    saved_s: float
-    saved_bytes: int
+    layer: str = fact("Path of the layer, or the pattern of the group.")
+    format: str = fact('Its format; `"original"` if it is unchanged.', default=ORIGINAL)
+    applied: str = fact("How the evaluated model has it, as in a row of the sensitivity.", default="")
+    lost: float = figure("Accuracy that it loses alone.", default=0.0, better=LESS)
+    saved_s: float = figure("Seconds that it saves alone.", default=0.0, better=MORE)
+    saved_bytes: int = figure("Bytes of weights that it saves alone.", default=0, better=MORE)
 
 
-@dataclass(frozen=True)
+@declared
 class Allocation(Result):
-    """Formats chosen for the layers of a model, within limits.
+    """Formats chosen for the layers of a model, within limits."""
 
-    Attributes:
-        model: Class of the model.
-        hardware: The machine of the predictions.
-        precision: The dtype of layers without a format.
-        execution: How the model runs.
-        kernels: Kernels of formats, as in `whatif`.
-        maximize: Whether more accuracy is better.
-        method: `"exact"` or `"greedy"`.
-        limits: Figure -> the most that it may be.
-        minimized: The figure that is minimized.
-        layers: One per layer.
-        original: The unchanged model.
-        added: Sums over the layers: what the choice was made by. Accuracy losses below 0 count as 0.
-        together: The model with all chosen formats, estimated and evaluated anew.
-        holds: Whether `together` is within the limits.
-        rounds: Combinations that were tried, since sums differ from figures of the whole.
-        optimal: Whether no other choice has a smaller sum of the minimized figure within the limits on sums.
-        whole: The same figures for one format in all layers, for comparison.
-        quantize: Argument of `whatif` that gives the graph of the choice.
-        prune: The same, for 2:4 zeros.
-        mixer: What evaluates and predicts combinations.
-    """
+    document_key = "allocation"
+    rows_of = "layers"
 
-    model: str
-    hardware: str
-    precision: str
-    execution: str
-    kernels: str
-    maximize: bool
-    method: str
-    limits: Mapping[str, float]
-    minimized: str
-    layers: tuple[AllocatedLayer, ...]
-    original: MixedFigures
-    added: Mapping[str, float | None]
-    together: MixedFigures
-    holds: bool
-    rounds: int
-    optimal: bool
-    whole: tuple[WholeFormat, ...]
-    quantize: Mapping[str, str]
-    prune: Mapping[str, str]
-    mixer: Mixer = field(repr=False, compare=False)
+    model: str = fact("Class of the model.")
+    hardware: str = fact("The machine of the predictions.")
+    precision: str = fact("The dtype of layers without a format.")
+    execution: str = fact("How the model runs.")
+    kernels: str = fact("Kernels of formats, as in `whatif`.")
+    maximize: bool = fact("Whether more accuracy is better.")
+    method: str = fact('`"exact"` or `"greedy"`.')
+    limits: Mapping[str, float] = fact("Figure -> the most that it may be.")
+    minimized: str = fact("The figure that is minimized.")
+    layers: tuple[AllocatedLayer, ...] = fact("One per layer.")
+    original: MixedFigures = fact("The unchanged model.")
+    added: Mapping[str, float | None] = fact(
+        "Sums over the layers: what the choice was made by. Accuracy losses below 0 count as 0."
+    )
+    together: MixedFigures = fact("The model with all chosen formats, estimated and evaluated anew.")
+    holds: bool = fact("Whether `together` is within the limits.")
+    rounds: int = fact("Combinations that were tried, since sums differ from figures of the whole.")
+    optimal: bool = fact("Whether no other choice has a smaller sum of the minimized figure within the limits on sums.")
+    whole: tuple[WholeFormat, ...] = fact("The same figures for one format in all layers, for comparison.")
+    quantize: Mapping[str, str] = fact("Layer or pattern -> format: argument of `whatif` that gives the graph.")
+    prune: Mapping[str, str] = fact("The same, for 2:4 zeros.")
+    mixer: Mixer = fact("What evaluates and predicts combinations.", inner=True, compare=False)
 
     @property
     def formats(self) -> dict[str, str]:

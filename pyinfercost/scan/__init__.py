@@ -1,9 +1,9 @@
 """Sparsity scans: zeros of weights and activations, by element, N:M group, block, row and channel."""
 
 from ..errors import InputError
-from .summary import share_below as share_below
-from .summary import share_below_largest as share_below_largest
-from .summary import share_below_rms as share_below_rms
+from ..results.sparsity import share_below as share_below
+from ..results.sparsity import share_below_largest as share_below_largest
+from ..results.sparsity import share_below_rms as share_below_rms
 
 __all__ = ["SparsityError", "share_below", "share_below_largest", "share_below_rms"]
 

@@ -43,10 +43,7 @@ def measure_activations(model: Any, args: Any, kwargs: Mapping[str, Any] | None)
         stack.enter_context(counter)
         # Norms in training mode update their buffers; these are copies.
         torch.func.functional_call(model, buffers, given, dict(kwargs or {}))
-    rows = tuple(counter.rows())
-    return ActivationSparsity(
-        type(model).__name__, rows, sum(row.elements for row in rows), sum(row.zeros for row in rows)
-    )
+    return ActivationSparsity(model=type(model).__name__, rows=tuple(counter.rows()))
 
 
 class _Followed:
@@ -94,8 +91,8 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
 
     def rows(self) -> Iterator[ActivationRow]:
         """Yield the counts in the order of first calls."""
-        for (module, op), counts in self._counts.items():
-            yield ActivationRow(module, op, *counts)
+        for (module, op), (calls, elements, zeros) in self._counts.items():
+            yield ActivationRow(module=module, op=op, calls=calls, elements=elements, zeros=zeros)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         del types

@@ -146,7 +146,11 @@ def figures_of(layout: Layout, scan: SparsityScan) -> tuple[Figures, Magnitudes]
     found = scan.result()
     matrix = not layout.is_flat
     lengths = {"rows": layout.columns, "columns": layout.rows}
-    groups = tuple(Groups(*g) for g in found["groups"] if lengths[g[2]] >= g[1] and (matrix or g[2] == "rows"))
+    groups = tuple(
+        Groups(n=n, m=m, axis=axis, groups=count, satisfied=satisfied)
+        for n, m, axis, count, satisfied in found["groups"]
+        if lengths[axis] >= m and (matrix or axis == "rows")
+    )
     figures = Figures(
         elements=found["elements"],
         zeros=found["zeros"],
@@ -155,7 +159,7 @@ def figures_of(layout: Layout, scan: SparsityScan) -> tuple[Figures, Magnitudes]
         channels=found["channels"] if matrix else 0,
         zero_channels=found["zero_channels"] if matrix else 0,
         groups=groups,
-        blocks=tuple(Blocks(*b) for b in found["blocks"]) if matrix else (),
+        blocks=tuple(Blocks(size=size, blocks=count, zero=zero) for size, count, zero in found["blocks"] if matrix),
         stored_bytes=packed_bytes(layout.dtype, found["elements"]),
     )
     return figures, Magnitudes(**found["magnitudes"])
@@ -185,7 +189,9 @@ def scan_array(array: np.ndarray[Any, Any], threads: int) -> Sparsity:
     except ValueError as error:
         raise SparsityError(f"an array of {array.dtype} cannot be scanned: {error}") from error
     form = form_of_dtype(dtype)
-    row = WeightSparsity("", form, array.dtype.name, array.shape, figures, magnitudes)
+    row = WeightSparsity(
+        name="", form=form, dtype=array.dtype.name, shape=array.shape, figures=figures, magnitudes=magnitudes
+    )
     return sparsity_of("array", (row,))
 
 

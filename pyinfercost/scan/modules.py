@@ -101,7 +101,7 @@ def _scan(items: Iterator[Weight], threads: int, model: str, *, magnitudes: bool
         try:
             rows[key] = _row(item.name, item.value, item.form, item.kept, threads, magnitudes=magnitudes)
         except SparsityError as error:
-            skipped.append(Skipped(item.name, str(error)))
+            skipped.append(Skipped(name=item.name, reason=str(error)))
     if not rows:
         reason = f"{skipped[0].name}: {skipped[0].reason}" if skipped else "it has no parameters"
         raise SparsityError(f"{model} has no weights to scan: {reason}")
@@ -122,7 +122,13 @@ def _row(
     if form:
         figures = with_bytes(figures, sum(part.nbytes for part in kept))
     return WeightSparsity(
-        name, form or found.form, found.dtype, tuple(value.shape), figures, found.magnitudes, note=found.note
+        name=name,
+        form=form or found.form,
+        dtype=found.dtype,
+        shape=tuple(value.shape),
+        figures=figures,
+        magnitudes=found.magnitudes,
+        note=found.note,
     )
 
 

@@ -96,11 +96,13 @@ def _scan_archive(path: Path, threads: int) -> Sparsity:
             if first_names[name] != name or not weight.is_parameter:
                 continue
             if not is_scanned(weight.dtype):
-                skipped.append(Skipped(name, f"dtype {weight.dtype} is not scanned"))
+                skipped.append(Skipped(name=name, reason=f"dtype {weight.dtype} is not scanned"))
                 continue
             nbytes = packed_bytes(weight.dtype, prod(weight.shape))
             if nbytes > weight.stored_bytes:  # as of `expand`: there is no limit of what a few bytes could stand for
-                skipped.append(Skipped(name, f"its {nbytes:,} bytes overlap in {weight.stored_bytes:,} stored ones"))
+                skipped.append(
+                    Skipped(name=name, reason=f"its {nbytes:,} bytes overlap in {weight.stored_bytes:,} stored ones")
+                )
                 continue
             rows.append(_archived(file, name, weight, tuple(aliases.get(name, ())), threads))
     return sparsity_of(str(path), rows, skipped)
@@ -118,7 +120,7 @@ def _scan_onnx(path: Path, threads: int) -> Sparsity:
             continue
         layout = Layout(stored.dtype, stored.shape)
         if not is_scanned(stored.dtype):
-            skipped.append(Skipped(stored.name, f"dtype {stored.dtype} is not scanned"))
+            skipped.append(Skipped(name=stored.name, reason=f"dtype {stored.dtype} is not scanned"))
             continue
         if stored.is_external:
             place, offset = stored.place()
@@ -128,11 +130,20 @@ def _scan_onnx(path: Path, threads: int) -> Sparsity:
             raw = stored.raw()
             array = stored.array() if raw is None else np.frombuffer(raw, dtype=np.uint8)
             if array is None or array.nbytes != stored.stored_bytes:
-                skipped.append(Skipped(stored.name, "its values are stored in a form that is not scanned"))
+                skipped.append(Skipped(name=stored.name, reason="its values are stored in a form that is not scanned"))
                 continue
             figures, magnitudes = scan_memory(layout, array.ctypes.data, threads)
         form = form_of_dtype(stored.dtype)
-        rows.append(WeightSparsity(stored.name, form, stored.dtype, stored.shape, figures, magnitudes, ()))
+        rows.append(
+            WeightSparsity(
+                name=stored.name,
+                form=form,
+                dtype=stored.dtype,
+                shape=stored.shape,
+                figures=figures,
+                magnitudes=magnitudes,
+            )
+        )
     return sparsity_of(str(path), rows, skipped)
 
 
@@ -147,4 +158,12 @@ def _archived(file: WeightsFile, name: str, weight: Weight, aliases: tuple[str, 
         data = np.frombuffer(file.read(weight.offset, weight.offset + weight.stored_bytes), dtype=np.uint8)
         figures, magnitudes = scan_memory(layout, data.ctypes.data, threads)
     form = form_of_dtype(weight.dtype)
-    return WeightSparsity(name, form, weight.dtype, weight.shape, figures, magnitudes, aliases)
+    return WeightSparsity(
+        name=name,
+        form=form,
+        dtype=weight.dtype,
+        shape=weight.shape,
+        figures=figures,
+        magnitudes=magnitudes,
+        aliases=aliases,
+    )

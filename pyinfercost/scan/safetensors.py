@@ -53,7 +53,9 @@ def _scan_file(path: Path, threads: int, expected: frozenset[str] | None) -> tup
             if name.endswith(_MASK) and f"{name.removesuffix(_MASK)}{_KEPT}" in found:
                 continue  # applied with the weight that it masks
             if entry.dtype not in DTYPES:
-                skipped.append(Skipped(name, f"dtype {entry.dtype} is unknown, expected one of {', '.join(DTYPES)}"))
+                skipped.append(
+                    Skipped(name=name, reason=f"dtype {entry.dtype} is unknown, expected one of {', '.join(DTYPES)}")
+                )
                 continue
             rows.append(_scan_entry(file, entry, found, threads))
         return rows, skipped
@@ -67,9 +69,13 @@ def _scan_entry(file: WeightsFile, entry: Entry, found: dict[str, Entry], thread
     if mask is not None and mask.shape == entry.shape and whole and 0 not in entry.shape:
         figures, magnitudes = scan_windows(layout, lambda first, n: _masked(file, entry, mask, first, n), threads)
         stored = entry.stop - entry.start + mask.stop - mask.start
-        return WeightSparsity(plain, "mask", layout.dtype, entry.shape, with_bytes(figures, stored), magnitudes)
-    figures, magnitudes = file.scan(layout, entry.start, threads)
-    return WeightSparsity(entry.name, form_of_dtype(layout.dtype), layout.dtype, entry.shape, figures, magnitudes)
+        name, form, figures = plain, "mask", with_bytes(figures, stored)
+    else:
+        figures, magnitudes = file.scan(layout, entry.start, threads)
+        name, form = entry.name, form_of_dtype(layout.dtype)
+    return WeightSparsity(
+        name=name, form=form, dtype=layout.dtype, shape=entry.shape, figures=figures, magnitudes=magnitudes
+    )
 
 
 def _masked(file: WeightsFile, entry: Entry, mask: Entry, first: int, count: int) -> Any:

@@ -92,4 +92,9 @@ def _together(each: Sequence[Layouts]) -> Layouts:
     """Return the layouts of several machines: legal ones of any of them, and the reasons of others on each."""
     legal = tuple(dict.fromkeys(chain.from_iterable(each)))
     choices = {(choice.layout, choice.reason): choice for one in each for choice in one.choices}
-    return Layouts(each[0].model, ",".join(one.hardware for one in each), tuple(choices.values()), legal)
+    return Layouts(
+        model=each[0].model,
+        hardware=",".join(one.hardware for one in each),
+        choices=tuple(choices.values()),
+        found=legal,
+    )

@@ -310,8 +310,15 @@ def _digits(value: float) -> float:
 
 def _allocated(layer: str, row: FormatSensitivity | None) -> AllocatedLayer:
     if row is None:
-        return AllocatedLayer(layer, ORIGINAL, "", 0.0, 0.0, 0)
-    return AllocatedLayer(layer, row.format, row.applied, row.lost or 0.0, row.saved_s or 0.0, row.saved_bytes or 0)
+        return AllocatedLayer(layer=layer)
+    return AllocatedLayer(
+        layer=layer,
+        format=row.format,
+        applied=row.applied,
+        lost=row.lost or 0.0,
+        saved_s=row.saved_s or 0.0,
+        saved_bytes=row.saved_bytes or 0,
+    )
 
 
 def _change(found: Sensitivity, row: FormatSensitivity | None, name: str) -> float:

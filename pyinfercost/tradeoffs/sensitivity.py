@@ -204,15 +204,15 @@ class _Study:
             applied = self._mixing.method(name, form)
             figures = self._mixing.figures({name: form})
         except (FormatError, NotApplicableError) as error:
-            return FormatSensitivity(name, form, applicable=False, error=str(error))
+            return FormatSensitivity(layer=name, format=form, applicable=False, error=str(error))
         except Exception as error:
             if self._mixing.choices[form].candidate is None:
                 raise
-            return FormatSensitivity(name, form, "own", error=told(error))
+            return FormatSensitivity(layer=name, format=form, applied="own", error=told(error))
         return FormatSensitivity(
-            name,
-            form,
-            applied,
+            layer=name,
+            format=form,
+            applied=applied,
             saved_s=original.latency_s - figures.latency_s,
             saved_j=_less(original.energy_j, figures.energy_j),
             saved_usd=_less(original.cost_usd, figures.cost_usd),
@@ -224,7 +224,7 @@ class _Study:
         try:
             accuracy = self._mixing.accuracy({row.layer: row.format})
         except NotApplicableError as error:
-            return FormatSensitivity(row.layer, row.format, applicable=False, error=str(error))
+            return FormatSensitivity(layer=row.layer, format=row.format, applicable=False, error=str(error))
         except TradeoffError:
             raise  # the file has another candidate of that name
         except Exception as error:
@@ -236,11 +236,11 @@ class _Study:
         formats = {row.layer: form for row in rows}
         figures = self._mixing.figures(formats)
         whole = WholeFormat(
-            form,
-            len(rows),
-            None if None in losses else sum(each for each in losses if each is not None),
-            original.latency_s - sum(row.saved_s or 0.0 for row in rows),
-            figures,
+            format=form,
+            layers=len(rows),
+            added_lost=None if None in losses else sum(each for each in losses if each is not None),
+            added_latency_s=original.latency_s - sum(row.saved_s or 0.0 for row in rows),
+            figures=figures,
         )
         try:
             accuracy = self._mixing.accuracy(formats)

@@ -82,17 +82,17 @@ class Steps:
                 changed = module_of(candidate(self.make(), path))
                 known = {"accuracy": accuracy_of(self.evaluate, changed)}
             except NotApplicableError as error:
-                return LayerSensitivity(name, path, applicable=False, error=str(error))
+                return LayerSensitivity(candidate=name, module=path, applicable=False, error=str(error))
             except Exception as error:
-                return LayerSensitivity(name, path, error=told(error))
+                return LayerSensitivity(candidate=name, module=path, error=told(error))
             self.journal.add(name, path, text, known)
         less = lost(known["accuracy"], original.accuracy, maximize=self.maximize)
-        return LayerSensitivity(name, path, lost=less, **known)
+        return LayerSensitivity(candidate=name, module=path, lost=less, **known)
 
     def _row(self, name: str, candidate: Callable[..., Any], text: str) -> TradeoffRow:
         known = self.journal.find(name, "", text)
         if known is not None:
-            return TradeoffRow(name, **known)
+            return TradeoffRow(name=name, **known)
         figures: dict[str, Any] = {}
         doing = "applying it"
         try:
@@ -109,9 +109,9 @@ class Steps:
                 doing = what
                 figures |= step(changed)
         except Exception as error:
-            return TradeoffRow(name, **figures, error=f"{doing}: {told(error)}")
+            return TradeoffRow(name=name, **figures, error=f"{doing}: {told(error)}")
         self.journal.add(name, "", text, figures)
-        return TradeoffRow(name, **figures)
+        return TradeoffRow(name=name, **figures)
 
     def _placed(self, candidate: Callable[..., Any]) -> Callable[..., Any]:
         """Return a candidate for this machine and these inputs, where it depends on them."""

@@ -118,14 +118,14 @@ def tradeoff(
     layers = _layers(per_layer, layers_of(original), {path for path, _ in original.named_modules()})
     rows, sensitivity = _all(steps, candidates, layers, progress)
     return Tradeoff(
-        type(original).__name__,
-        machine.id,
-        deployment.precision,
-        deployment.execution,
-        maximize,
-        settings,
-        tuple(rows),
-        tuple(sensitivity),
+        model=type(original).__name__,
+        hardware=machine.id,
+        precision=deployment.precision,
+        execution=deployment.execution,
+        maximize=maximize,
+        settings=settings,
+        rows=tuple(rows),
+        layers=tuple(sensitivity),
     )
 
 

@@ -15,7 +15,6 @@ from support.live_cases import day_history
 from support.monitored import MONDAY_S, Observed
 from support.monitored_week import write_week
 from support.paths import ROOT
-from support.tiny_sensitivities import run as run_sensitivity
 from support.toy_graphs import transformer
 
 import pyinfercost as ic
@@ -24,7 +23,6 @@ from pyinfercost.predict.review import model_review, review_of
 from pyinfercost.report import review as review_report
 from pyinfercost.results.advice import TrainingNote
 from pyinfercost.results.comparison import FIGURES
-from pyinfercost.results.tradeoff import LayerSensitivity, Tradeoff, TradeoffRow
 
 pytestmark = pytest.mark.torch
 
@@ -191,27 +189,6 @@ def monitor_documents(folder: Path) -> dict[str, Any]:
     return {"monitor_report": found, "workload": exported["workload"]}
 
 
-def sensitivity_documents() -> dict[str, Any]:
-    """A sensitivity and an allocation; what both have is there once, and so are their figures."""
-    found = run_sensitivity(["int8_wo"])
-    chosen = ic.allocate(found, {"lost": 1.0})
-    alone, allocated = found.to_dict()["sensitivity"], chosen.to_dict()["allocation"]
-    figures = alone["original"]
-    assert figures.keys() == allocated["together"].keys() == alone["whole"][0]["figures"].keys()
-    for each in (alone, allocated):
-        each["original"] = None
-        each["whole"][0]["figures"] = None
-    allocated["together"] = None
-    allocated |= {name: {"NAME": 0.0} for name in ("limits", "added", "quantize", "prune")}
-    both = {name: value for name, value in alone.items() if name in allocated}
-    return {
-        "sensitivity": {name: value for name, value in alone.items() if name not in both},
-        "allocation": {name: value for name, value in allocated.items() if name not in both},
-        "BOTH": both,
-        "FIGURES": figures,
-    }
-
-
 def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
 
@@ -229,8 +206,7 @@ def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
         library.impl("own", lambda x: x.clone(), "CompositeExplicitAutograd")
         model, x = Chosen(), torch.ones(4, 8)
         profile = ic.profile(model, (x,), hardware="l4", price="g6.4xlarge", transfer="network_gbit_per_s=10")
-        measured = ic.measure(model, (x,), hardware="epyc-9654", seconds=0.01)
-    document = json.loads(json.dumps({**profile.to_dict(), "measured": measured.to_dict()}))
+    document = json.loads(json.dumps(profile.to_dict()))
     by_hand = ("layout", "host", "bound", "place", "machine")
     estimate = document["estimate"]
     document["estimate"] = {name: estimate[name] for name in by_hand} | {"cost": {"price": estimate["cost"]["price"]}}
@@ -240,13 +216,8 @@ def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     document["review"] = review_document()
     document["models"], document["notes"] = [compared_document()], []
     document |= monitor_documents(tmp_path)
-    document |= sensitivity_documents()
-    layer = LayerSensitivity("half", "0", lost=0.1)
-    rows = (TradeoffRow("original"),)
-    compared = Tradeoff("Toy", "l4", "fp16", "eager", True, {"NAME": ""}, rows, (layer,))
-    document["tradeoff"] = compared.to_dict()
     named = keys_of_the_page()
     missing = set(keys_of(document)) - named
     assert not missing, f"docs/json.md does not say what these keys are: {sorted(missing)}"
-    gone = named - set(keys_of(document)) - {"sizes.NAME", "measured.sizes.NAME"}
+    gone = named - set(keys_of(document)) - {"sizes.NAME"}
     assert not gone, f"docs/json.md names keys that no document has: {sorted(gone)}"

@@ -132,7 +132,7 @@ def test_the_command_shows_what_ran() -> None:
     arguments = ["measure", "torchvision:squeezenet1_1", "--set", "image_size=64", "--threads", "1", "--seconds", "0"]
     result = CliRunner().invoke(main, [*arguments, "-H", "core-i9-10940x", "--format", "json"])
     assert result.exit_code == 0, result.output
-    document = json.loads(result.stdout)
+    document = json.loads(result.stdout)["measured"]
     assert document["hardware"] == "core-i9-10940x"
     assert document["sizes"] == {"image_size": 64}
     assert any(layer["module"] == "features.0" for layer in document["layers"])

@@ -85,7 +85,7 @@ def test_nothing_is_said_where_joules_are_not_asked_for() -> None:
 @pytest.mark.usefixtures("counter")
 @pytest.mark.slow
 def test_the_commands_show_joules_with_their_source() -> None:
-    document = json.loads(CliRunner().invoke(main, [*COMMAND, "--format", "json"]).stdout)
+    document = json.loads(CliRunner().invoke(main, [*COMMAND, "--format", "json"]).stdout)["measured"]
     assert document["measured_j"] > 0
     assert document["energy_source"] == "rapl:package-0+dram"
     table = CliRunner().invoke(main, ["profile", COMMAND[1], "-H", "core-i9-10940x", "--measure"])
@@ -99,7 +99,7 @@ def test_the_command_warns_on_standard_error() -> None:
         warnings.simplefilter("default")  # as outside of tests
         result = CliRunner().invoke(main, [*COMMAND, "--format", "json"])
         quiet = CliRunner().invoke(main, [*COMMAND, "--no-energy", "--format", "json"])
-    assert json.loads(result.stdout)["measured_j"] is None
+    assert json.loads(result.stdout)["measured"]["measured_j"] is None
     assert "Warning: energy is not measured on cpu" in result.stderr
     assert "Buy one." in result.stderr
     assert quiet.stderr == ""

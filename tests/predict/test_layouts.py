@@ -137,9 +137,9 @@ def test_a_model_without_tokens_has_copies() -> None:
 
 def test_all_forms_of_layouts() -> None:
     found = ic.layouts(transformer(heads=4), 3, hardware=H100, **PLAIN)
-    document = json.loads(found.to_json())
-    assert [row["layout"] for row in document["layouts"]] == ["data=3", "tensor=3"]
-    assert document["layouts"] == found.to_rows()
+    document = json.loads(found.to_json())["layouts"]
+    assert [row["layout"] for row in document["choices"]] == ["data=3", "tensor=3"]
+    assert document["choices"] == found.to_rows()
     assert found.columns == ("layout", "devices", "nodes", "legal", "weight_bytes", "reason")
     assert found.to_csv().splitlines()[0] == "layout,devices,nodes,legal,weight_bytes,reason"
     text = found.to_text()

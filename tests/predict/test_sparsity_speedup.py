@@ -56,7 +56,7 @@ def test_a_matrix_unit_that_knows_2_4_is_told_apart(pruned: nn.Sequential, graph
     assert found.latency_s > found.realizable_s
     text = found.to_text()
     assert "unstructured" in " ".join(text.split())
-    assert json.loads(json.dumps(found.to_dict()))["layers"][0]["speedup"] == half.speedup
+    assert json.loads(json.dumps(found.to_dict()))["sparsity_speedup"]["layers"][0]["speedup"] == half.speedup
 
 
 @pytest.mark.parametrize("hardware", ["v100-pcie-16gb", "xeon-8480+"])

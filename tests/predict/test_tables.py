@@ -76,7 +76,7 @@ def test_the_table_looks_as_users_of_torchinfo_expect() -> None:
 def test_sizes_without_a_value_stay_expressions() -> None:
     counts = ic.module_table(ic.profile(transformer(layers=2)))
     assert all(isinstance(length, int) for row in counts.rows for length in row.output_shape or ())
-    assert json.loads(counts.to_json())["modules"][0]["input_shape"] == list(counts.rows[0].input_shape or ())
+    assert json.loads(counts.to_json())["modules"]["rows"][0]["input_shape"] == list(counts.rows[0].input_shape or ())
 
 
 def test_operators_add_up_to_the_model() -> None:

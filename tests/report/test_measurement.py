@@ -28,12 +28,16 @@ METERED = ForwardEnergy(
 )  # fmt: skip
 
 
+def layer(module: str, ops: tuple[str, ...], measured_s: float, predicted_s: float | None) -> MeasuredLayer:
+    return MeasuredLayer(module=module, ops=ops, measured_s=measured_s, predicted_s=predicted_s)
+
+
 def measurement(
     *, predicted: bool = True, layers: bool = True, energy: ForwardEnergy | None = None, joules: float | None = None
 ) -> Measurement:
     rows = (
-        MeasuredLayer("stem", ("aten.conv2d.default",), 1e-3, 0.9e-3 if predicted else None),
-        MeasuredLayer("head", ("aten.linear.default", "aten.relu.default"), 2e-3, 4e-3 if predicted else None),
+        layer("stem", ("aten.conv2d.default",), 1e-3, 0.9e-3 if predicted else None),
+        layer("head", ("aten.linear.default", "aten.relu.default"), 2e-3, 4e-3 if predicted else None),
     )
     return Measurement(
         model="toy", sizes={"batch": 8}, execution="eager", precision="native", device="cpu", threads=2,
@@ -63,7 +67,7 @@ def test_the_table_says_both_and_which_layers() -> None:
 
 
 def test_json_and_csv_say_the_same() -> None:
-    document = json.loads(measurement().to_json())
+    document = json.loads(measurement().to_json())["measured"]
     lines = list(csv.DictReader(io.StringIO(measurement().to_csv())))
     assert [layer["module"] for layer in document["layers"]] == [line["module"] for line in lines[1:]]
     assert float(lines[0]["predicted_s"]) == document["predicted_s"]
@@ -80,21 +84,21 @@ def test_every_joule_says_its_source() -> None:
     assert "500.0 mJ (250.0 mJ to 1.000 J; predicted: model)" in text
     assert "2.00" in text
     assert "rapl:package-0+dram" in both.to_markdown()
-    document = json.loads(both.to_json())
+    document = json.loads(both.to_json())["measured"]
     assert document["measured_j"] == 0.25
     assert document["energy_source"] == "rapl:package-0+dram"
     assert (document["predicted_j"], document["predicted_j_source"]) == (0.5, "predicted: model")
     assert document["energy_ratio"] == 2
     assert document["energy"] == {
-        "above_idle_j": 0.1, "idle_w": 50.0, "covers": "all of it", "resolution": 4e-4, "runs": 800,
-        "duration_s": 2.5, "why_not": None,
+        "joules": 0.25, "above_idle_j": 0.1, "idle_w": 50.0, "source": "rapl:package-0+dram", "covers": "all of it",
+        "resolution": 4e-4, "runs": 800, "duration_s": 2.5, "why_not": None,
     }  # fmt: skip
-    total, layer, _ = csv.DictReader(io.StringIO(both.to_csv()))
+    total, first, _ = csv.DictReader(io.StringIO(both.to_csv()))
     assert float(total["measured_j"]) == 0.25
     assert total["energy_source"] == "rapl:package-0+dram"
     assert float(total["predicted_j"]) == 0.5
     assert total["predicted_j_source"] == "predicted: model"
-    assert layer["measured_j"] == layer["energy_source"] == ""
+    assert first["measured_j"] == first["energy_source"] == ""
 
 
 def test_joules_that_nobody_told_are_none_and_say_why() -> None:
@@ -103,13 +107,13 @@ def test_joules_that_nobody_told_are_none_and_say_why() -> None:
     assert unknown.energy_source is None
     assert unknown.energy_ratio is None
     assert "not measured: a counter not available: there is none" in unknown.to_text(width=300)
-    document = json.loads(unknown.to_json())
+    document = json.loads(unknown.to_json())["measured"]
     assert document["measured_j"] is None
     assert document["energy_source"] is None
     assert document["energy"]["why_not"] == "a counter not available: there is none"
     assert document["predicted_j_source"] == "predicted: model"
     assert "unknown: the machine's file has no power" in measurement(energy=METERED).to_text(width=300)
-    assert json.loads(measurement(energy=METERED).to_json())["predicted_j_source"] is None
+    assert json.loads(measurement(energy=METERED).to_json())["measured"]["predicted_j_source"] is None
 
 
 def test_less_than_the_idle_draw_is_shown_with_its_sign() -> None:

@@ -227,7 +227,7 @@ def test_phases_are_apart() -> None:
 
 def measurement(*, layers: bool = True) -> Measurement:
     rows = tuple(
-        MeasuredLayer(module, ("aten.linear.default",), seconds, None)
+        MeasuredLayer(module=module, ops=("aten.linear.default",), measured_s=seconds, predicted_s=None)
         for module, seconds in (
             ("", 1e-5),
             ("blocks.0.fc", 2e-4),

@@ -131,7 +131,12 @@ def test_perfetto_adds_up_to_the_estimate(
 
 @pytest.mark.slow
 def test_both_processes_are_there() -> None:
-    layers = tuple(MeasuredLayer(f"{place}.q", ("aten.linear.default",), 1e-4 + 3e-9 * place, 1e-4) for place in (0, 1))
+    layers = tuple(
+        MeasuredLayer(
+            module=f"{place}.q", ops=("aten.linear.default",), measured_s=1e-4 + 3e-9 * place, predicted_s=1e-4
+        )
+        for place in (0, 1)
+    )
     profile = ic.profile(transformer(), hardware="l4")
     measured = Measurement(
         model="toy", sizes={}, execution="eager", precision="native", device="cpu", threads=2, hardware=None, runs=7,

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,25 @@ KINDS = (
 
 def formats_of_layers() -> dict[str, Result]:
     """A sensitivity and an allocation of two layers, to one of which the format does not apply."""
-    kept = MixedFigures(0.9, 0.0, 1e-3, 9e-4, 1.1e-3, None, None, 4096, 8192)
-    narrow = MixedFigures(0.89, 0.01, 8e-4, 7e-4, 9e-4, None, None, 1024, 5120)
-    of_fc = FormatSensitivity("fc", "int8_wo", "torchao", 0.89, 0.01, 2e-4, None, None, 3072)
-    out = FormatSensitivity("conv", "int8_wo", applicable=False, error="int8_wo applies to no layer")
-    stays = AllocatedLayer("conv", "original", "", 0.0, 0.0, 0)
-    layers = (AllocatedLayer("fc", "int8_wo", "torchao", 0.01, 2e-4, 3072), stays)
-    whole = (WholeFormat("int8_wo", 1, 0.01, 8e-4, narrow),)
+    kept = MixedFigures(
+        accuracy=0.9,
+        lost=0.0,
+        latency_s=1e-3,
+        latency_low_s=9e-4,
+        latency_high_s=1.1e-3,
+        energy_j=None,
+        cost_usd=None,
+        parameter_bytes=4096,
+        peak_memory_bytes=8192,
+    )
+    narrow = replace(kept, accuracy=0.89, lost=0.01, latency_s=8e-4, parameter_bytes=1024)
+    of_fc = FormatSensitivity(
+        layer="fc", format="int8_wo", applied="torchao", accuracy=0.89, lost=0.01, saved_s=2e-4, saved_bytes=3072
+    )
+    out = FormatSensitivity(layer="conv", format="int8_wo", applicable=False, error="int8_wo applies to no layer")
+    changed = AllocatedLayer(layer="fc", format="int8_wo", applied="torchao", lost=0.01, saved_s=2e-4, saved_bytes=3072)
+    layers = (changed, AllocatedLayer(layer="conv"))
+    whole = (WholeFormat(format="int8_wo", layers=1, added_lost=0.01, added_latency_s=8e-4, figures=narrow),)
     added = {"lost": 0.01, "latency_s": 8e-4, "energy_j": None, "cost_usd": None, "parameter_bytes": 1024.0}
     where: Any = {"model": "Toy", "hardware": "l4", "precision": "fp16", "execution": "eager", "kernels": "engine"}
     where |= {"maximize": True, "original": kept, "whole": whole, "mixer": None}
@@ -67,8 +80,21 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
     profile = ic.profile(graph, hardware="l4", price=1.0, batch=8)
     assert profile.estimate is not None
     weights = np.array([[0.0, 1.0, 0.0, 2.0]] * 4, dtype=np.float32)
-    layer = LayerSpeedup("fc", "fc.weight", "dense", 0.5, 200, 100.0, 64, 36, 2e-3, 1e-3, "2:4")
-    rows = (TradeoffRow("original", accuracy=0.9, lost=0.0, latency_s=1e-3), TradeoffRow("broken", error="it fails"))
+    layer = LayerSpeedup(
+        module="fc",
+        weight="fc.weight",
+        form="dense",
+        zero_share=0.5,
+        dense_flops=200,
+        effective_flops=100.0,
+        dense_bytes=64,
+        compressed_bytes=36,
+        latency_s=2e-3,
+        realizable_s=1e-3,
+        why="2:4",
+    )
+    unchanged = TradeoffRow(name="original", accuracy=0.9, lost=0.0, latency_s=1e-3)
+    rows = (unchanged, TradeoffRow(name="broken", error="it fails"))
     found: dict[str, Result] = {
         "profile": profile,
         "counted": ic.profile(graph),
@@ -79,12 +105,16 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
             model="toy", sizes={"batch": 8}, execution="eager", precision="native", device="cpu", threads=1,
             hardware=None, runs=3, measured_s=2.0, measured_low_s=1.0, measured_high_s=3.0,
             predicted_s=None, predicted_low_s=None, predicted_high_s=None,
-            layers=(MeasuredLayer("fc", ("aten.linear",), 1.5, None),),
+            layers=(MeasuredLayer(module="fc", ops=("aten.linear",), measured_s=1.5, predicted_s=None),),
         ),
         "sparsity": ic.sparsity(weights),
-        "activations": ActivationSparsity("Toy", (ActivationRow("act", "relu", 2, 100, 25),), 100, 25),
-        "speedup": SparsitySpeedup("a100-sxm-80gb", 4e-3, 3e-3, (layer,)),
-        "tradeoff": Tradeoff("Toy", "l4", "fp16", "eager", maximize=True, settings={}, rows=rows),
+        "activations": ActivationSparsity(
+            model="Toy", rows=(ActivationRow(module="act", op="relu", calls=2, elements=100, zeros=25),)
+        ),
+        "speedup": SparsitySpeedup(hardware="a100-sxm-80gb", latency_s=4e-3, realizable_s=3e-3, layers=(layer,)),
+        "tradeoff": Tradeoff(
+            model="Toy", hardware="l4", precision="fp16", execution="eager", maximize=True, settings={}, rows=rows,
+        ),
         "collective": ic.collective("all_reduce", [1024, 2**20], hardware="h100-sxm-80gb", devices=8),
         **formats_of_layers(),
     }  # fmt: skip

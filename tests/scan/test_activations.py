@@ -48,7 +48,7 @@ def test_counts_are_those_of_the_tensors() -> None:
     assert found.zeros == sum(row.zeros for row in found.rows)
     assert found.elements == 4 * 5 * 16
     assert 0 < found.zero_share < 1
-    assert found.to_dict()["totals"]["zeros"] == found.zeros
+    assert found.to_dict()["activations"]["zeros"] == found.zeros
     assert "hardtanh" in str(found)
 
 

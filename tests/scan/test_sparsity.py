@@ -13,10 +13,9 @@ from support.sparsity_reference import reference, structured
 
 import pyinfercost as ic
 from pyinfercost import _core
-from pyinfercost.results.sparsity import Magnitudes
+from pyinfercost.results.sparsity import Magnitudes, bin_edges
 from pyinfercost.scan import share_below, share_below_rms
 from pyinfercost.scan.arrays import Layout, figures_of, packed_bytes, scan_memory
-from pyinfercost.scan.summary import bin_edges
 
 NUMPY_DTYPES = ("float64", "float32", "float16", "int8", "uint8", "int16", "int32", "int64", "bool", "complex64")
 # Bits of a zero (both signs), and of what is none, for dtypes that numpy has not: width, zeros, others.
@@ -285,7 +284,17 @@ def test_the_core_refuses_regions_that_do_not_fit() -> None:
 
 
 def test_magnitudes_without_a_bin() -> None:
-    nothing = Magnitudes(4, 4, 0, 0.0, 0.0, 0.0, 0, 0, (0,) * 8)
+    nothing = Magnitudes(
+        sampled=4,
+        zeros=4,
+        nonfinite=0,
+        largest=0.0,
+        smallest=0.0,
+        root_mean_square=0.0,
+        lowest_octave=0,
+        below=0,
+        bins=(0,) * 8,
+    )
     assert share_below_rms(nothing, 0.1) == 1.0
     assert share_below(scan_memory(Layout("float32", (0,)), 0, 1)[1], 1.0) == 0.0
 

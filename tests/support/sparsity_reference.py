@@ -52,14 +52,14 @@ def reference(used: Used, stored_bytes: int) -> Figures:
 def _groups(matrix: Used, n: int, m: int, axis: str) -> Groups:
     padded = np.pad(matrix, ((0, 0), (0, -matrix.shape[1] % m)))
     kept = padded.reshape(matrix.shape[0], -1, m).sum(2) if padded.size else np.zeros((0,), dtype=int)
-    return Groups(n, m, axis, kept.size, int(np.count_nonzero(kept <= n)))
+    return Groups(n=n, m=m, axis=axis, groups=kept.size, satisfied=int(np.count_nonzero(kept <= n)))
 
 
 def _blocks(matrix: Used, size: int) -> Blocks:
     rows, columns = matrix.shape
     padded = np.pad(matrix, ((0, -rows % size), (0, -columns % size)))
     tiles = padded.reshape(padded.shape[0] // size, size, padded.shape[1] // size, size).any((1, 3))
-    return Blocks(size, tiles.size, int(np.count_nonzero(~tiles)))
+    return Blocks(size=size, blocks=tiles.size, zero=int(np.count_nonzero(~tiles)))
 
 
 def structured(rng: np.random.Generator, shape: tuple[int, ...], keep: float) -> Used:

@@ -74,9 +74,9 @@ def test_costs_are_checked(wrong: float) -> None:
 
 
 def test_rows_compare_money_where_it_is_known_and_else_seconds_of_one_machine() -> None:
-    original = TradeoffRow("original", latency_s=0.3, cost_usd=3e-6, measured_s=0.4)
+    original = TradeoffRow(name="original", latency_s=0.3, cost_usd=3e-6, measured_s=0.4)
     row = TradeoffRow(
-        "student",
+        name="student",
         latency_s=0.1,
         cost_usd=1e-6,
         measured_s=0.2,

@@ -94,7 +94,7 @@ def test_a_student_that_is_not_cheaper_never_pays() -> None:
     assert result["copy"].break_even_inferences is None
     text = str(result)
     assert "copy, predicted: never: an inference costs more afterwards." in text
-    assert json.loads(result.to_json())["rows"][1]["break_even_inferences"] is None
+    assert json.loads(result.to_json())["tradeoff"]["rows"][1]["break_even_inferences"] is None
 
 
 def test_a_training_that_cannot_be_predicted_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,7 +166,7 @@ def test_a_module_that_cannot_be_copied_says_what_to_do() -> None:
 
 def test_one_failing_candidate_is_a_row_with_its_error() -> None:
     result = run({"broken": broken, "nothing": lambda model: None, "half": magnitude(0.5)})
-    assert result["broken"] == TradeoffRow("broken", error="applying it: RuntimeError: no such kernel")
+    assert result["broken"] == TradeoffRow(name="broken", error="applying it: RuntimeError: no such kernel")
     assert "the candidate returned NoneType; expected the changed module" in result["nothing"].error
     assert result["half"].error is None
     assert "RuntimeError: no such kernel" in str(result)
@@ -281,8 +281,9 @@ def test_paths_restrict_the_layers_and_errors_stay_in_theirs() -> None:
 
 
 def result_of(*rows: tuple[str, float | None, float | None], maximize: bool = True) -> ic.Tradeoff:
+    found = tuple(TradeoffRow(name=n, accuracy=a, latency_s=s) for n, a, s in rows)
     return ic.Tradeoff(
-        "m", CPU, "native", "eager", maximize, {}, tuple(TradeoffRow(n, accuracy=a, latency_s=s) for n, a, s in rows)
+        model="m", hardware=CPU, precision="native", execution="eager", maximize=maximize, settings={}, rows=found
     )
 
 
@@ -316,6 +317,7 @@ def test_json_and_pandas_have_every_figure() -> None:
     document = json.loads(result.to_json())
     assert document == result.to_dict()
     assert document["schema_version"] == 1
+    document = document["tradeoff"]
     assert [row["name"] for row in document["rows"]] == ["original", "half", "broken"]
     assert document["rows"][1]["latency_s"] == result["half"].latency_s
     assert document["settings"]["inputs"] == "float32[8, 1, 8, 8]"
