@@ -114,7 +114,7 @@ def compare_on(
     causes = [row.cause for row in rows]
     if causes and all(isinstance(cause, SizeError) for cause in causes):
         raise causes[0]  # type: ignore[misc]  # no model has the size: a name is wrong
-    return Comparison(tuple(rows), (*_notes(rows), *_expert_notes(rows), *_loading_notes(rows)))
+    return Comparison(rows=tuple(rows), notes=(*_notes(rows), *_expert_notes(rows), *_loading_notes(rows)))
 
 
 def _named(models: Iterable[Any]) -> Iterator[tuple[str, Compared]]:

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._core import Expr
 from ..deployment.engines import TORCH
 from ..results import figures
-from ..results.comparison import FIGURES
+from ..results.comparison import FIGURES, ComparedModel
 from ..results.units import amount
 from ..sources.data_names import is_data_name
+from .derived import columns_of, row_of, whole_document
 from .layout import ALARM, GAP, WARNING, Column, Note, Pairs, Table
 from .summary import host_text, sizes_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..results.comparison import ComparedModel, Comparison
+    from ..results.comparison import Comparison
     from .layout import Layout, Part
 
-SCHEMA_VERSION = 1
-
-_TERMS = ("hardware", "devices", "precision", "engine", "execution", "layout", "price")
 RATIOS = tuple(key for key in FIGURES if not key.endswith(("_low_s", "_high_s")) and key != "fits_in_memory")
 """Figures with a ratio to the first row."""
 
-COLUMNS = ("model", *_TERMS, "sizes", *FIGURES, "bound", *(f"{key}_ratio" for key in RATIOS), "error")
+COLUMNS = (*columns_of(ComparedModel), "sizes", *(f"{key}_ratio" for key in RATIOS))
 """Columns of the rows."""
 
 _PLAIN = ("FLOP", "USD", "per s", "")
@@ -58,45 +55,23 @@ SHOWN = (
 
 
 def comparison_document(comparison: Comparison) -> dict[str, Any]:
-    """Return the JSON object: `models` has one object per row, with figures by key and `ratios` to the first row."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "models": [
-            {
-                "model": row.model,
-                **{name: getattr(row, name) or None for name in _TERMS},
-                "sizes": dict(row.sizes),
-                **{key: _plain(row.figures[key]) for key in FIGURES},
-                "bound": dict(row.bound_shares),
-                "unmodelled": [{"op": op, "count": count} for op, count in row.unmodelled.items()],
-                "ratios": {key: comparison.ratio(row, key) for key in RATIOS},
-                "error": row.error or None,
-            }
-            for row in comparison.rows
-        ],
-        "notes": list(comparison.notes),
-    }
+    """Return the JSON object: each row has figures by key, and `ratios` to the first one."""
+    found = whole_document(comparison)
+    for row, each in zip(found["compare"]["rows"], comparison.rows, strict=True):
+        row["ratios"] = {key: comparison.ratio(each, key) for key in RATIOS}
+    return found
 
 
 def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
     """Return one row for each model in each deployment."""
-    rows = []
-    for row in comparison.rows:
-        known = {
-            "model": row.model,
-            **{name: getattr(row, name) or None for name in _TERMS},
+    return [
+        {
+            **row_of(row),
             "sizes": sizes_text(row.sizes),
-            **{key: _plain(row.figures[key]) for key in FIGURES},
-            "bound": row.bound,
             **{f"{key}_ratio": comparison.ratio(row, key) for key in RATIOS},
-            "error": row.error or None,
         }
-        rows.append({name: known[name] for name in COLUMNS})
-    return rows
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Expr) else value
+        for row in comparison.rows
+    ]
 
 
 def comparison_layout(comparison: Comparison) -> Layout:

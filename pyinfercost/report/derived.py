@@ -51,12 +51,16 @@ def ranked_rows(ranked: Iterable[Any], others: Iterable[Any]) -> list[dict[str, 
 def _cells(each: Declared, value: Any) -> Iterator[tuple[str, Any]]:
     """Yield the names and values of a declaration in a row."""
     if each.spread:
+        part = part_of(each)
         for key in each.spread:
-            for own in declarations_of(part_of(each)):
+            item = None if value is None else value[key]
+            if part is None:
+                yield key, document_of(item)
+            for own in declarations_of(part):
                 if own.row:
-                    cell = None if value is None else document_of(getattr(value[key], own.name))
                     is_time = own.unit == "s" and key.endswith("_s")
-                    yield f"{key.removesuffix('_s')}_{own.name}_s" if is_time else f"{key}_{own.name}", cell
+                    name = f"{key.removesuffix('_s')}_{own.name}_s" if is_time else f"{key}_{own.name}"
+                    yield name, None if item is None else document_of(getattr(item, own.name))
     elif each.row and (part := part_of(each)) is not None:
         for own in declarations_of(part):
             yield from _cells(own, None if value is None else getattr(value, own.name))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import UnknownNameError
 from ..report.render import render
 from . import figures
+from .declared import declared, fact
 from .figures import WithFigures
 from .result import Result
 
@@ -22,60 +22,53 @@ FIGURES = (*figures.keys(figures.CHANGE), *(name for name in _BESIDE if name not
 """Figures of a row."""
 
 
-@dataclass(frozen=True)
+@declared
 class ComparedModel(WithFigures):
-    """One model in one deployment at one point. Figures are also attributes: `row.latency_s`.
+    """One model in one deployment at one point. Figures are also attributes: `row.latency_s`."""
 
-    Attributes:
-        model: Name of the model, with its phase if both phases of a language model are compared.
-        hardware: Id of the machine; None for a model that is only counted, like the next five.
-        devices: Number of machines.
-        precision: Dtype of the run.
-        engine: What runs it.
-        execution: How it runs.
-        layout: How it lies on the devices, as text; empty for copies.
-        price: The price in words; None without one.
-        sizes: Values of the named sizes.
-        bound: Term that binds most of the latency; None without a machine.
-        bound_shares: Term -> share of the latency that it binds.
-        figures: Figures by key, those of `FIGURES`; None where unknown.
-        unmodelled: Operators that no figure includes -> their number.
-        error: Why it failed; empty for a row with figures.
-        cause: The exception; None for a row with figures.
-        profile: The profile; None if it failed.
-        phase: `"prefill"` or `"decode"` if both phases of a language model are compared, else empty.
-    """
-
-    model: str
-    hardware: str | None
-    devices: int
-    precision: str
-    engine: str | None
-    execution: str | None
-    layout: str
-    price: str | None
-    sizes: Mapping[str, int]
-    bound: str | None
-    bound_shares: Mapping[str, float]
-    figures: Mapping[str, Quantity | float | None]
-    unmodelled: Mapping[str, int]
-    error: str = ""
-    cause: Exception | None = field(default=None, repr=False, compare=False)
-    profile: Profile | None = field(default=None, repr=False, compare=False)
-    phase: str = ""
+    model: str = fact("Name of the model, with its phase if both phases of a language model are compared.")
+    hardware: str | None = fact("Id of the machine; None for a model that is only counted, like the next five.")
+    devices: int = fact("Number of machines.")
+    precision: str = fact("Dtype of the run.")
+    engine: str | None = fact("What runs it.")
+    execution: str | None = fact("How it runs.")
+    layout: str = fact("How it lies on the devices, as text; empty for copies.")
+    price: str | None = fact("The price in words; None without one.")
+    sizes: Mapping[str, int] = fact("Values of the named sizes.")
+    bound: str | None = fact("Term that binds most of the latency; None without a machine.")
+    bound_shares: Mapping[str, float] = fact("Term -> share of the latency that it binds.")
+    figures: Mapping[str, Quantity | float | None] = fact(
+        "Figures by key, those of `FIGURES`; None where unknown.",
+        spread=FIGURES,
+    )
+    unmodelled: Mapping[str, int] = fact("Operators that no figure includes -> their number.")
+    error: str = fact("Why it failed; empty for a row with figures.", default="")
+    cause: Exception | None = fact(
+        "The exception; None for a row with figures.",
+        inner=True,
+        compare=False,
+        default=None,
+    )
+    profile: Profile | None = fact("The profile; None if it failed.", inner=True, compare=False, default=None)
+    phase: str = fact(
+        '`"prefill"` or `"decode"` if both phases of a language model are compared, else empty.',
+        default="",
+    )
 
 
-@dataclass(frozen=True, repr=False)
+@declared
 class Comparison(Result):
-    """Models and deployments side by side. `print(comparison)` shows a row for each, and its ratios to the first one.
+    """Models and deployments side by side. `print(comparison)` shows a row for each, with ratios to the first one."""
 
-    Attributes:
-        rows: The compared models: all deployments of the first model, then those of the next one.
-        notes: Sentences about rows, such as why a compiled model takes longer than the eager one.
-    """
+    document_key = "compare"
 
-    rows: tuple[ComparedModel, ...]
-    notes: tuple[str, ...] = ()
+    rows: tuple[ComparedModel, ...] = fact(
+        "The compared models: all deployments of the first model, then those of the next one."
+    )
+    notes: tuple[str, ...] = fact(
+        "Sentences about rows, such as why a compiled model takes longer than the eager one.",
+        default=(),
+    )
 
     @property
     def failed(self) -> tuple[ComparedModel, ...]:

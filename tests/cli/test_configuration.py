@@ -319,7 +319,7 @@ def test_models_side_by_side_are_named_as_in_the_file_and_share_their_options() 
     write('[models.toy]\nspec = "models/toy.json"\nbatch = 4\n[models.plain]\nspec = "models/toy.json"\n')
     result = invoke("compare", "toy", "plain", TOY, "--hardware", "l4", "--batch", "2", "--format", "json")
     assert result.exit_code == 0, result.output
-    rows = json.loads(result.stdout)["models"]
+    rows = json.loads(result.stdout)["compare"]["rows"]
     assert [row["model"] for row in rows] == ["toy", "plain", TOY]
     assert len({row["latency_s"] for row in rows}) == 1
     assert result.stderr == "Not used: batch of [models.toy]; give options that all models share, such as --batch 8\n"

@@ -19,7 +19,7 @@ from pyinfercost.measuring.toml import as_toml
 def hardware_of(*options: str, toy: str) -> tuple[list[str], str]:
     result = CliRunner().invoke(main, ["compare", toy, *options, "--format", "json"])
     assert result.exit_code == 0, result.output
-    return [row["hardware"] for row in json.loads(result.stdout)["models"]], result.stderr
+    return [row["hardware"] for row in json.loads(result.stdout)["compare"]["rows"]], result.stderr
 
 
 def test_it_is_the_processor_of_the_system(toy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

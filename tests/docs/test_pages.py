@@ -22,7 +22,6 @@ from pyinfercost.monitor import MonitorLog, export_workload, report_log
 from pyinfercost.predict.review import model_review, review_of
 from pyinfercost.report import review as review_report
 from pyinfercost.results.advice import TrainingNote
-from pyinfercost.results.comparison import FIGURES
 
 pytestmark = pytest.mark.torch
 
@@ -149,15 +148,6 @@ def review_document() -> dict[str, Any]:
     return found | {"models": [each | {"comparison": None, "usd_per_month": None}]}
 
 
-def compared_document() -> dict[str, Any]:
-    """A row of models side by side, with an operator that is unknown."""
-    (row,) = ic.compare(transformer(layers=1), hardware="l4", batch=2, sequence=16).to_dict()["models"]
-    assert row["ratios"].keys() < set(FIGURES) < row.keys()
-    kept: dict[str, Any] = {name: value for name, value in row.items() if name not in FIGURES}
-    named = {"sizes": {"NAME": 1}, "bound": {"NAME": 1.0}, "ratios": {"FIGURE": 1.0}}
-    return kept | named | {"FIGURE": 0.0, "unmodelled": [{"op": "own", "count": 1}]}
-
-
 def live_document() -> dict[str, Any]:
     """The document of a live history as the page has it."""
     found = day_history(0.1).read().to_dict()["live_history"]
@@ -214,7 +204,7 @@ def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     document["advice"] = advice_document()
     document["live_history"] = live_document()
     document["review"] = review_document()
-    document["models"], document["notes"] = [compared_document()], []
+    document["compare"] = {"rows": [{"ratios": {"FIGURE": 1.0}}]}
     document |= monitor_documents(tmp_path)
     named = keys_of_the_page()
     missing = set(keys_of(document)) - named

@@ -79,7 +79,7 @@ def test_a_model_that_fails_is_a_row_with_its_error() -> None:
     assert both.first is both.rows[1]
     assert both.failed == (both.rows[0],)
     assert "FAILED nowhere.json: nowhere.json: no such file" in both.to_text(width=200)
-    assert both.to_dict()["models"][0]["error"].startswith("nowhere.json: no such file")
+    assert both.to_dict()["compare"]["rows"][0]["error"].startswith("nowhere.json: no such file")
     assert '<p class="bad">nowhere.json failed: ' in both.to_html()
     alone = ic.compare("nowhere.json")
     assert alone.first is None
@@ -139,9 +139,9 @@ def test_every_form_has_every_row(found: ic.Comparison) -> None:
     assert text.count("small") == text.count("large") == 8  # figures and ratios
     assert "price" in text.splitlines()[2]
     document = json.loads(found.to_json())
-    assert len(document["models"]) == 8
-    assert set(FIGURES) <= set(document["models"][0])
-    assert document["models"][0]["ratios"]["latency_s"] == 1
+    assert len(document["compare"]["rows"]) == 8
+    assert set(FIGURES) <= set(document["compare"]["rows"][0])
+    assert document["compare"]["rows"][0]["ratios"]["latency_s"] == 1
     rows = list(csv.DictReader(io.StringIO(found.to_csv())))
     assert [float(row["latency_s"]) for row in rows] == [row.latency_s for row in found]
     assert [float(row["latency_s_ratio"]) for row in rows] == [found.ratio(row, "latency_s") for row in found]
@@ -164,7 +164,7 @@ def test_a_compiled_model_that_takes_longer_says_why() -> None:
     assert f"takes {compiled.latency_s / eager.latency_s:.2f}"[:9] in note
     assert "'host-bound (dispatch)'" in note
     assert "Note: " + note.split(":")[0] in compared.to_text()
-    assert compared.to_dict()["notes"] == [note]
+    assert compared.to_dict()["compare"]["notes"] == [note]
     assert "host-bound (dispatch)" in compared.to_html()
     one = ic.compare(chain(), hardware="h100-sxm-80gb", execution=["eager", "cuda_graph"], batch=1)
     assert one.notes == (), "none of the two is fused"
@@ -186,7 +186,7 @@ def test_the_command(files: tuple[str, str], tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     done = run(*files, "-H", "l4,t4", "--price", "1.5", "--batch", "1,8", "--format", "json", "--html", str(page))
     assert done.exit_code == 0, done.output
-    rows = json.loads(done.stdout)["models"]
+    rows = json.loads(done.stdout)["compare"]["rows"]
     assert len(rows) == 8
     expected = ic.compare(
         {files[0]: transformer(layers=1), files[1]: transformer(layers=4)},
@@ -259,7 +259,7 @@ def test_a_page_says_the_command_that_wrote_it(files: tuple[str, str], tmp_path:
 def test_ratios_are_to_the_first_row_of_the_phase(found: ic.Comparison) -> None:
     phases = ("prefill", "decode")
     rows = tuple(replace(row, phase=phases[place % 2]) for place, row in enumerate(found.rows))
-    both = ic.Comparison(rows)
+    both = ic.Comparison(rows=rows)
     for place, row in enumerate(rows):
         assert both.ratio(row, "latency_s") == row.figures["latency_s"] / rows[place % 2].figures["latency_s"]
     assert "Ratios to the first row of the phase:" in both.to_text()
