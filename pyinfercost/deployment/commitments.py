@@ -6,7 +6,6 @@ The catalog has no prices of these: they are inputs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TypeAlias
 
 from .._checks import Range
@@ -57,10 +56,10 @@ def committed(price: Price, commitment: Commitment) -> Price:
     """
     for_years = f"committed for {commitment.term_years:g} years"
     if commitment.usd_per_h is not None:
-        return replace(price, usd_per_h=commitment.usd_per_h, text=f"given, {for_years}", terms="committed")
+        return price.replace(usd_per_h=commitment.usd_per_h, text=f"given, {for_years}", terms="committed")
     discount = commitment.discount or 0.0
     text = f"{price.text} less {100 * discount:g} %, {for_years}"
-    return replace(price, usd_per_h=price.usd_per_h * (1 - discount), text=text, terms="committed")
+    return price.replace(usd_per_h=price.usd_per_h * (1 - discount), text=text, terms="committed")
 
 
 class FixedCosts(Settings):

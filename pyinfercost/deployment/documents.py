@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from ..inputs.price import Price, PriceError
+from ..inputs.price import Price
 from .engines import DeploymentError
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def plain_hardware(hardware: Any) -> Any:
 def plain_price(price: Any) -> Any:
     """Return a price, as it was given, as JSON values."""
     if isinstance(price, Price):
-        return dataclasses.asdict(price)
+        return price.to_dict()
     if isinstance(price, Mapping):
         return {str(device): plain_price(value) for device, value in price.items()}
     return fspath(price) if isinstance(price, PathLike) else price
@@ -91,7 +90,4 @@ def price_from(document: Any) -> Any:
             device: price_from(value) if isinstance(value, Mapping) and "usd_per_h" in value else value
             for device, value in document.items()
         }
-    unknown = sorted(map(str, document.keys() - {field.name for field in dataclasses.fields(Price)}))
-    if unknown:
-        raise PriceError(f"the price has {', '.join(unknown)}; expected the fields of a Price")
-    return Price(**{"text": "", **document})
+    return Price.parse({"text": "", **document})

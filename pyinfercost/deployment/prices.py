@@ -231,7 +231,7 @@ def parse_price(value: PriceLike, device: str, *, threads: int | None = None, to
             raise PriceError(f"price of {device} is {shown(value[device])}; expected one price, not a mapping")
         return parse_price(value[device], device, threads=threads, together=together)
     if is_number(value):
-        return Price(number(value, "usd_per_h", USD_PER_H, PriceError), GIVEN)
+        return Price(usd_per_h=number(value, "usd_per_h", USD_PER_H, PriceError), text=GIVEN)
     if isinstance(value, os.PathLike) or (isinstance(value, str) and value.endswith(".toml")):
         return _from_file(Path(value))
     if not isinstance(value, str):
@@ -240,7 +240,7 @@ def parse_price(value: PriceLike, device: str, *, threads: int | None = None, to
         )
     match = _NUMBER.fullmatch(value.strip())
     if match:
-        return Price(float(match[1]), GIVEN)
+        return Price(usd_per_h=float(match[1]), text=GIVEN)
     name, _, terms = value.partition(":")
     if name in TERMS and not terms:
         return _cheapest(rentable(device, name, threads), device, name, together)
@@ -327,7 +327,7 @@ def _from_file(path: Path) -> Price:
     region = checked_text(data.pop("region", ""), f"{path}: region", PriceError)
     if set(data) == {"usd_per_h"}:
         usd_per_h = number(data["usd_per_h"], f"{path}: usd_per_h", USD_PER_H, PriceError)
-        return Price(usd_per_h, str(path), region=region)
+        return Price(usd_per_h=usd_per_h, text=str(path), region=region)
     if not {"usd", "lifetime_years"} <= set(data) <= _OWNED.keys():
         raise PriceError(
             f"{path} has {', '.join(data) or 'nothing'}; expected usd_per_h, or usd and lifetime_years with any of "

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from .._checks import COUNT, Range, number, text, whole
-from .._records import dataclass
+from .._checks import COUNT, Range
 from ..errors import InputError
+from .settings import Settings, label, number, whole
 
 _JOULES_PER_KWH = 3.6e6
 _OLD_MONTHS = 12
-_ANY_AGE = Range(0, 10_000)
 
 USD_PER_H = Range(1e-9, 1e9, "USD per hour", zero=True)
 USD_PER_KWH = Range(1e-9, 1e3, "USD per kWh", zero=True)
@@ -26,43 +25,36 @@ class PriceError(InputError):
     """An invalid price, or a price of another device."""
 
 
-@dataclass(frozen=True)
-class Price:
-    """Price of one device.
+class Price(Settings):
+    """Price of one device."""
 
-    Attributes:
-        usd_per_h: USD per device-hour, busy or idle: 0, or 1e-9 to 1e9.
-        text: Source of the price, in a few words.
-        usd_per_kwh: Electricity price that the owner pays, at most 1000; 0 where the hourly price includes it, as in
-            all rents.
-        pue: Power usage effectiveness (energy of the data center over energy of its machines), where the owner pays
-            it: 1 to 100.
-        cloud: The provider; empty for an owned machine.
-        region: The provider's region; empty if unknown.
-        dated: Year, or year and month, of the price; empty if the caller gave it.
-        age_months: Minimum age in months.
-        devices: Devices of the instance, which is rented as a whole; 1 where devices are paid one by one.
-        terms: `"on-demand"`, `"spot"`, `"reserved"`, `"committed"` or `"purchase"`; empty if the caller gave the price.
-    """
+    kind = "the price"
+    error = PriceError
 
-    usd_per_h: float
-    text: str
-    usd_per_kwh: float = 0.0
-    pue: float = 1.0
-    cloud: str = ""
-    region: str = ""
-    dated: str = ""
-    age_months: int = 0
-    devices: int = 1
-    terms: str = ""
-
-    def __post_init__(self) -> None:
-        for name, within in (("usd_per_h", USD_PER_H), ("usd_per_kwh", USD_PER_KWH), ("pue", PUE)):
-            object.__setattr__(self, name, number(getattr(self, name), name, within, PriceError))
-        for name in ("text", "cloud", "region", "dated", "terms"):
-            text(getattr(self, name), f"{name} of the price", PriceError)
-        whole(self.age_months, "age_months", _ANY_AGE, PriceError)
-        whole(self.devices, "devices of the price", COUNT, PriceError)
+    usd_per_h: float = number(USD_PER_H, "USD per device-hour, busy or idle: 0, or 1e-9 to 1e9.")
+    text: str = label("Source of the price, in a few words.")
+    usd_per_kwh: float = number(
+        USD_PER_KWH,
+        "Electricity price that the owner pays, at most 1000; 0 where the hourly price includes it, as in all rents.",
+        default=0.0,
+    )
+    pue: float = number(
+        PUE,
+        "Power usage effectiveness (energy of the data center over energy of its machines), where the owner pays it: "
+        "1 to 100.",
+        default=1.0,
+    )
+    cloud: str = label("The provider; empty for an owned machine.", default="")
+    region: str = label("The provider's region; empty if unknown.", default="")
+    dated: str = label("Year, or year and month, of the price; empty if the caller gave it.", default="")
+    age_months: int = whole(Range(0, 10_000), "Minimum age in months.", default=0)
+    devices: int = whole(
+        COUNT, "Devices of the instance, which is rented as a whole; 1 where devices are paid one by one.", default=1
+    )
+    terms: str = label(
+        '`"on-demand"`, `"spot"`, `"reserved"`, `"committed"` or `"purchase"`; empty if the caller gave the price.',
+        default="",
+    )
 
     @property
     def usd_per_j(self) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from .summary import data_sizes, host_of
 
 if TYPE_CHECKING:
     from .._core import Counts, Hardware, Quantity
-    from ..results.costs import Cost
     from ..results.estimate import Estimate
     from ..results.exploration import Exploration
     from ..results.profile import Profile
@@ -42,8 +40,6 @@ LAYER_TIMES = tuple(
     figure.key for figure in figures.of_scope(figures.LAYER) if figures.HARDWARE in figure.needs and figure.unit == "s"
 )
 _KERNEL = ("effect", "effect_share", "unit", "kernel_flops", "kernel_bytes")
-
-PRICE = ("usd_per_h", "devices", "text", "cloud", "region", "dated", "age_months", "usd_per_kwh", "pue")
 
 
 def profile_document(profile: Profile) -> dict[str, Any]:
@@ -224,8 +220,6 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
     return {
         **document_of(estimate),
         "layout": estimate.layout.given,
-        "cost": None if estimate.cost is None else _cost(estimate.cost),
-        "place": None if estimate.place is None else asdict(estimate.place),
         "bound": dict(estimate.bound_shares),
         "host": host_of(estimate.machine, estimate.engine),
         "machine": machine_document(estimate.machine),
@@ -252,11 +246,6 @@ def machine_document(machine: Hardware) -> dict[str, Any]:
         "evidence": dict(machine.evidence),
         "provenance": dict(machine.provenance),
     }
-
-
-def _cost(cost: Cost) -> dict[str, Any]:
-    """Return the terms of the cost of an item, with used and paid hours separately."""
-    return {**document_of(cost), "price": {name: getattr(cost.price, name) for name in PRICE}}
 
 
 def _plain(value: Quantity | float | None) -> int | float | str | None:

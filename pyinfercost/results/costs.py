@@ -39,7 +39,7 @@ class Cost:
     electricity_usd: float = fact("Share of `usd` that the owner pays for electricity.")
     egress_usd: float = fact("Share of `usd` for the response to leave the cloud.")
     utilization: float = fact("Share of the paid time in which devices work.")
-    price: Price = fact("The price of a device-hour.", inner=True)
+    price: Price = fact("The price of a device-hour.")
     instances: int | None = fact("Instances that are paid; None where devices are paid one by one.")
     usd_per_h: float = fact("USD per hour of all that is paid, without electricity.")
 

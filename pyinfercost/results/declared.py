@@ -159,7 +159,10 @@ def _made(cls: type, *, kw_only: bool) -> type:
         )
     made: Any = _records.dataclass(cls, frozen=True, kw_only=kw_only, repr="__repr__" not in vars(cls))
     made.__declared__ = (*getattr(cls, "__declared__", ()), *found)
-    _KNOWN[cls.__name__] = made
+    if _KNOWN.setdefault(cls.__name__, made).__module__ != cls.__module__:
+        raise TypeError(
+            f"{cls.__module__} declares {cls.__name__}, as {_KNOWN[cls.__name__].__module__} does; rename it"
+        )
     if "Attributes:" not in (cls.__doc__ or ""):
         rows = [
             f"    {each.name}: {each.text}" for each in found if not isinstance(vars(made).get(each.name), property)

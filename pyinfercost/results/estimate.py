@@ -106,10 +106,10 @@ class Estimate(Result):
     ttft_s: float | None = figure()
     tpot_s: float | None = figure()
     cost_usd: float | None = figure()
-    cost: Cost | None = fact("How the cost comes about.", inner=True)
+    cost: Cost | None = fact("How the cost comes about.")
     usd_per_million_tokens: float | None = figure()
     carbon_g: float | None = figure()
-    place: Place | None = fact("Location of the machine.", inner=True)
+    place: Place | None = fact("Location of the machine.")
     fits_in_memory: bool | None = figure()
     machine_memory_bytes: int | None = fact("Memory of the machine; None if its size is the owner's choice.")
     memory: MemoryUse | None = fact(

@@ -101,7 +101,7 @@ PAID = {"price": 2.5, "transfer": "overlapped,network_gbit_per_s=10", "utilizati
     ("model", "given", "sizes"),
     [
         ("cnn", {"hardware": "l4", "precision": "fp16", **PAID}, {"batch": 8}),
-        ("cnn", {"hardware": "l4", "price": Price(0.1, "owned", usd_per_kwh=0.3)}, {"batch": 3}),
+        ("cnn", {"hardware": "l4", "price": Price(usd_per_h=0.1, text="owned", usd_per_kwh=0.3)}, {"batch": 3}),
         ("llama", {"hardware": "h100-sxm-80gb", "engine": "vllm", "precision": "bf16", **PAID}, {"batch": 4}),
         ("llama", {"hardware": "xeon-8480+", "threads": 8}, {"batch": 2}),
     ],

@@ -97,7 +97,7 @@ def test_it_is_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         on.precision = "fp16"  # type: ignore[misc]
     prices["t4"] = 7.0
-    assert on.replace(hardware="t4").device_price == Price(0.5, "given")
+    assert on.replace(hardware="t4").device_price == Price(usd_per_h=0.5, text="given")
 
 
 def test_it_travels_by_pickle_and_as_json(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_it_travels_by_pickle_and_as_json(tmp_path: Path) -> None:
         Deployment(**FULL),
         Deployment(hardware="xeon-8480+", threads=8, price={"xeon-8480+": 3.0, "l4": "spot"}),
         Deployment(hardware=machine, price=file),
-        Deployment(hardware="l4", price=Price(1.5, "a test", usd_per_kwh=0.1)),
+        Deployment(hardware="l4", price=Price(usd_per_h=1.5, text="a test", usd_per_kwh=0.1)),
     ):
         assert pickle.loads(pickle.dumps(on)) == on
         document = json.loads(json.dumps(on.to_dict()))

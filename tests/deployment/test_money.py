@@ -134,7 +134,9 @@ def test_old_prices_say_so() -> None:
     assert months_since("2025-10", date(2026, 11, 25)) == 13
     assert months_since("2024", date(2026, 11, 25)) == 23
     assert months_since("2026", date(2026, 11, 25)) == 0
-    assert str(money.Price(1.0, "x", dated="2024", age_months=23)).endswith("of 2024, 23 months old: OLD")
+    assert str(money.Price(usd_per_h=1.0, text="x", dated="2024", age_months=23)).endswith(
+        "of 2024, 23 months old: OLD"
+    )
 
 
 def test_an_estimate_and_a_sweep_cost_the_same(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def numbers(document: Any) -> list[float]:
 def test_figures_at_the_ends_of_the_ranges_are_finite(
     utilization: float, usd_per_h: float, transfer: dict[str, float], devices: int
 ) -> None:
-    price = Price(usd_per_h, "x", usd_per_kwh=USD_PER_KWH.high, pue=PUE.high)
+    price = Price(usd_per_h=usd_per_h, text="x", usd_per_kwh=USD_PER_KWH.high, pue=PUE.high)
     on = ic.Deployment(
         hardware="l4", devices=devices, utilization=utilization, price=price, transfer=transfer, region="deu"
     )

@@ -157,7 +157,7 @@ def test_copies_behind_the_forward_cost_only_what_is_longer() -> None:
 
 
 def test_an_owner_pays_for_what_a_waiting_device_draws() -> None:
-    price = money.Price(1.0, "a test", usd_per_kwh=0.2)
+    price = money.Price(usd_per_h=1.0, text="a test", usd_per_kwh=0.2)
     alone, waiting = (
         ic.estimate(blocks(), hardware="t4", batch=64, price=price, transfer=terms) for terms in (None, "pinned")
     )

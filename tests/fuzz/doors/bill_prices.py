@@ -54,7 +54,7 @@ class BillPrices(Door):
         elif kind == "egress":
             usd = money.egress_usd(found, amount)
         elif kind == "commitment":
-            usd = money.committed(money.Price(2.0, "a door"), found).usd_per_h
+            usd = money.committed(money.Price(usd_per_h=2.0, text="a door"), found).usd_per_h
         elif kind == "fixed":
             usd = found.usd(amount)
         else:
