@@ -11,11 +11,11 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from pydoc import locate
 from typing import Any
 
 import click
 
-import pyinfercost
 from pyinfercost import _core
 from pyinfercost.cli import main
 from pyinfercost.results.declared import declarations_of, part_of
@@ -27,35 +27,32 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     for marker, lines in markers:
         if marker in markdown:
             markdown = markdown.replace(marker, "\n".join(lines()))
-    return re.sub(r"<!-- keys of (\w+) -->", lambda found: "\n".join(keys_of_result(found[1])), markdown)
+    return re.sub(r"<!-- keys of ([\w.]+) -->", lambda found: "\n".join(keys_of_result(found[1])), markdown)
 
 
 def keys_of_result(name: str) -> Iterator[str]:
     """Yield the keys of a result's JSON object with their meanings, as lines of Markdown."""
     yield from ("| key | meaning |", "|---|---|")
-    result = getattr(pyinfercost, name)
-    for key, text in keys_of(result, result.document_key):
+    result: Any = locate(f"pyinfercost.{name}")
+    for key, text in keys_of(result, result.document_key, {}):
         meaning = re.sub(r"\bNone\b", "`null`", text)
         yield f"| `{key}` | {meaning} |"
 
 
-def keys_of(record: Any, place: str) -> Iterator[tuple[str, str]]:
-    """Yield the key and the sentence of each declaration, and of parts in it; other results are named."""
+def keys_of(record: Any, place: str, shown: dict[type, str]) -> Iterator[tuple[str, str]]:
+    """Yield the key and the sentence of each declaration and of its parts, but for results and parts of `shown`."""
     for each in declarations_of(record):
         if each.inner:
             continue
-        part, key = part_of(each), f"{place}.{each.name}"
+        part, key, text = part_of(each), f"{place}.{each.name}", each.text
         if each.spread:
-            yield (
-                f"{place}.LATENCY",
-                f"{each.text} `LATENCY` stands for {', '.join(f'`{name}`' for name in each.spread)}.",
-            )
-            key = f"{place}.LATENCY"
-        else:
-            also = f" Its keys are those of `{part.document_key}`." if hasattr(part, "document_key") else ""
-            yield key, each.text + also
-        if part is not None and not hasattr(part, "document_key"):
-            yield from keys_of(part, key + "[]" * each.annotation.startswith("tuple"))
+            key, names = f"{place}.LATENCY", ", ".join(f"`{name}`" for name in each.spread)
+            text = f"{text} `LATENCY` stands for {names}."
+        same = getattr(part, "document_key", "") or shown.get(part, "")
+        yield key, f"{text} Its keys are those of `{same}`." if same else text
+        if part is not None and not same:
+            shown[part] = key = key + "[]" * each.annotation.startswith("tuple")
+            yield from keys_of(part, key, shown)
 
 
 def gallery() -> Iterator[str]:

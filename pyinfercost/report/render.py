@@ -173,9 +173,9 @@ _RENDERERS = {
         "html": "html.live_page.history_page",
     },
     "MonitorReport": {
-        "dict": "monitor_report.report_document",
         "rows": "monitor_report.report_rows",
         "columns": "monitor_report.COLUMNS",
+        "findings": "monitor_report.findings",
         "line": "monitor_report.report_line",
         "layout": "monitor_report.report_layout",
         "html": "html.monitor_report_page.report_page",

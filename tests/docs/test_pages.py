@@ -14,14 +14,13 @@ from support.doc_names import keys_of_the_page
 from support.fleet_results import comparison
 from support.language_configs import LLAMA, spec_of
 from support.live_cases import day_history
-from support.monitored import MONDAY_S, Observed
 from support.monitored_week import write_week
 from support.paths import ROOT
 from support.tiny_sensitivities import run as run_sensitivity
 from support.toy_graphs import transformer
 
 import pyinfercost as ic
-from pyinfercost.monitor import MonitorLog, export_workload, report_log
+from pyinfercost.monitor import export_workload
 from pyinfercost.predict.review import model_review, review_of
 from pyinfercost.report import review as review_report
 from pyinfercost.results.advice import TrainingNote
@@ -186,25 +185,11 @@ def live_document() -> dict[str, Any]:
     return found | {"SUM": named, "whole": None, "lately": None, "info": {"NAME": ""}}
 
 
-def monitor_documents(folder: Path) -> dict[str, Any]:
-    """A report with its stretches as one, and an exported workload; the plan has its own keys."""
+def workload_document(folder: Path) -> dict[str, Any]:
+    """An exported workload."""
     write_week(folder / "week.jsonl", days=1.0, interval_s=900.0, drift=1.0)
-    observed = Observed("later", MONDAY_S + 2 * 86_400.0)
-    with MonitorLog(folder / "week.jsonl", start_s=observed.now_s) as log:
-        for hour in range(24):
-            for figure, slow in (("measured_s", 1.0 + (hour > 12)), ("predicted_s", 1.0)):
-                observed.count(figure, slow, part="late")
-            observed.sample("ttft_s", *[0.2 + (hour > 12)] * 9)
-            log.append(observed.snapshot(3600.0))
-    plan = {"usd_per_h": 4.0}
-    report = report_log(folder / "week.jsonl", plan=plan, suggest=True, slo="queue_p95<9", to_s=observed.now_s)
-    found = json.loads(report.to_json())["monitor_report"]
-    (whole,) = [found["whole"]]
-    whole |= {name: {"NAME": 0.0} for name in ("reserved_s", "cost_usd", "planned", "against_plan")}
-    found |= {"STRETCH": whole, "whole": None, "stretches": [], "slots": [], "outcomes": {"NAME": 0.0}}
-    found["suggestion"]["plan"] = None
-    exported = export_workload(folder / "week.jsonl", folder / "out.csv", to_s=MONDAY_S + 86_400.0).to_dict()
-    return {"monitor_report": found, "workload": exported["workload"]}
+    found: dict[str, Any] = export_workload(folder / "week.jsonl", folder / "out.csv").to_dict()["workload"]
+    return found
 
 
 def sensitivity_documents() -> dict[str, Any]:
@@ -259,7 +244,7 @@ def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     document["live_history"] = live_document()
     document["review"] = review_document()
     document["models"], document["notes"] = [compared_document()], []
-    document |= monitor_documents(tmp_path)
+    document["workload"] = workload_document(tmp_path)
     document |= sensitivity_documents()
     layer = LayerSensitivity("half", "0", lost=0.1)
     rows = (TradeoffRow("original"),)
