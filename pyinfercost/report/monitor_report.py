@@ -129,8 +129,8 @@ def _of_drift(report: MonitorReport) -> list[str]:
 def _of_prediction(report: MonitorReport) -> list[str]:
     outside = [part for part in report.parts if not part.in_band]
     found = [
-        f"{_named(report, part.model)}{part.part}: measured time is {part.measured_to_predicted:.2f} times the predicted "
-        f"one, outside of its band of {part.low:.2f} to {part.high:.2f}"
+        f"{_named(report, part.model)}{part.part}: measured time is {part.measured_to_predicted:.2f} times the "
+        f"predicted one, outside of its band of {part.low:.2f} to {part.high:.2f}"
         + (f" since {time_text(part.outside_since_s, report.start_s)}." if part.outside_since_s is not None else ".")
         for part in outside
     ]
