@@ -181,7 +181,6 @@ _RENDERERS = {
         "html": "html.monitor_report_page.report_page",
     },
     "Advice": {
-        "dict": "advice.advice_document",
         "rows": "advice.advice_rows",
         "columns": "advice.COLUMNS",
         "line": "advice.advice_line",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ import pyinfercost as ic
 from pyinfercost.monitor import export_workload
 from pyinfercost.predict.review import model_review, review_of
 from pyinfercost.report import review as review_report
-from pyinfercost.results.advice import TrainingNote
 from pyinfercost.results.comparison import FIGURES
 from pyinfercost.results.fleet_changes import FLEET_FIGURES
 from pyinfercost.results.tradeoff import LayerSensitivity, Tradeoff, TradeoffRow
@@ -133,28 +131,6 @@ def fleet_documents() -> dict[str, Any]:
     return {"fleet_changes": fleet}
 
 
-def advice_document() -> dict[str, Any]:
-    """Advice as the page has it: a setup, a plan and an accuracy stand for all of them."""
-    tactics = ["batch", "tf32", "half_precision", "two_four", "t4"]
-    advice = ic.advise(transformer(), hardware="l4", price=0.8, limits={"latency_s": 0.1}, among=tactics, all=True)
-    found = advice.to_dict()["advice"]
-    assert found["best"] is not None
-    row, step = found["rows"][0], found["best"]["steps"][0]
-    row["training"] = asdict(TrainingNote(text="", steps=1, batch=1, seconds=1.0, cost_usd=None, inferences=None))
-    assert row["setup"].keys() == step["setup"].keys() == found["baseline"].keys() == found["best"]["setup"].keys()
-    named = {"figures": {"NAME": 0.0}, "settings": {"NAME": 0}}
-    found |= {"SETUP": found["baseline"] | named, "baseline": None, "ACCURACY": row["accuracy"]}
-    for each in (*found["rows"], *found["comparison"]):
-        each["accuracy"] = each["setup"] = None
-    for each in found["comparison"]:
-        each.pop("setup")
-    for chosen in filter(None, (found["best"], found["here"])):
-        for each in (chosen, *chosen["steps"]):
-            each |= {"setup": None, "accuracy": None}
-        chosen.pop("accuracy")
-    return found | {"PLAN": found["best"], "best": None, "here": None, "limits": {"NAME": 0.1}}
-
-
 def review_document() -> dict[str, Any]:
     """A review of a change, with the comparison, which is the document of `diff`, and the cost of a month once."""
     sides = [ic.profile(transformer(layers=layers), hardware="l4", price=0.8).to_dict() for layers in (1, 2)]
@@ -240,7 +216,6 @@ def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     divided = several.to_dict()["estimate"]
     document["estimate"] |= {"memory": both["memory"], **{key: divided[key] for key in ("per_device", "exchanges")}}
     document |= fleet_documents()
-    document["advice"] = advice_document()
     document["live_history"] = live_document()
     document["review"] = review_document()
     document["models"], document["notes"] = [compared_document()], []
