@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import log
 from typing import TYPE_CHECKING
 
-from ..results.monitor_report import Change
+from ..results.monitor_report import LevelChange
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,7 @@ _ERRORS = 5.0  # standard errors: the best of some hundred places reaches 3 to 4
 _MOST = 4
 
 
-def level_changes(edges_s: Numbers, amounts: Numbers, weights: Numbers) -> tuple[Change, ...]:
+def level_changes(edges_s: Numbers, amounts: Numbers, weights: Numbers) -> tuple[LevelChange, ...]:
     """Return the changes of a ratio of sums over time.
 
     The level of a segment is its sum of amounts divided by its sum of weights. The best place to divide a segment is
@@ -60,7 +60,7 @@ def level_changes(edges_s: Numbers, amounts: Numbers, weights: Numbers) -> tuple
         if high > low
     ]
     return tuple(
-        Change(at_s=float(edges_s[known[cut]]), before=before, after=after)
+        LevelChange(at_s=float(edges_s[known[cut]]), before=before, after=after)
         for cut, before, after in zip(sorted(cuts), levels, levels[1:], strict=False)
     )
 

@@ -14,6 +14,7 @@ from ..results.live_figures import LIVE_FIGURES, OUTCOMES, USES
 from ..results.monitor_report import (
     OFF_PEAK,
     PEAK,
+    Gap,
     MeasuredTime,
     MonitorReport,
     PredictedPart,
@@ -101,7 +102,7 @@ def report_log(
         damaged=recording.damaged,
         unknown=recording.unknown,
         dropped=totals.value("dropped_records") or 0.0,
-        gaps=tuple(recording.gaps()),
+        gaps=tuple(Gap(start_s=begin, end_s=end) for begin, end in recording.gaps()),
         whole=whole,
         stretches=_stretches(slots),
         slots=slots,
@@ -324,9 +325,9 @@ def _times(recording: MonitorRecording, model: str) -> list[MeasuredTime]:
                 model=model,
                 figure=figure,
                 count=values.count,
-                mean=values.mean,
+                mean_s=values.mean,
                 changes=level_changes(bins.edges_s, sums, counts),
-                **{f"p{percent}": values.percentile(percent) for percent in (50, 90, 99)},
+                **{f"p{percent}_s": values.percentile(percent) for percent in (50, 90, 99)},
             )
         )
     return found

@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from ..results.advice import FIGURES
+from ..results.advice import FIGURES, AdviceRow
 from ..results.units import percent, quantity, scale_for, significant
+from .derived import columns_of, row_of
 from .layout import GAP, Column, Command, Note, Pairs, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ..results.advice import AccuracyNote, Advice, AdvicePlan, AdviceRow, AdviceStep, AdvisedSetup, Unhelpful
+    from ..results.advice import AccuracyNote, Advice, AdvicePlan, AdviceStep, AdvisedSetup, Unhelpful
     from .layout import Layout, Part
 
-SCHEMA_VERSION = 1
-
-COLUMNS = (
-    "rank",
-    "tactic",
-    "option",
-    "group",
-    "saving_share",
-    "saving_low_share",
-    "saving_high_share",
-    *FIGURES,
-    "evidence",
-    "risk",
-    "effort",
-    "accuracy",
-    "within_limits",
-    "in_plan",
-    "note",
-    "command",
-)
+COLUMNS = ("rank", *columns_of(AdviceRow), "accuracy", *FIGURES)
 """Columns of CSV: the baseline, which has no rank, and one row for each tactic that helps."""
 
-_PARTS = ("setup", "accuracy", "training")
 _MILLION = 1_000_000
 _LITTLE = 0.01
 _TOGETHER = "A step that adds next to nothing pays, or holds the limits, together with those after it."
@@ -76,78 +56,17 @@ _RISKS = {
 }
 
 
-def advice_document(advice: Advice) -> dict[str, Any]:
-    """Return the JSON object: the answer, all rows and plans with their commands, and why other tactics do not help."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "advice": {
-            "model": advice.model,
-            "sentence": advice.sentence,
-            "objective": advice.objective,
-            "risk": advice.risk,
-            "enough": advice.enough,
-            "limits": dict(advice.limits),
-            "within_limits": advice.within_limits,
-            "baseline": _setup(advice.baseline),
-            "rows": [_row(row) for row in advice.rows],
-            "best": _plan(advice.best),
-            "here": _plan(advice.here),
-            "unhelpful": [asdict(each) for each in advice.unhelpful],
-            "comparison": [{**asdict(each), "accuracy": asdict(each.accuracy)} for each in advice.comparison],
-            "setups": advice.setups,
-            "notes": list(advice.notes),
-        },
-    }
-
-
-def _setup(setup: AdvisedSetup) -> dict[str, Any]:
-    return {
-        "text": setup.text,
-        "figures": dict(setup.figures),
-        "evidence": setup.evidence,
-        "command": setup.command,
-        "code": setup.code,
-        "settings": dict(setup.settings),
-    }
-
-
-def _row(row: AdviceRow) -> dict[str, Any]:
-    plain = {name: getattr(row, name) for name in row.__dataclass_fields__ if name not in _PARTS}
-    training = None if row.training is None else asdict(row.training)
-    return {**plain, "setup": _setup(row.setup), "accuracy": asdict(row.accuracy), "training": training}
-
-
-def _plan(plan: AdvicePlan | None) -> dict[str, Any] | None:
-    if plan is None:
-        return None
-    return {
-        "saving_share": plan.saving_share,
-        "saving_low_share": plan.saving_low_share,
-        "saving_high_share": plan.saving_high_share,
-        "risk": plan.risk,
-        "setup": _setup(plan.setup),
-        "steps": [
-            {
-                **{name: getattr(step, name) for name in step.__dataclass_fields__ if name not in _PARTS},
-                "setup": _setup(step.setup),
-                "accuracy": asdict(step.accuracy),
-            }
-            for step in plan.steps
-        ],
-    }
-
-
 def advice_rows(advice: Advice) -> list[dict[str, Any]]:
     """Return the baseline and one row for each tactic that helps."""
-    base = {**dict.fromkeys(COLUMNS), "tactic": "baseline", "option": advice.baseline.text, "saving_share": 0.0}
-    base |= {"evidence": advice.baseline.evidence, "command": advice.baseline.command}
-    base |= {"within_limits": advice.within_limits} | _figures(advice.baseline)
-    rows = [base]
-    for rank, row in enumerate(advice.rows, 1):
-        found = {name: getattr(row, name, None) for name in COLUMNS}
-        found |= {"rank": rank, "evidence": row.setup.evidence, "command": row.setup.command}
-        rows.append(found | {"accuracy": row.accuracy.text} | _figures(row.setup))
-    return rows
+    base = {"tactic": "baseline", "option": advice.baseline.text, "saving_share": 0.0}
+    base |= {"within_limits": advice.within_limits, **row_of(advice.baseline), **_figures(advice.baseline)}
+    return [
+        dict.fromkeys(COLUMNS) | base,
+        *(
+            {"rank": rank, **row_of(row), "accuracy": row.accuracy.text, **_figures(row.setup)}
+            for rank, row in enumerate(advice.rows, 1)
+        ),
+    ]
 
 
 def _figures(setup: AdvisedSetup) -> dict[str, Any]:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..results.live import Series
 from ..results.live_figures import OUTCOMES, USES
-from ..results.live_history import PLAN_TOLERANCE, of_uses
-from .documents import SCHEMA_VERSION
+from ..results.live_history import PLAN_TOLERANCE, Interval, of_uses
+from .derived import columns_of, row_of, whole_document
 from .live_lines import alerts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..results.live_history import Interval, LiveHistory
+    from ..results.live_history import LiveHistory
 
 PERCENTS = (50, 90, 99)
 """Percentiles of latencies."""
@@ -62,23 +62,16 @@ _FIGURES: dict[str, Callable[[Interval], float | None]] = {
     "usd_per_h": lambda interval: interval.usd_per_h(),
     **{f"{use}_usd_per_h": _money(use) for use in USES},
     "requests_per_s": _rate("requests"),
-    "failed_per_s": lambda interval: interval.failed_per_s,
     "items_per_s": _rate("items"),
     "prompt_tokens_per_s": _rate("prompt_tokens"),
     "output_tokens_per_s": _rate("output_tokens"),
     **{f"{name[:-2]}_p{percent}_s": _percentile(name, percent) for name in LATENCIES for percent in PERCENTS},
-    "busy_share": lambda interval: interval.busy_share,
-    "power_w": lambda interval: interval.power_w,
     "measured_to_predicted": _ratio("measured_s"),
     "predicted_low": _ratio("predicted_low_s"),
     "predicted_high": _ratio("predicted_high_s"),
-    "measured_to_first": lambda interval: interval.measured_to_first,
-    "usd_per_million_tokens": lambda interval: interval.usd_per_million_tokens,
-    "usd_per_request": lambda interval: interval.usd_per_request,
-    "joules_per_token": lambda interval: interval.joules_per_token,
     **{name: _gauge(name) for name in _GAUGES},
 }
-COLUMNS = ("number", "start_s", "end_s", "known", "reason", *_FIGURES)
+COLUMNS = (*columns_of(Interval), *_FIGURES)
 """Columns of the rows of intervals."""
 
 _COUNTS = (
@@ -96,17 +89,7 @@ _COUNTS = (
 
 def history_rows(history: LiveHistory) -> list[dict[str, Any]]:
     """Return a row for each interval."""
-    return [
-        {
-            "number": each.number,
-            "start_s": each.start_s,
-            "end_s": each.end_s,
-            "known": each.known,
-            "reason": each.reason or None,
-            **_figures(each),
-        }
-        for each in history.intervals
-    ]
+    return [row_of(each) | _figures(each) for each in history.intervals]
 
 
 def history_document(history: LiveHistory) -> dict[str, Any]:
@@ -114,37 +97,21 @@ def history_document(history: LiveHistory) -> dict[str, Any]:
 
     Rows are lists in the order of `columns`, their figures with seven digits; `whole` and `lately` are exact.
     """
-    rows = [
-        [
-            *(each.number, round(each.start_s, 3), round(each.end_s, 3), each.known, each.reason or None),
-            *map(_rounded, _figures(each).values()),
-        ]
-        for each in history.intervals
-    ]
-    latest = history.latest
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "live_history": {
-            "model": history.info.get("model"),
-            "info": dict(history.info),
-            "state": history.state,
-            "failure": history.failure or None,
-            "alerts": alerts_of(history),
-            "notes": [] if latest is None else list(latest.notes),
-            "identity": history.identity,
-            "last": history.last,
-            "interval_s": history.interval_s,
-            "plan_tolerance": PLAN_TOLERANCE,
-            "hours": history.hours,
-            "now_s": history.now_s,
-            "age_s": history.age_s,
-            "whole": None if history.whole is None else _totals(history.whole),
-            "lately": None if history.lately is None else _totals(history.lately),
-            "parts": parts_of(history),
-            "columns": list(COLUMNS),
-            "rows": rows,
-        },
+    found = whole_document(history)
+    own = found["live_history"]
+    for name, interval in (("whole", history.whole), ("lately", history.lately)):
+        if interval is not None:
+            own[name] |= _totals(interval)
+    own |= {
+        "model": history.info.get("model"),
+        "alerts": alerts_of(history),
+        "notes": [] if history.latest is None else list(history.latest.notes),
+        "plan_tolerance": PLAN_TOLERANCE,
+        "parts": parts_of(history),
+        "columns": list(COLUMNS),
+        "rows": [[_rounded(*cell) for cell in row.items()] for row in history_rows(history)],
     }
+    return found
 
 
 def parts_of(history: LiveHistory) -> list[dict[str, Any]]:
@@ -175,13 +142,8 @@ def _figures(interval: Interval) -> dict[str, float | None]:
 
 
 def _totals(interval: Interval) -> dict[str, Any]:
-    """Return the figures of a joined interval, and its counts."""
+    """Return what a joined interval has beside its own figures: counts, and the figures of columns."""
     return {
-        "start_s": interval.start_s,
-        "end_s": interval.end_s,
-        "duration_s": interval.duration_s,
-        "known": interval.known,
-        "unknown_s": interval.unknown_s,
         "requests": {outcome: interval.count("requests", outcome) for outcome in OUTCOMES},
         **{name: interval.count(name) for name in _COUNTS},
         "cost_usd": of_uses(interval, "cost_usd"),
@@ -191,5 +153,7 @@ def _totals(interval: Interval) -> dict[str, Any]:
     }
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.{_DIGITS}g}")
+def _rounded(name: str, value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return round(value, 3) if name in ("start_s", "end_s") else float(f"{value:.{_DIGITS}g}")

@@ -7,10 +7,10 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from ..results.bill import MONTH_S
-from ..results.declared import document_of
 from ..results.live_figures import USES
+from ..results.monitor_report import Stretch
 from ..results.units import percent, quantity, significant
-from .documents import SCHEMA_VERSION
+from .derived import columns_of, row_of
 from .fleet_plans import choice_columns
 from .fleets import money, share_text
 from .layout import ALARM, GAP, WARNING, Column, Note, Pairs, Table
@@ -18,7 +18,7 @@ from .layout import ALARM, GAP, WARNING, Column, Note, Pairs, Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..results.monitor_report import Change, MonitorReport, Stretch, Suggestion
+    from ..results.monitor_report import MonitorReport, Suggestion
     from .layout import Layout, Part
 
 PLANNED = {
@@ -37,31 +37,8 @@ FELT = {
 }
 """Distribution -> its title."""
 
-_FIGURES = (
-    "requests",
-    "failed",
-    "output_tokens",
-    "requests_per_s",
-    "replicas",
-    "usd",
-    "usd_per_h",
-    "usd_per_million_tokens",
-    "usd_per_thousand_requests",
-    "measured_s",
-    "predicted_s",
-    "predicted_low_s",
-    "predicted_high_s",
-)
-COLUMNS = (
-    "start_s",
-    "length_s",
-    "covered_s",
-    *_FIGURES,
-    "measured_to_predicted",
-    *(f"{use}_s" for use in USES),
-    *(f"{use}_usd" for use in USES),
-    *(f"planned_{name}" for name in PLANNED),
-)
+_MAPPED = (("reserved_s", "{}_s", USES), ("cost_usd", "{}_usd", USES), ("planned", "planned_{}", tuple(PLANNED)))
+COLUMNS = (*columns_of(Stretch), *(column.format(key) for _, column, keys in _MAPPED for key in keys))
 """Columns of the rows of slots."""
 
 _HOUR_S, _DAY_S = 3600.0, 86_400.0
@@ -78,99 +55,21 @@ _HOURLY = ("usd_per_h", "requests_per_s", "replicas")  # figures that a plan has
 _SPARES = {"replicas": 3, "usd_per_million_tokens": 2}
 
 
-# ---- documents -------------------------------------------------------------------------------------------------------
-
-
-def report_document(report: MonitorReport) -> dict[str, Any]:
-    """Return the JSON object of a report."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "monitor_report": {
-            "log": report.log,
-            **{name: list(getattr(report, name)) for name in ("models", "hardware", "engines")},
-            "start_s": report.start_s,
-            "end_s": report.end_s,
-            "slot_s": report.slot_s,
-            **{name: getattr(report, name) for name in ("runs", "files", "damaged", "unknown", "dropped")},
-            "gaps": [{"start_s": begin, "end_s": end} for begin, end in report.gaps],
-            "findings": findings(report),
-            "whole": stretch_document(report.whole),
-            "stretches": [stretch_document(each) for each in report.stretches],
-            "slots": [stretch_document(each) for each in report.slots],
-            "outcomes": dict(report.outcomes),
-            **{name: getattr(report, name) for name in ("prompt_tokens", "cold_starts", "restarts", "energy_j")},
-            "times": [
-                {
-                    **{name: getattr(each, name) for name in ("model", "figure", "count")},
-                    **{f"{name}_s": _known(getattr(each, name)) for name in ("mean", "p50", "p90", "p99")},
-                    "changes": _changes(each.changes),
-                }
-                for each in report.times
-            ],
-            "parts": [
-                {
-                    **{name: getattr(each, name) for name in ("model", "part", "measured_s", "predicted_s")},
-                    "predicted_low_s": each.predicted_low_s,
-                    "predicted_high_s": each.predicted_high_s,
-                    "measured_to_predicted": each.ratio,
-                    "in_band": each.in_band,
-                    "outside_since_s": each.outside_since_s,
-                    "changes": _changes(each.changes),
-                }
-                for each in report.parts
-            ],
-            "plan": None
-            if report.plan is None
-            else {name: getattr(report.plan, name) for name in ("name", "calendar", "slo", "usd_per_month")},
-            "suggestion": None if report.suggestion is None else _suggestion(report.suggestion),
-            "notes": list(report.notes),
-        },
-    }
-
-
-def stretch_document(stretch: Stretch) -> dict[str, Any]:
-    """Return the JSON object of some time."""
-    return {
-        **({"name": stretch.name} if stretch.name else {}),
-        **{name: getattr(stretch, name) for name in ("start_s", "length_s", "covered_s", *_FIGURES)},
-        "measured_to_predicted": stretch.to_predicted,
-        "reserved_s": dict(stretch.reserved_s),
-        "cost_usd": dict(stretch.cost_usd),
-        "planned": dict(stretch.planned),
-        "against_plan": {name: stretch.against_plan(name) for name in stretch.planned},
-    }
-
-
-def _changes(changes: Sequence[Change]) -> list[dict[str, float]]:
-    return [{"at_s": each.at_s, "before": each.before, "after": each.after} for each in changes]
-
-
-def _suggestion(suggestion: Suggestion) -> dict[str, Any]:
-    return {
-        "requests": suggestion.requests,
-        "usd_per_month": suggestion.usd_per_month,
-        "saved_usd_per_month": suggestion.saved_usd_per_month,
-        "notes": list(suggestion.notes),
-        "plan": document_of(suggestion.plan),
-    }
+# ---- rows ------------------------------------------------------------------------------------------------------------
 
 
 def report_rows(report: MonitorReport) -> list[dict[str, Any]]:
     """Return one row for each slot."""
-    rows = []
-    for each in report.slots:
-        row: dict[str, Any] = {name: getattr(each, name) for name in ("start_s", "length_s", "covered_s", *_FIGURES)}
-        row["measured_to_predicted"] = each.to_predicted
-        row |= {f"{use}_s": each.reserved_s.get(use) for use in USES}
-        row |= {f"{use}_usd": each.cost_usd.get(use) for use in USES}
-        row |= {f"planned_{name}": each.planned.get(name) for name in PLANNED}
-        rows.append({name: row[name] for name in COLUMNS})
-    return rows
+    return [
+        row_of(each)
+        | {column.format(key): getattr(each, name).get(key) for name, column, keys in _MAPPED for key in keys}
+        for each in report.slots
+    ]
 
 
 def report_line(report: MonitorReport) -> str:
     """Return the report in one line."""
-    found = findings(report)
+    found = report.findings
     return f"{report.model or report.log}, {span_text(report.whole.length_s)}: {found[0] if found else 'nothing'}"
 
 
@@ -230,8 +129,8 @@ def _of_drift(report: MonitorReport) -> list[str]:
 def _of_prediction(report: MonitorReport) -> list[str]:
     outside = [part for part in report.parts if not part.in_band]
     found = [
-        f"{_named(report, part.model)}{part.part}: measured time is {part.ratio:.2f} times the predicted one, outside "
-        f"of its band of {part.low:.2f} to {part.high:.2f}"
+        f"{_named(report, part.model)}{part.part}: measured time is {part.measured_to_predicted:.2f} times the "
+        f"predicted one, outside of its band of {part.low:.2f} to {part.high:.2f}"
         + (f" since {time_text(part.outside_since_s, report.start_s)}." if part.outside_since_s is not None else ".")
         for part in outside
     ]
@@ -242,7 +141,8 @@ def _of_prediction(report: MonitorReport) -> list[str]:
         for part in late
     ]
     if report.parts and not outside and not late:
-        low, high = min(each.ratio for each in report.parts), max(each.ratio for each in report.parts)
+        ratios = [each.measured_to_predicted for each in report.parts]
+        low, high = min(ratios), max(ratios)
         words = f"{low:.2f}" if len(report.parts) == 1 else f"{low:.2f} to {high:.2f}"
         found.append(f"Measured times are {words} times the predicted ones, inside of their bands.")
     return found
@@ -252,11 +152,11 @@ def _of_plan(report: MonitorReport) -> list[str]:
     whole = report.whole
     found = []
     for name, (title, unit) in PLANNED.items():
-        change, measured = whole.against_plan(name), whole.measured(name)
+        change, measured = whole.against_plan.get(name), whole.measured(name)
         if change is None or measured is None:
             continue
         if abs(change) >= _FAR:
-            far = sum(1 for each in report.slots if abs(each.against_plan(name) or 0.0) >= _FAR)
+            far = sum(1 for each in report.slots if abs(each.against_plan.get(name) or 0.0) >= _FAR)
             value, side = f"{significant(measured)} {unit}".strip(), "above" if change > 0 else "below"
             slots = f"; {far} of {len(report.slots)} {slots_text(report)} are 10 % or more away"
             found.append(
@@ -288,7 +188,7 @@ def _of_missing(report: MonitorReport) -> list[str]:
     if report.damaged:
         found.append(f"{report.damaged:,} lines of the log are damaged; what they recorded is missing here.")
     if report.gaps:
-        seconds = sum(end - begin for begin, end in report.gaps)
+        seconds = sum(each.end_s - each.start_s for each in report.gaps)
         several = "s" * (len(report.gaps) > 1)
         found.append(f"Nothing was recorded in {len(report.gaps)} gap{several}, {span_text(seconds)} in all.")
     if report.dropped:
@@ -335,10 +235,6 @@ def slots_text(report: MonitorReport) -> str:
     return {_HOUR_S: "hours", _DAY_S: "days"}.get(report.slot_s, f"intervals of {span_text(report.slot_s)}")
 
 
-def _known(value: float | None) -> float | None:
-    return None if value is None or not isfinite(value) else value
-
-
 def _number(value: float | None) -> str:
     return "" if value is None or not isfinite(value) else significant(value)
 
@@ -379,7 +275,7 @@ def tokens_text(report: MonitorReport) -> str:
 def report_layout(report: MonitorReport) -> Layout:
     """Return findings, predicted against measured, money, and the time against the plan."""
     parts: list[Part] = [Pairs(heading_pairs(report)), GAP]
-    parts += [Note(each, ALARM if "outside of its band" in each else "") for each in findings(report)]
+    parts += [Note(each, ALARM if "outside of its band" in each else "") for each in report.findings]
     if report.parts:
         parts += [GAP, Note("Predicted and measured time", ""), Table(part_columns(report))]
     if report.times:
@@ -394,7 +290,8 @@ def report_layout(report: MonitorReport) -> Layout:
     if report.suggestion is not None:
         parts += [GAP, *_suggestion_parts(report.suggestion)]
     parts += [
-        Note(f"Nothing was recorded from {time_text(a)} to {time_text(b)}", WARNING) for a, b in report.gaps[:_GAPS]
+        Note(f"Nothing was recorded from {time_text(each.start_s)} to {time_text(each.end_s)}", WARNING)
+        for each in report.gaps[:_GAPS]
     ]
     parts += [Note(each, WARNING) for each in report.notes]
     return parts
@@ -415,7 +312,7 @@ def _slot_parts(report: MonitorReport) -> list[Part]:
 
 def farthest(report: MonitorReport) -> list[Stretch]:
     """Return the slots that are farthest from the plan in money, else in requests, in the order of time."""
-    figure = next((name for name in PLANNED if report.whole.against_plan(name) is not None), None)
+    figure = next((name for name in PLANNED if report.whole.against_plan.get(name) is not None), None)
 
     def distance(each: Stretch) -> tuple[float, float]:
         if figure is None:
@@ -441,7 +338,7 @@ def part_columns(report: MonitorReport) -> list[Column]:
         Column("part", "", [each.part for each in parts], numeric=False, flexible=True),
         Column("measured", "s", [significant(each.measured_s) for each in parts], spare=2),
         Column("predicted", "s", [significant(each.predicted_s) for each in parts], spare=2),
-        Column("ratio", "", [f"{each.ratio:.2f}" for each in parts]),
+        Column("ratio", "", [f"{each.measured_to_predicted:.2f}" for each in parts]),
         Column("band", "", [f"{each.low:.2f} - {each.high:.2f}" for each in parts]),
         Column("", "", ["inside" if each.in_band else "outside" for each in parts], numeric=False),
         Column("now", "", [f"{each.last_ratio:.2f}" for each in parts], spare=1),
@@ -460,7 +357,7 @@ def felt_columns(report: MonitorReport) -> list[Column]:
     columns.append(Column("", "", [FELT[each.figure] for each in times], numeric=False))
     columns.append(Column("values", "", [f"{each.count:,}" for each in times], spare=1))
     for name in ("mean", "p50", "p90", "p99"):
-        columns.append(Column(name, "ms", [_number(1e3 * getattr(each, name)) for each in times]))
+        columns.append(Column(name, "ms", [_number(1e3 * getattr(each, f"{name}_s")) for each in times]))
     columns.append(
         Column("mean now", "ms", [_number(1e3 * e.changes[-1].after) if e.changes else "" for e in times], spare=2)
     )
@@ -516,13 +413,13 @@ def _against(rows: Sequence[Stretch]) -> list[Column]:
         show = _cash if name == "usd_per_h" else _number
         columns.append(Column(title, unit, [show(value) for value in measured], spare=spare))
         if name in _HOURLY and any(value is not None for value in planned):
-            far = ["" if c is None else f"{_ALL * c:+.0f}" for c in (each.against_plan(name) for each in rows)]
+            far = ["" if c is None else f"{_ALL * c:+.0f}" for c in (each.against_plan.get(name) for each in rows)]
             columns.append(Column("plan", unit, [show(value) for value in planned], spare=max(1, spare)))
             columns.append(Column("+/-", "%", far, spare=spare))
     idle = [each.share("idle") for each in rows]
     if any(share is not None for share in idle):
         columns.append(Column("idle", "%", ["" if share is None else percent(share) for share in idle]))
-    ratios = [each.to_predicted for each in rows]
+    ratios = [each.measured_to_predicted for each in rows]
     if any(ratio is not None for ratio in ratios):
         columns.append(
             Column("to predicted", "", ["" if ratio is None else f"{ratio:.2f}" for ratio in ratios], spare=1)

@@ -161,15 +161,14 @@ _RENDERERS = {
         "html": "html.live_page.history_page",
     },
     "MonitorReport": {
-        "dict": "monitor_report.report_document",
         "rows": "monitor_report.report_rows",
         "columns": "monitor_report.COLUMNS",
+        "findings": "monitor_report.findings",
         "line": "monitor_report.report_line",
         "layout": "monitor_report.report_layout",
         "html": "html.monitor_report_page.report_page",
     },
     "Advice": {
-        "dict": "advice.advice_document",
         "rows": "advice.advice_rows",
         "columns": "advice.COLUMNS",
         "line": "advice.advice_line",

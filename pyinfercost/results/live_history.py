@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from .declared import declared, derived, fact
 from .live import Distribution, Series, Snapshot
 from .live_figures import LIVE_FIGURES, OUTCOMES, USES
 from .result import Result
@@ -21,37 +21,33 @@ _SERIES = {
 }
 
 
-@dataclass(frozen=True)
+@declared
 class Interval:
-    """What an observer counted between two moments.
+    """What an observer counted between two moments."""
 
-    Attributes:
-        number: Place in the order of time; a joined interval has that of its last part.
-        end_s: Unix time of its end.
-        duration_s: Its length.
-        known: Whether rates of requests are known. They are not where samples are missing, the observed server did not
-            answer, or the observer was started again: what was counted may be of another time.
-        counts: Series of a counter -> its difference.
-        gauges: Series of a gauge -> its value at the end; of a joined interval, the mean over time.
-        distributions: Series of a histogram -> the values that were added.
-        reason: Why it is not known; of a joined interval, why one of its parts is not.
-        unknown_s: Time of the parts that are not known.
-    """
-
-    number: int
-    end_s: float
-    duration_s: float
-    known: bool = True
-    counts: Mapping[Series, float] = field(default_factory=lambda: MappingProxyType({}))
-    gauges: Mapping[Series, float] = field(default_factory=lambda: MappingProxyType({}))
-    distributions: Mapping[Series, Distribution] = field(default_factory=lambda: MappingProxyType({}))
-    reason: str = ""
-    unknown_s: float = 0.0
+    number: int = fact("Place in the order of time; a joined interval has that of its last part.")
 
     @property
+    @derived(is_figure=False)
     def start_s(self) -> float:
         """Unix time of its start."""
         return self.end_s - self.duration_s
+
+    end_s: float = fact("Unix time of its end.")
+    duration_s: float = fact("Its length.", row=False)
+    known: bool = fact(
+        "Whether rates of requests are known. They are not where samples are missing, the observed server did not "
+        "answer, or the observer was started again: what was counted may be of another time."
+    )
+    reason: str = fact("Why it is not known; of a joined interval, why one of its parts is not.")
+    unknown_s: float = fact("Time of the parts that are not known.", row=False)
+    counts: Mapping[Series, float] = fact("Series of a counter -> its difference.", inner=True)
+    gauges: Mapping[Series, float] = fact(
+        "Series of a gauge -> its value at the end; of a joined interval, the mean over time.", inner=True
+    )
+    distributions: Mapping[Series, Distribution] = fact(
+        "Series of a histogram -> the values that were added.", inner=True
+    )
 
     def count(self, figure: str, label: str | None = None) -> float | None:
         """Return the difference of a counter, that of one value of its label or the sum; None if it is unknown."""
@@ -77,6 +73,7 @@ class Interval:
         return None if rate is None else _HOUR_S * rate
 
     @property
+    @derived()
     def failed_per_s(self) -> float | None:
         """Requests per second that ended with an error or were cancelled."""
         rates = [self.per_s("requests", outcome) for outcome in ("error", "cancelled")]
@@ -84,6 +81,7 @@ class Interval:
         return sum(known) if known else None
 
     @property
+    @derived()
     def busy_share(self) -> float | None:
         """Share of the paid time in which requests were in service; the observer's own gauge without paid time."""
         return self._use_share("busy", self.gauge("busy_share"))
@@ -100,23 +98,27 @@ class Interval:
         return (self.count("reserved_s", use) or 0.0) / paid if paid else otherwise
 
     @property
+    @derived()
     def power_w(self) -> float | None:
         """Power: energy divided by time, else the observer's own gauge."""
         measured = self.per_s("energy_j")
         return measured if measured is not None else self.gauge("power_w") if self.known else None
 
     @property
+    @derived()
     def usd_per_million_tokens(self) -> float | None:
         """Money for 10^6 generated tokens, with all paid time; None without tokens."""
         return self._per("cost_usd", "output_tokens", _MILLION)
 
     @property
+    @derived()
     def usd_per_request(self) -> float | None:
         """Money for a request that succeeded, with all paid time; None without requests."""
         paid, answered = self.count("cost_usd"), self.count("requests", "ok")
         return paid / answered if self.known and paid is not None and answered else None
 
     @property
+    @derived()
     def joules_per_token(self) -> float | None:
         """Energy of a generated token, with idle time; None without tokens."""
         return self._per("energy_j", "output_tokens", 1.0)
@@ -151,6 +153,7 @@ class Interval:
         return None if low is None or ratio is None or high is None else low <= ratio <= high
 
     @property
+    @derived()
     def measured_to_first(self) -> float | None:
         """Ratio of measured to predicted, divided by that of the start: of all parts the one farthest from 1."""
         found = [value for each, value in self.gauges.items() if each.figure == "measured_to_first" and value > 0]
@@ -190,37 +193,26 @@ def joined(intervals: Sequence[Interval]) -> Interval:
     )
 
 
-@dataclass(frozen=True)
+@declared
 class LiveHistory(Result):
-    """The last hours of a live model.
+    """The last hours of a live model."""
 
-    Attributes:
-        intervals: In the order of time, coarser the older they are.
-        whole: All of the last `hours` as one interval; None before the second sample.
-        lately: The last minutes as one interval; None before the second sample.
-        latest: The newest snapshot; None before the first sample.
-        hours: Hours that `whole` covers at most.
-        interval_s: Time between samples.
-        now_s: Unix time of this reading.
-        age_s: Time since the newest snapshot; None before the first one.
-        failure: Why the observer gave no snapshot when it was last asked; empty if it did.
-        identity: Differs between histories: numbers of intervals are comparable if it is the same.
-        last: Number of the newest interval, 0 before it.
-    """
+    document_key = "live_history"
 
-    intervals: tuple[Interval, ...]
-    whole: Interval | None
-    lately: Interval | None
-    latest: Snapshot | None
-    hours: float
-    interval_s: float
-    now_s: float
-    age_s: float | None
-    failure: str
-    identity: str
-    last: int
+    intervals: tuple[Interval, ...] = fact("In the order of time, coarser the older they are.", inner=True)
+    whole: Interval | None = fact("All of the last `hours` as one interval; None before the second sample.")
+    lately: Interval | None = fact("The last minutes as one interval; None before the second sample.")
+    latest: Snapshot | None = fact("The newest snapshot; None before the first sample.", inner=True)
+    hours: float = fact("Hours that `whole` covers at most.")
+    interval_s: float = fact("Time between samples.")
+    now_s: float = fact("Unix time of this reading.")
+    age_s: float | None = fact("Time since the newest snapshot; None before the first one.")
+    failure: str = fact("Why the observer gave no snapshot when it was last asked; empty if it did.")
+    identity: str = fact("Differs between histories: numbers of intervals are comparable if it is the same.")
+    last: int = fact("Number of the newest interval, 0 before it.")
 
     @property
+    @derived(is_figure=False)
     def info(self) -> Mapping[str, str]:
         """What does not change: model, hardware, engine, precision, layout."""
         return MappingProxyType({}) if self.latest is None else self.latest.info
@@ -231,6 +223,7 @@ class LiveHistory(Result):
         return self.info.get("model") or "a model"
 
     @property
+    @derived(is_figure=False)
     def state(self) -> str:
         """`"live"`, `"waiting"` for the first sample, `"stale"` without new ones, or `"down"`: the server is.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,14 @@ import pytest
 from support import doc_pages as pages
 from support.doc_names import keys_of_the_page
 from support.live_cases import day_history
-from support.monitored import MONDAY_S, Observed
 from support.monitored_week import write_week
 from support.paths import ROOT
 from support.toy_graphs import transformer
 
 import pyinfercost as ic
-from pyinfercost.monitor import MonitorLog, export_workload, report_log
+from pyinfercost.monitor import export_workload
 from pyinfercost.predict.review import model_review, review_of
 from pyinfercost.report import review as review_report
-from pyinfercost.results.advice import TrainingNote
 
 pytestmark = pytest.mark.torch
 
@@ -115,28 +112,6 @@ def keys_of(value: object, path: str = "") -> Iterator[str]:
             yield from keys_of(inner, f"{path}[]")
 
 
-def advice_document() -> dict[str, Any]:
-    """Advice as the page has it: a setup, a plan and an accuracy stand for all of them."""
-    tactics = ["batch", "tf32", "half_precision", "two_four", "t4"]
-    advice = ic.advise(transformer(), hardware="l4", price=0.8, limits={"latency_s": 0.1}, among=tactics, all=True)
-    found = advice.to_dict()["advice"]
-    assert found["best"] is not None
-    row, step = found["rows"][0], found["best"]["steps"][0]
-    row["training"] = asdict(TrainingNote(text="", steps=1, batch=1, seconds=1.0, cost_usd=None, inferences=None))
-    assert row["setup"].keys() == step["setup"].keys() == found["baseline"].keys() == found["best"]["setup"].keys()
-    named = {"figures": {"NAME": 0.0}, "settings": {"NAME": 0}}
-    found |= {"SETUP": found["baseline"] | named, "baseline": None, "ACCURACY": row["accuracy"]}
-    for each in (*found["rows"], *found["comparison"]):
-        each["accuracy"] = each["setup"] = None
-    for each in found["comparison"]:
-        each.pop("setup")
-    for chosen in filter(None, (found["best"], found["here"])):
-        for each in (chosen, *chosen["steps"]):
-            each |= {"setup": None, "accuracy": None}
-        chosen.pop("accuracy")
-    return found | {"PLAN": found["best"], "best": None, "here": None, "limits": {"NAME": 0.1}}
-
-
 def review_document() -> dict[str, Any]:
     """A review of a change, with the comparison, which is the document of `diff`, and the cost of a month once."""
     sides = [ic.profile(transformer(layers=layers), hardware="l4", price=0.8).to_dict() for layers in (1, 2)]
@@ -158,25 +133,11 @@ def live_document() -> dict[str, Any]:
     return found | {"SUM": named, "whole": None, "lately": None, "info": {"NAME": ""}}
 
 
-def monitor_documents(folder: Path) -> dict[str, Any]:
-    """A report with its stretches as one, and an exported workload; the plan has its own keys."""
+def workload_document(folder: Path) -> dict[str, Any]:
+    """An exported workload."""
     write_week(folder / "week.jsonl", days=1.0, interval_s=900.0, drift=1.0)
-    observed = Observed("later", MONDAY_S + 2 * 86_400.0)
-    with MonitorLog(folder / "week.jsonl", start_s=observed.now_s) as log:
-        for hour in range(24):
-            for figure, slow in (("measured_s", 1.0 + (hour > 12)), ("predicted_s", 1.0)):
-                observed.count(figure, slow, part="late")
-            observed.sample("ttft_s", *[0.2 + (hour > 12)] * 9)
-            log.append(observed.snapshot(3600.0))
-    plan = {"usd_per_h": 4.0}
-    report = report_log(folder / "week.jsonl", plan=plan, suggest=True, slo="queue_p95<9", to_s=observed.now_s)
-    found = json.loads(report.to_json())["monitor_report"]
-    (whole,) = [found["whole"]]
-    whole |= {name: {"NAME": 0.0} for name in ("reserved_s", "cost_usd", "planned", "against_plan")}
-    found |= {"STRETCH": whole, "whole": None, "stretches": [], "slots": [], "outcomes": {"NAME": 0.0}}
-    found["suggestion"]["plan"] = None
-    exported = export_workload(folder / "week.jsonl", folder / "out.csv", to_s=MONDAY_S + 86_400.0).to_dict()
-    return {"monitor_report": found, "workload": exported["workload"]}
+    found: dict[str, Any] = export_workload(folder / "week.jsonl", folder / "out.csv").to_dict()["workload"]
+    return found
 
 
 def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
@@ -199,11 +160,10 @@ def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     document = json.loads(json.dumps(profile.to_dict()))
     document["estimate"] = {name: document["estimate"][name] for name in ("layout", "host", "bound", "machine")}
     document |= dict.fromkeys(("totals", "kv_cache", "training_memory", "figures", "prefill", "decode"))
-    document["advice"] = advice_document()
     document["live_history"] = live_document()
     document["review"] = review_document()
     document["compare"] = {"rows": [{"ratios": {"FIGURE": 1.0}}]}
-    document |= monitor_documents(tmp_path)
+    document["workload"] = workload_document(tmp_path)
     named = keys_of_the_page()
     missing = set(keys_of(document)) - named
     assert not missing, f"docs/json.md does not say what these keys are: {sorted(missing)}"

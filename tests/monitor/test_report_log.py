@@ -23,8 +23,7 @@ from pyinfercost.monitor.planned import PlanError
 from pyinfercost.monitor.reporting import report_log
 from pyinfercost.monitor.suggesting import SuggestionError
 from pyinfercost.report import monitor_report
-from pyinfercost.report.monitor_report import findings
-from pyinfercost.results.monitor_report import MonitorReport
+from pyinfercost.results.monitor_report import Gap, MonitorReport
 
 DAY_S = 86_400.0
 SLOTS = Slots(slots=1, service_s=1.2, usd_per_h=USD_PER_H)
@@ -81,7 +80,7 @@ def test_hours_are_those_of_the_clock(found: MonitorReport, week: Week) -> None:
     tuesday = found.slots[30]
     assert tuesday.start_s == MONDAY_S + 30 * HOUR_S
     assert tuesday.planned["replicas"] == 1.0
-    assert tuesday.against_plan("usd_per_h") == pytest.approx(1.0)
+    assert tuesday.against_plan["usd_per_h"] == pytest.approx(1.0)
 
 
 def test_peak_and_the_rest_add_up(found: MonitorReport) -> None:
@@ -99,8 +98,8 @@ def test_percentiles_are_those_of_the_requests(found: MonitorReport, week: Week)
     (ttft,) = [each for each in found.times if each.figure == "ttft_s"]
     times = week.columns.first_token_s - week.columns.arrival_s
     assert ttft.count == len(times)
-    assert ttft.mean == pytest.approx(times.mean(), rel=1e-6)
-    for percent, value in ((50, ttft.p50), (90, ttft.p90), (99, ttft.p99)):
+    assert ttft.mean_s == pytest.approx(times.mean(), rel=1e-6)
+    for percent, value in ((50, ttft.p50_s), (90, ttft.p90_s), (99, ttft.p99_s)):
         assert value == pytest.approx(np.percentile(times, percent), rel=0.03)  # bounds are 5 % apart
 
 
@@ -127,7 +126,7 @@ def test_drift_is_dated(found: MonitorReport) -> None:
         assert part.in_band
         assert part.outside_since_s is not None
         assert abs(part.outside_since_s - DRIFT_S) <= 3600.0
-    assert any("went from 1.00 to 1.40 (+40 %) at Thu 2026-01-08 14:00 UTC" in each for each in findings(found))
+    assert any("went from 1.00 to 1.40 (+40 %) at Thu 2026-01-08 14:00 UTC" in each for each in found.findings)
 
 
 @pytest.mark.slow
@@ -137,7 +136,7 @@ def test_noise_is_no_drift(tmp_path: Path) -> None:
         write_week(path, days=2, drift=1.0, replicas=1, seed=seed, interval_s=900.0)
         found = report_log(path)
         assert not any(each.changes for each in (*found.parts, *found.times))
-        assert any("inside of their bands" in each for each in findings(found))
+        assert any("inside of their bands" in each for each in found.findings)
 
 
 # ---- the plan --------------------------------------------------------------------------------------------------------
@@ -160,7 +159,7 @@ def test_the_plan_may_come_from_the_log(tmp_path: Path, plan: Path) -> None:
     assert found.plan.name == "as the monitor recorded it"
     assert "names the plan gone.json, which is not there" in found.notes[0]
     assert [each.planned["requests_per_s"] for each in found.slots] == [0.5] * 7 + [2.0] * 7
-    assert [round(each.against_plan("requests_per_s") or 0, 3) for each in found.slots] == [1.0] * 7 + [-0.5] * 7
+    assert [round(each.against_plan["requests_per_s"] or 0, 3) for each in found.slots] == [1.0] * 7 + [-0.5] * 7
 
 
 @pytest.mark.slow
@@ -175,7 +174,7 @@ def test_a_plan_for_the_recorded_traffic_is_suggested(folder: Path, week: Week) 
     assert suggestion.saved_usd_per_month == pytest.approx((found.whole.usd_per_month or 0) - (best.usd_per_month or 0))
     assert (suggestion.saved_usd_per_month or 0) > 1000, "one replica is enough where two are paid"
     assert suggestion.plan.verified is not None
-    assert any(each.startswith("Suggested: ") for each in findings(found))
+    assert any(each.startswith("Suggested: ") for each in found.findings)
     text = found.to_text()
     assert "On the last day of the log, which it was not planned on, it holds" in text
     assert "/tmp" not in text[text.index("Suggested for") :], "the traffic is a file that is gone"
@@ -205,7 +204,7 @@ def test_documents_have_all(found: MonitorReport) -> None:
     assert len(document["slots"]) == 168
     assert document["whole"]["usd"] == pytest.approx(672.0)
     assert document["parts"][0]["changes"][0]["at_s"] == found.parts[0].changes[0].at_s
-    assert document["findings"] == findings(found)
+    assert document["findings"] == found.findings
     rows = found.to_csv().splitlines()
     assert len(rows) == 169
     assert rows[0].split(",")[:3] == ["start_s", "length_s", "covered_s"]
@@ -263,10 +262,10 @@ def test_damage_and_gaps_are_told(tmp_path: Path) -> None:
     path.write_bytes(b"".join([*content[:5], content[5][:40] + b"\n", *content[6:], b"not json\n"]))
     found = report_log(path)
     assert (found.damaged, found.runs) == (2, 2)
-    assert found.gaps == ((MONDAY_S + 1800.0, MONDAY_S + 7200.0),)
+    assert found.gaps == (Gap(start_s=MONDAY_S + 1800.0, end_s=MONDAY_S + 7200.0),)
     assert found.whole.requests == 6 * 59
     assert found.whole.covered_s == pytest.approx(3600.0 - 60.0)
-    text = "\n".join(findings(found))
+    text = "\n".join(found.findings)
     assert "2 lines of the log are damaged" in text
     assert "Nothing was recorded in 1 gap, 1.5 h in all" in text
     assert "money is unknown" in found.notes[0]

@@ -178,5 +178,5 @@ def test_a_week_becomes_the_plan_of_next_month(spec: str, tmp_path: Path) -> Non
     write_week(tmp_path / "next.jsonl", interval_s=900.0, factor=4.0, seed=9, days=5)
     report = report_log(tmp_path / "next.jsonl", plan=tmp_path / "plan.json")
     assert report.plan is not None
-    assert abs(report.whole.against_plan("requests_per_s") or 1.0) < 0.35
+    assert abs(report.whole.against_plan["requests_per_s"] or 1.0) < 0.35
     assert len(read_log(tmp_path / "next.jsonl").runs) == 2

@@ -15,7 +15,6 @@ from ..layout import ALARM as LOUD
 from ..monitor_report import (
     farthest,
     felt_columns,
-    findings,
     heading_pairs,
     part_columns,
     slot_columns,
@@ -79,7 +78,7 @@ def report_page(report: MonitorReport) -> str:
 
 
 def _notes(report: MonitorReport) -> list[str]:
-    gaps = [f"Nothing was recorded from {time_text(begin)} to {time_text(end)}." for begin, end in report.gaps[:20]]
+    gaps = [f"Nothing was recorded from {time_text(e.start_s)} to {time_text(e.end_s)}." for e in report.gaps[:20]]
     return [*gaps, *report.notes]
 
 
@@ -95,17 +94,17 @@ def _cards(report: MonitorReport) -> str:
     if 1 < len(report.parts) <= _FEW_PARTS:
         for part in report.parts:
             words = f"{part.part}: measured / predicted; band {part.low:.2f} to {part.high:.2f}"
-            found.append((f"{part.ratio:.2f}", words))
-    elif whole.to_predicted is not None:
+            found.append((f"{part.measured_to_predicted:.2f}", words))
+    elif whole.measured_to_predicted is not None:
         low, high = (value / whole.predicted_s for value in (whole.predicted_low_s, whole.predicted_high_s))
-        found.append((f"{whole.to_predicted:.2f}", f"measured / predicted; band {low:.2f} to {high:.2f}"))
+        found.append((f"{whole.measured_to_predicted:.2f}", f"measured / predicted; band {low:.2f} to {high:.2f}"))
     idle = whole.share("idle")
     if idle is not None:
         found.append((f"{percent(idle)} %", f"of paid time without requests; {report.cold_starts:,.0f} cold starts"))
-    change = whole.against_plan("usd_per_h")
+    change = whole.against_plan.get("usd_per_h")
     if change is not None:
         found.append((f"{100 * change:+.0f} %", "money against the plan"))
-    change = whole.against_plan("requests_per_s")
+    change = whole.against_plan.get("requests_per_s")
     if change is not None:
         found.append((f"{100 * change:+.0f} %", "requests against the plan"))
     suggestion = report.suggestion
@@ -121,7 +120,7 @@ def _cards(report: MonitorReport) -> str:
 
 def _findings(report: MonitorReport) -> str:
     lines = "".join(
-        f"<li{' class=bad' if 'outside of its band' in each else ''}>{escape(each)}</li>" for each in findings(report)
+        f"<li{' class=bad' if 'outside of its band' in each else ''}>{escape(each)}</li>" for each in report.findings
     )
     return panel("What to know", f'<ul class="findings">{lines}</ul>') if lines else ""
 
@@ -159,7 +158,7 @@ def _charts(report: MonitorReport) -> str:
             lines.append(Curve("plan", "var(--ink)", plan, dashed=True))
         found.append(panel(title, over_time(edges, areas=areas, lines=lines)))
     if report.parts:
-        ratios = [Curve("measured", "var(--demand)", _carried(slots, lambda each: each.to_predicted))]
+        ratios = [Curve("measured", "var(--demand)", _carried(slots, lambda each: each.measured_to_predicted))]
         for name, words in (("predicted_low_s", "low end of the band"), ("predicted_high_s", "high end")):
             values = _carried(
                 slots,
