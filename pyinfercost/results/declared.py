@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, TypeVar
 from .. import _records
 from .._core import Expr
 from .._records import dataclass_transform
+from ..errors import InputError
 from ..inputs.settings import Settings
 from .figures import FIGURES
 
@@ -160,7 +161,7 @@ def _made(cls: type, *, kw_only: bool) -> type:
     made: Any = _records.dataclass(cls, frozen=True, kw_only=kw_only, repr="__repr__" not in vars(cls))
     made.__declared__ = (*getattr(cls, "__declared__", ()), *found)
     if _KNOWN.setdefault(cls.__name__, made).__module__ != cls.__module__:
-        raise TypeError(
+        raise InputError(
             f"{cls.__module__} declares {cls.__name__}, as {_KNOWN[cls.__name__].__module__} does; rename it"
         )
     if "Attributes:" not in (cls.__doc__ or ""):
