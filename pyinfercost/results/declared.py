@@ -160,10 +160,9 @@ def _made(cls: type, *, kw_only: bool) -> type:
         )
     made: Any = _records.dataclass(cls, frozen=True, kw_only=kw_only, repr="__repr__" not in vars(cls))
     made.__declared__ = (*getattr(cls, "__declared__", ()), *found)
-    if _KNOWN.setdefault(cls.__name__, made).__module__ != cls.__module__:
-        raise InputError(
-            f"{cls.__module__} declares {cls.__name__}, as {_KNOWN[cls.__name__].__module__} does; rename it"
-        )
+    known = _KNOWN.setdefault(cls.__name__, made)
+    if known.__module__ != cls.__module__:
+        raise InputError(f"{cls.__module__} declares {cls.__name__}, and so does {known.__module__}; rename one")
     if "Attributes:" not in (cls.__doc__ or ""):
         rows = [
             f"    {each.name}: {each.text}" for each in found if not isinstance(vars(made).get(each.name), property)

@@ -250,7 +250,7 @@ graph, machine = transformer(), ic.hardware.load("l4")
 data = np.zeros(50_000_000, np.float32)
 def run():
     latency = ic.sweep(graph, hardware=machine, batch=range(1, 3000), sequence=[8, 16])["latency_s"]
-    return latency, ic.sparsity(data, threads=64).to_dict()["totals"]["zeros"]
+    return latency, ic.sparsity(data, threads=64).to_dict()["sparsity"]["total"]["zeros"]
 expected, zeros = run()  # imports and reads all that another user may not read
 assert zeros == data.size
 resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
