@@ -9,7 +9,7 @@ from typing import Any
 
 import griffe
 
-from pyinfercost.results.declared import declarations_of
+from pyinfercost.results.declared import attributes_of
 
 _SETTINGS = ("number", "whole", "wholes", "numbers", "flag", "word", "label", "converted")
 
@@ -22,9 +22,7 @@ class Declarations(griffe.Extension):
         if any(str(base) == "Settings" for base in cls.bases):
             self._settings(cls)
         elif any(str(each.value) == "declared" for each in cls.decorators):
-            known = getattr(import_module(cls.module.path), cls.name)
-            own = [each for each in declarations_of(known) if each.name in cls.attributes]
-            _document(cls, [f"    {each.name}: {each.text}" for each in own if "property" not in cls[each.name].labels])
+            _document(cls, attributes_of(getattr(import_module(cls.module.path), cls.name)))
 
     def _settings(self, cls: griffe.Class) -> None:
         rows, parameters = [], [griffe.Parameter("self")]

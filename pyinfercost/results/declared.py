@@ -163,12 +163,14 @@ def _made(cls: type, *, kw_only: bool) -> type:
     known = _KNOWN.setdefault(cls.__name__, made)
     if known.__module__ != cls.__module__:
         raise InputError(f"{cls.__module__} declares {cls.__name__}, and so does {known.__module__}; rename one")
-    if "Attributes:" not in (cls.__doc__ or ""):
-        rows = [
-            f"    {each.name}: {each.text}" for each in found if not isinstance(vars(made).get(each.name), property)
-        ]
-        made.__doc__ = "\n".join([cls.__doc__ or "", "", "Attributes:", *rows, ""])
+    made.__doc__ = "\n".join([cls.__doc__ or "", "", "Attributes:", *attributes_of(made), ""])
     return made  # type: ignore[no-any-return]
+
+
+def attributes_of(cls: Any) -> list[str]:
+    """Return the lines of a docstring that describe the fields of a class, its base's first."""
+    names = {field.name for field in dataclasses.fields(cls)}
+    return [f"    {each.name}: {each.text}" for each in declarations_of(cls) if each.name in names]
 
 
 def declarations_of(record: Any) -> tuple[Declared, ...]:

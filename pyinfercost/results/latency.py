@@ -34,7 +34,7 @@ class Distribution:
 
 @declared
 class Latency(Distribution):
-    """A time of simulated requests, with error bands and all values."""
+    """A time of simulated requests, with error bands and all values; not a number if no request has it."""
 
     low: Mapping[str, float] = fact(
         "Statistic -> its value if all steps take the low end of their error band; empty if that was not simulated."

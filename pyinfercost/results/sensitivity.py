@@ -102,7 +102,22 @@ class Mixer(Protocol):
 
 
 @declared
-class Sensitivity(Result):
+class _Mixed(Result):
+    """What sensitivities and allocations have."""
+
+    model: str = fact("Class of the model.")
+    hardware: str = fact("The machine of the predictions.")
+    precision: str = fact("The dtype of layers without a format.")
+    execution: str = fact("How the model runs.")
+    kernels: str = fact("Kernels of formats, as in `whatif`.")
+    maximize: bool = fact("Whether more accuracy is better; False if `evaluate` returns a loss.")
+    original: MixedFigures = fact("The unchanged model.")
+    whole: tuple[WholeFormat, ...] = fact("The same figures for each format in all layers that it applies to.")
+    mixer: Mixer = fact("What evaluates and predicts combinations.", inner=True, compare=False)
+
+
+@declared
+class Sensitivity(_Mixed):
     """Accuracy that each layer loses in each format, beside what that saves on the machine.
 
     `print(result)` shows one row per layer and format, and what all layers together lose and save. `allocate` chooses
@@ -112,17 +127,8 @@ class Sensitivity(Result):
     document_key = "sensitivity"
     rows_of = "rows"
 
-    model: str = fact("Class of the model.")
-    hardware: str = fact("The machine of the predictions.")
-    precision: str = fact("The dtype of layers without a format.")
-    execution: str = fact("How the model runs.")
     engine: str = fact("What runs the model.")
-    kernels: str = fact("Kernels of formats, as in `whatif`.")
-    maximize: bool = fact("Whether more accuracy is better; False if `evaluate` returns a loss.")
-    original: MixedFigures = fact("The unchanged model.")
     rows: tuple[FormatSensitivity, ...] = fact("One per layer and format, layers in the order of the model.")
-    whole: tuple[WholeFormat, ...] = fact("One per format.")
-    mixer: Mixer = fact("What evaluates and predicts combinations.", inner=True, compare=False)
 
     def __getitem__(self, key: tuple[str, str]) -> FormatSensitivity:
         """Return a row by its layer and format.
@@ -161,23 +167,16 @@ class AllocatedLayer:
 
 
 @declared
-class Allocation(Result):
+class Allocation(_Mixed):
     """Formats chosen for the layers of a model, within limits."""
 
     document_key = "allocation"
     rows_of = "layers"
 
-    model: str = fact("Class of the model.")
-    hardware: str = fact("The machine of the predictions.")
-    precision: str = fact("The dtype of layers without a format.")
-    execution: str = fact("How the model runs.")
-    kernels: str = fact("Kernels of formats, as in `whatif`.")
-    maximize: bool = fact("Whether more accuracy is better.")
     method: str = fact('`"exact"` or `"greedy"`.')
     limits: Mapping[str, float] = fact("Figure -> the most that it may be.")
     minimized: str = fact("The figure that is minimized.")
     layers: tuple[AllocatedLayer, ...] = fact("One per layer.")
-    original: MixedFigures = fact("The unchanged model.")
     added: Mapping[str, float | None] = fact(
         "Sums over the layers: what the choice was made by. Accuracy losses below 0 count as 0."
     )
@@ -185,10 +184,8 @@ class Allocation(Result):
     holds: bool = fact("Whether `together` is within the limits.")
     rounds: int = fact("Combinations that were tried, since sums differ from figures of the whole.")
     optimal: bool = fact("Whether no other choice has a smaller sum of the minimized figure within the limits on sums.")
-    whole: tuple[WholeFormat, ...] = fact("The same figures for one format in all layers, for comparison.")
     quantize: Mapping[str, str] = fact("Layer or pattern -> format: argument of `whatif` that gives the graph.")
     prune: Mapping[str, str] = fact("The same, for 2:4 zeros.")
-    mixer: Mixer = fact("What evaluates and predicts combinations.", inner=True, compare=False)
 
     @property
     def formats(self) -> dict[str, str]:
