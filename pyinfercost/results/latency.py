@@ -45,13 +45,13 @@ class Latency(Distribution):
     )
 
     @property
-    @derived()
+    @derived(unit="s")
     def mean_low(self) -> float | None:
         """The mean at the low end; None if that was not simulated."""
         return self.low.get("mean")
 
     @property
-    @derived()
+    @derived(unit="s")
     def mean_high(self) -> float | None:
         """The same at the high end."""
         return self.high.get("mean")

@@ -253,6 +253,7 @@ def _captured(spec: str) -> Phases:
     from ..sources.captured import graph_over
     from ..sources.models import libraries_of
     from ..sources.registry import source_of
+    from ..sources.spec_keys import importing
 
     source = source_of(spec)
     if source is None or not source.has_phases or "#" in spec:
@@ -260,7 +261,7 @@ def _captured(spec: str) -> Phases:
             f"model is {shown(spec)}; expected the config of a language model without a phase, such as hf:config.json, "
             "or the graphs of decode and prefill"
         )
-    with libraries_of(spec):
+    with libraries_of(spec), importing():
         from ..sources.huggingface.inputs import positions, takes_more_than_text
         from ..sources.huggingface.loading import TEXT_PREFILL
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -146,3 +149,12 @@ def test_wrong_usage(model: str, arguments: tuple[str, ...], message: str) -> No
     result = invoke(model, *arguments)
     assert result.exit_code == 2, result.output
     assert message in result.stderr
+
+
+@pytest.mark.slow
+def test_graphs_of_a_server_are_kept(model: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pyinfercost", "serve", model, "--hardware", "l4", "--engine", "vllm", *LOAD]
+    environment = os.environ | {"PYINFERCOST_CACHE_DIR": str(tmp_path), "PYINFERCOST_NO_CACHE": ""}
+    done = subprocess.run(command, check=False, capture_output=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("graph-*"))) == 2  # decode and prefill
