@@ -10,7 +10,7 @@ from .._core import Expr
 from ..results import figures
 from ..results.declared import document_of
 from ..results.estimate import LayerEstimate
-from .derived import columns_of
+from .derived import SCHEMA_VERSION, columns_of
 from .render import render
 from .summary import data_sizes, host_of
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ..results.exploration import Exploration
     from ..results.profile import Profile
     from ..sweeps.result import Sweep
-
-SCHEMA_VERSION = 1
 
 TOTALS = figures.keys(figures.TOTAL)
 LAYER_COUNTS = ("contraction_flops", "pointwise_flops", "bytes_read", "bytes_written")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from .._checks import Range, whole
 from .._escapes import visible
 from ..results.units import amount, percent, quantity, scale_for, significant
-from .documents import SCHEMA_VERSION, profile_document
+from .derived import SCHEMA_VERSION
+from .documents import profile_document
 from .language_lines import memory_lines, rate, started_by
 from .layout import ALARM, GAP, Column, Note, Pairs, Table
 from .summary import heading, ledger, sizes_text

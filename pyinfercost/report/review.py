@@ -10,6 +10,7 @@ from ..results.declared import document_of
 from ..results.units import amount, significant
 from .comments import MOST_BYTES, bytes_of, limited, one_line
 from .delimited import escaped, markdown_table
+from .derived import SCHEMA_VERSION
 from .layout import Column
 from .profile_changes import changes_heading, changes_markdown, main_changes, title_of
 from .render import render
@@ -17,8 +18,6 @@ from .render import render
 if TYPE_CHECKING:
     from ..predict.review import ModelReview, Review
     from ..results.profile_changes import Change
-
-SCHEMA_VERSION = 1
 
 _FIGURES = ("latency_s", "peak_memory_bytes", "energy_j", "cost_usd")
 _UNTIMED = ("flops", "parameter_bytes", "peak_memory_bytes")
