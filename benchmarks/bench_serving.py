@@ -111,14 +111,14 @@ def bench_requests_and_steps(benchmark: Any, case: str) -> None:
     count = SERVED_REQUESTS if benchmark.enabled else SERVED_REQUESTS // 100
     load, tokens = requests(count, rate, settings.pop("prompt", 1024), settings.pop("output", 256))
     result = benchmark.pedantic(lambda: serve(load, **settings), rounds=1)
-    assert (result["outcome"] == _core.SIMULATED_OUTCOMES.index("finished")).all()
-    assert result["servers"]["generated_tokens"][0] == tokens
-    spent = float(np.sum(result["finish_s"] - result["queued_s"]))
-    assert result["request_seconds"] == pytest.approx(spent, rel=1e-9)  # Little's law
+    assert (result.outcome == _core.SIMULATED_OUTCOMES.index("finished")).all()
+    assert result.servers["generated_tokens"][0] == tokens
+    spent = float(np.sum(result.finish_s - result.queued_s))
+    assert result.request_seconds == pytest.approx(spent, rel=1e-9)  # Little's law
     if not benchmark.enabled:
         return
     _, seconds = processor_s(lambda: serve(load, **settings))
-    steps, runs = (int(result["servers"][name][0]) for name in ("steps", "runs"))
+    steps, runs = (int(result.servers[name][0]) for name in ("steps", "runs"))
     NOTES.append(
         f"{case}: {count / seconds / 1e6:.2f} million requests/s (target {MIN_REQUESTS_PER_S / 1e6:g}), "
         f"{steps / seconds / 1e6:.1f} million steps/s (target {MIN_STEPS_PER_S / 1e6:g}), "
@@ -188,9 +188,9 @@ def bench_day(benchmark: Any) -> None:
         lambda: benchmark.pedantic(lambda: _core.simulate([(cluster, stream)])[0], rounds=1), rounds=1
     )
     more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * PEAK_UNIT
-    assert len(result["finish_s"]) == count
-    assert np.isfinite(result["finish_s"]).all()
-    assert result["servers"]["generated_tokens"].sum() == made["tokens"]
+    assert len(result.finish_s) == count
+    assert np.isfinite(result.finish_s).all()
+    assert result.servers["generated_tokens"].sum() == made["tokens"]
     if benchmark.enabled:
         NOTES.append(
             f"a day of {count:,} requests: {seconds:.1f} s (target {MAX_DAY_S:g}), {more / 1e9:.2f} GB more than "

@@ -1667,20 +1667,77 @@ class RequestStream:
 
     def __init__(self, most: int, next: Callable[[], SimulatedRequests | None]) -> None: ...
 
+class Simulation:
+    """Requests of a simulation in the order in which they were sent, and its servers.
+
+    Attributes:
+        queued_s: Seconds at which requests were sent, shape (n,), as the next ones; NaN where it did not come so far.
+        scheduled_s: Their first step begins.
+        first_token_s: A client sees their first token.
+        finish_s: A client sees their last token.
+        tokens: Tokens of the answer; 0 if it was not finished.
+        cached_tokens: Tokens of the prompt in the cache at the first step.
+        preemptions: Times that they lost their memory.
+        server: The server that served them last.
+        outcome: Places in SIMULATED_OUTCOMES.
+        servers: For each server `busy_s`, `energy_j` (of steps), `steps`, `runs` (of steps taken at once),
+            `prefill_steps`, `preemptions`, `prompt_tokens` (computed), `cached_tokens`, `generated_tokens`,
+            `most_blocks`.
+        timeline: `interval_s`, and `running`, `waiting`, `blocks` at its multiples, shape (samples, servers).
+        end_s: Seconds until the last event.
+        request_seconds: Integral of the requests in the system over time.
+        interrupted: Whether Ctrl-C ended the simulation before all were served.
+    """
+
+    queued_s: NDArray[np.float64]
+    scheduled_s: NDArray[np.float64]
+    first_token_s: NDArray[np.float64]
+    finish_s: NDArray[np.float64]
+    tokens: NDArray[np.int32]
+    cached_tokens: NDArray[np.int32]
+    preemptions: NDArray[np.uint16]
+    server: NDArray[np.uint16]
+    outcome: NDArray[np.uint8]
+    servers: dict[str, NDArray[Any]]
+    timeline: dict[str, Any]
+    end_s: float
+    request_seconds: float
+    interrupted: bool
+
+    def times(self, name: str, client_s: float = 0.0) -> NDArray[np.float64]:
+        """Return a time of each request in seconds, shape (n,); NaN where there is none.
+
+        Args:
+            name: `"ttft_s"`, `"tpot_s"`, `"e2e_s"` or `"queue_s"`.
+            client_s: Seconds from a client to the queue and back.
+        """
+
+    def figures(
+        self,
+        *,
+        client_s: float = 0.0,
+        usd_per_h: float | None = None,
+        idle_w: float | None = None,
+        blocks: int = 1,
+        limits: Sequence[tuple[str, float]] = ...,
+    ) -> dict[str, Any]:
+        """Return the figures of all servers, by the names of `csrc/deploy/server_figures.hpp`.
+
+        Args:
+            client_s: Seconds from a client to the queue and back.
+            usd_per_h: Price of an hour of all servers; without one, no money.
+            idle_w: Power of a server that waits, in watts; without one, no energy of a token.
+            blocks: Blocks of the cache of a server.
+            limits: Times of requests, and the seconds below which requests are within the objective.
+
+        Raises:
+            InputError: The name of a time is unknown.
+        """
+
 def simulate(
     jobs: Sequence[tuple[SimulatedCluster, SimulatedRequests | RequestStream]], threads: int = 1
-) -> list[dict[str, Any]]:
+) -> list[Simulation]:
     """Simulate servers under load, one job after the other on each thread. Results do not depend on `threads`.
-
-    Returns:
-        For each job a dict. Of the n requests that were sent, in their order, NaN where it did not come so far:
-        `queued_s` (sent), `scheduled_s` (first step begun), `first_token_s`, `finish_s`, `cached_tokens` of the prompt
-        at its first step, `preemptions`, `server`, `outcome` (places in SIMULATED_OUTCOMES). `servers`: for each server
-        `busy_s`, `energy_j` (of steps), `steps`, `runs` (of steps taken at once), `prefill_steps`, `preemptions`,
-        `prompt_tokens` (computed), `cached_tokens`, `generated_tokens`, `most_blocks`. `timeline`: `interval_s`, and
-        `running`, `waiting`, `blocks` at its multiples, shape (samples, servers). `end_s` of the last event,
-        `request_seconds`: the integral of requests in the system over time, `interrupted`: whether Ctrl-C ended it
-        before all were served.
 
     Raises:
         InputError: Times fall or are not finite, lengths differ, or a request has no tokens.

@@ -50,14 +50,18 @@ CPP_MAY_INCLUDE = {
     "simulate": {"core", "simulate"},
     "monitor": {"core", "monitor"},
     "serving": {"core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "simulate", "serving"},
+    "deploy": {
+        *("core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "costs", "simulate"),
+        *("pipelines", "serving", "deploy"),
+    },
     "sources": {"core", "sources"},
     "interface": {
         *("core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "costs", "simulate"),
-        *("pipelines", "serving", "sources", "interface"),
+        *("pipelines", "serving", "deploy", "sources", "interface"),
     },
     "bindings": {
         *("core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "costs", "select", "simulate"),
-        *("sparsity", "monitor", "pipelines", "serving", "sources", "interface"),
+        *("sparsity", "monitor", "pipelines", "serving", "deploy", "sources", "interface"),
         "bindings",
     },
     "infercost.hpp": {"core", "ops", "lowering", "count", "plan", "hardware", "evaluate"},  # the public header

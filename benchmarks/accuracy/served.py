@@ -14,7 +14,7 @@ import pyinfercost as ic
 from pyinfercost import _core
 from pyinfercost.predict.plans import launched_graph
 from pyinfercost.serving.latencies import FIRST_TOKEN_SPREAD
-from pyinfercost.serving.runs import Found, Run, at_ends_of_bands, facts_of, simulated
+from pyinfercost.serving.runs import Run, at_ends_of_bands, facts_of, simulated
 from pyinfercost.serving.scheduler import simulated_scheduler
 from pyinfercost.serving.step_tables import StepCosts, Table
 
@@ -233,7 +233,7 @@ def outcome(costs: Costs, workload: ic.Workload, settings: Mapping[str, Any]) ->
     factor = 1 + FIRST_TOKEN_SPREAD
     low = low._replace(ttft_s=np.minimum(low.ttft_s, predicted.ttft_s / factor))
     high = high._replace(ttft_s=np.maximum(high.ttft_s, predicted.ttft_s * factor))
-    return Outcome(predicted, low, high, plain, int(found.arrays["preemptions"].sum()))
+    return Outcome(predicted, low, high, plain, int(found.preemptions.sum()))
 
 
 def run_of(costs: StepCosts, workload: ic.Workload, settings: Mapping[str, Any]) -> Run:
@@ -248,10 +248,10 @@ def run_of(costs: StepCosts, workload: ic.Workload, settings: Mapping[str, Any])
     return Run(costs, scheduler, workload, facts, 1, "least_loaded", blocks)
 
 
-def latencies(found: Found) -> Latencies:
+def latencies(found: _core.Simulation) -> Latencies:
     """Return the latencies of the requests of a simulation, in their order."""
-    finished = found.arrays["outcome"] == _core.SIMULATED_OUTCOMES.index("finished")
+    finished = found.outcome == _core.SIMULATED_OUTCOMES.index("finished")
     if not finished.all():
         raise ValueError("a request was not answered")
-    sent, first, last = (found.arrays[name] for name in ("queued_s", "first_token_s", "finish_s"))
-    return Latencies(first - sent, (last - first) / np.maximum(found.output - 1, 1), last - sent)
+    tokens = np.maximum(found.tokens - 1, 1)
+    return Latencies(found.times("ttft_s"), (found.finish_s - found.first_token_s) / tokens, found.times("e2e_s"))

@@ -3,10 +3,13 @@
 #include <pybind11/stl.h>
 
 #include <limits>
+#include <optional>
+#include <string_view>
 #include <variant>
 
 #include "bindings/fields.hpp"
 #include "bindings/request_sources.hpp"
+#include "deploy/server_figures.hpp"
 #include "simulate/queues.hpp"
 #include "simulate/simulate.hpp"
 #include "simulate/step_costs.hpp"
@@ -92,11 +95,28 @@ std::shared_ptr<Requests> make_requests(const Values& arrival_s, const py::objec
                  whole_numbers<std::int64_t>(prefix_ids, "prefix_ids", 0), prefix_tokens, flat(service_s)});
 }
 
+// A view of a vector that `owner` keeps.
 template <class T>
-py::array_t<T> samples_of(std::vector<T>&& values, std::size_t servers) {
-    const auto wide = static_cast<py::ssize_t>(servers);
-    const auto count = static_cast<py::ssize_t>(values.size()) / wide;
-    return array_of(std::move(values)).reshape({count, wide});
+py::array_t<T> view_of(const std::vector<T>& values, py::handle owner) {
+    return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data(), owner);
+}
+
+template <auto Column>
+py::object column_of(py::object self) {
+    return view_of(self.cast<const SimulationResult&>().requests.*Column, self);
+}
+
+py::object outcomes_of(py::object self) {
+    const auto& outcomes = self.cast<const SimulationResult&>().requests.outcome;
+    static_assert(sizeof(Outcome) == sizeof(std::uint8_t));
+    return py::array_t<std::uint8_t>(static_cast<py::ssize_t>(outcomes.size()),
+                                     reinterpret_cast<const std::uint8_t*>(outcomes.data()), self);
+}
+
+template <class T>
+py::object samples_of(const std::vector<T>& values, const SimulationResult& result, py::handle owner) {
+    const auto wide = static_cast<py::ssize_t>(result.servers.size());
+    return view_of(values, owner).reshape({static_cast<py::ssize_t>(values.size()) / wide, wide});
 }
 
 template <class T>
@@ -106,20 +126,7 @@ py::array_t<T> each(const std::vector<ServerTotals>& servers, T ServerTotals::* 
     return array_of(std::move(values));
 }
 
-py::dict to_python(SimulationResult&& result) {
-    py::dict found;
-    RequestResults& requests = result.requests;
-    found["queued_s"] = array_of(std::move(requests.queued_s));
-    found["scheduled_s"] = array_of(std::move(requests.scheduled_s));
-    found["first_token_s"] = array_of(std::move(requests.first_token_s));
-    found["finish_s"] = array_of(std::move(requests.finish_s));
-    found["cached_tokens"] = array_of(std::move(requests.cached));
-    found["preemptions"] = array_of(std::move(requests.preemptions));
-    found["server"] = array_of(std::move(requests.server));
-    std::vector<std::uint8_t> outcomes;
-    outcomes.reserve(requests.outcome.size());
-    for (const Outcome outcome : requests.outcome) outcomes.push_back(static_cast<std::uint8_t>(outcome));
-    found["outcome"] = array_of(std::move(outcomes));
+py::dict servers_of(const SimulationResult& result) {
     py::dict servers;
     servers["busy_s"] = each(result.servers, &ServerTotals::busy_s);
     servers["energy_j"] = each(result.servers, &ServerTotals::joules);
@@ -131,18 +138,66 @@ py::dict to_python(SimulationResult&& result) {
     servers["cached_tokens"] = each(result.servers, &ServerTotals::cached_tokens);
     servers["generated_tokens"] = each(result.servers, &ServerTotals::generated_tokens);
     servers["most_blocks"] = each(result.servers, &ServerTotals::most_blocks);
-    found["servers"] = servers;
+    return servers;
+}
+
+py::dict timeline_of(py::object self) {
+    const auto& result = self.cast<const SimulationResult&>();
     py::dict timeline;
     timeline["interval_s"] = result.timeline.interval_s;
-    const std::size_t count = result.servers.size();
-    timeline["running"] = samples_of(std::move(result.timeline.running), count);
-    timeline["waiting"] = samples_of(std::move(result.timeline.waiting), count);
-    timeline["blocks"] = samples_of(std::move(result.timeline.blocks), count);
-    found["timeline"] = timeline;
-    found["end_s"] = result.end_s;
-    found["request_seconds"] = result.request_seconds;
-    found["interrupted"] = result.interrupted;
-    return found;
+    timeline["running"] = samples_of(result.timeline.running, result, self);
+    timeline["waiting"] = samples_of(result.timeline.waiting, result, self);
+    timeline["blocks"] = samples_of(result.timeline.blocks, result, self);
+    return timeline;
+}
+
+// The figures that `describe` lists, as a dictionary.
+template <class T>
+py::dict figures_dict(T&& of);
+
+struct AsFigure {
+    py::object operator()(ServerTimeline& timeline) const { return figures_dict(timeline); }
+    py::object operator()(std::array<std::int64_t, kOutcomes>& counts) const {
+        py::dict made;
+        for (int i = 0; i < kOutcomes; ++i) {
+            made[outcome_name(static_cast<Outcome>(i))] = counts[static_cast<std::size_t>(i)];
+        }
+        return made;
+    }
+    // The sorted times are taken over.
+    py::object operator()(std::array<RequestTimes, kRequestTimes.size()>& times) const {
+        py::dict made;
+        for (std::size_t i = 0; i < times.size(); ++i) {
+            py::dict one = figures_dict(times[i].statistics);
+            one["sorted_s"] = array_of(std::move(times[i].sorted_s));
+            made[kRequestTimes[i]] = one;
+        }
+        return made;
+    }
+    template <class T>
+    py::object operator()(T& value) const {
+        return py::cast(value);
+    }
+};
+
+template <class T>
+py::dict figures_dict(T&& of) {
+    py::dict made;
+    describe(of, [&](const char* name, auto& value) { made[name] = AsFigure()(value); });
+    return made;
+}
+
+py::dict figures_of(const SimulationResult& result, double client_s, std::optional<double> usd_per_h,
+                    std::optional<double> idle_w, std::int64_t blocks,
+                    const std::vector<std::pair<std::string, double>>& limits) {
+    ServerTerms terms{client_s, usd_per_h, idle_w, blocks, {}};
+    for (const auto& [time, limit_s] : limits) terms.limits.push_back({request_time(time), limit_s});
+    ServerFigures made;
+    {
+        const CoreCall core;
+        made = server_figures(result, terms);
+    }
+    return figures_dict(made);
 }
 
 py::list run_jobs(const std::vector<std::pair<std::shared_ptr<ClusterSettings>, JobRequests>>& given,
@@ -166,7 +221,7 @@ py::list run_jobs(const std::vector<std::pair<std::shared_ptr<ClusterSettings>, 
     // What was finished is the answer: the signal's exception goes no further.
     if (PyErr_Occurred()) PyErr_Clear();
     py::list found;
-    for (SimulationResult& result : results) found.append(to_python(std::move(result)));
+    for (SimulationResult& result : results) found.append(py::cast(std::move(result)));
     return found;
 }
 
@@ -325,6 +380,30 @@ void register_simulate(py::module_& m) {
                  return std::make_shared<RequestStream>(RequestStream{most, std::move(next)});
              }),
              py::arg("most"), py::arg("next"));
+    py::class_<SimulationResult> result(m, "Simulation", "Requests of a simulation, and its servers.");
+    result.def_property_readonly("queued_s", &column_of<&RequestResults::queued_s>)
+        .def_property_readonly("scheduled_s", &column_of<&RequestResults::scheduled_s>)
+        .def_property_readonly("first_token_s", &column_of<&RequestResults::first_token_s>)
+        .def_property_readonly("finish_s", &column_of<&RequestResults::finish_s>)
+        .def_property_readonly("tokens", &column_of<&RequestResults::tokens>)
+        .def_property_readonly("cached_tokens", &column_of<&RequestResults::cached>)
+        .def_property_readonly("preemptions", &column_of<&RequestResults::preemptions>)
+        .def_property_readonly("server", &column_of<&RequestResults::server>)
+        .def_property_readonly("outcome", &outcomes_of)
+        .def_property_readonly("servers", &servers_of)
+        .def_property_readonly("timeline", &timeline_of)
+        .def_readonly("end_s", &SimulationResult::end_s)
+        .def_readonly("request_seconds", &SimulationResult::request_seconds)
+        .def_readonly("interrupted", &SimulationResult::interrupted)
+        .def(
+            "times",
+            [](const SimulationResult& self, std::string_view name, double client_s) {
+                return array_of(times_of(self.requests, request_time(name), client_s));
+            },
+            py::arg("name"), py::arg("client_s") = 0.0)
+        .def("figures", &figures_of, py::kw_only(), py::arg("client_s") = 0.0,
+             py::arg("usd_per_h") = py::none(), py::arg("idle_w") = py::none(), py::arg("blocks") = 1,
+             py::arg("limits") = std::vector<std::pair<std::string, double>>{});
     m.def("simulate", &run_jobs, py::arg("jobs"), py::arg("threads") = 1, "Simulates servers under load.");
     m.def("simulate_queue", &run_queue, py::arg("arrival_s"), py::arg("service_s"), py::arg("servers") = 1,
           "Simulates a queue, first come, first served.");

@@ -101,6 +101,13 @@ inline void write_numbers(JsonWriter& out, std::string_view key, const std::vect
     out.end_list();
 }
 
+template <class T>
+void write_integers(JsonWriter& out, std::string_view key, const std::vector<T>& values) {
+    out.key(key).begin_list();
+    for (const T value : values) out.integer(value);
+    out.end_list();
+}
+
 // A whole number, or the text of an expression in sizes without a value.
 inline JsonWriter& write_quantity(JsonWriter& out, const Expr& quantity) {
     return quantity.is_constant() ? out.integer(quantity.constant()) : out.text(quantity.text());

@@ -3,15 +3,16 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
+#include "deploy/server_figures.hpp"
 #include "interface/estimates.hpp"
 #include "lowering/engines/engine_memory.hpp"
 #include "lowering/engines/engine_scheduler.hpp"
 #include "serving/knots.hpp"
-#include "simulate/latencies.hpp"
 #include "simulate/simulate.hpp"
 
 namespace infercost {
@@ -175,12 +176,6 @@ constexpr std::array kDrawFields = {
     JsonField<D>{"columns", &read_member<&D::columns, D>}
 };
 
-void write_lengths(JsonWriter& out, std::string_view key, const std::vector<std::int32_t>& lengths) {
-    out.key(key).begin_list();
-    for (const std::int32_t tokens : lengths) out.integer(tokens);
-    out.end_list();
-}
-
 std::int64_t longest_of(const UnitRequests& requests) {
     std::int64_t longest = 0;
     for (std::size_t i = 0; i < requests.prompt.size(); ++i) {
@@ -294,115 +289,48 @@ class OneRate final : public RequestSource {
     bool given_ = false;
 };
 
-struct Latencies {
-    std::vector<double> ttft_s, tpot_s, e2e_s, queue_s;
+// The figures that `describe` lists, as members of an object.
+class WriteFigures {
+  public:
+    explicit WriteFigures(JsonWriter& out) : out_(out) {}
+
+    void operator()(std::string_view name, double value) const { write_number(out_.key(name), value); }
+    void operator()(std::string_view name, std::int64_t value) const { out_.key(name).integer(value); }
+    void operator()(std::string_view name, const std::optional<double>& value) const {
+        value ? write_number(out_.key(name), *value) : out_.key(name).null();
+    }
+    void operator()(std::string_view name, const std::vector<double>& values) const {
+        write_numbers(out_, name, values);
+    }
+    void operator()(std::string_view name, const std::vector<std::int64_t>& values) const {
+        write_integers(out_, name, values);
+    }
+    void operator()(std::string_view name, const std::array<std::int64_t, kOutcomes>& counts) const {
+        out_.key(name).begin_object();
+        for (int i = 0; i < kOutcomes; ++i) {
+            out_.key(outcome_name(static_cast<Outcome>(i))).integer(counts[static_cast<std::size_t>(i)]);
+        }
+        out_.end_object();
+    }
+    void operator()(std::string_view name, const ServerTimeline& timeline) const {
+        out_.key(name).begin_object();
+        describe(timeline, *this);
+        out_.end_object();
+    }
+    void operator()(std::string_view name,
+                    const std::array<RequestTimes, kRequestTimes.size()>& times) const {
+        out_.key(name).begin_object();
+        for (std::size_t i = 0; i < times.size(); ++i) {
+            out_.key(kRequestTimes[i]).begin_object();
+            describe(times[i].statistics, *this);
+            out_.end_object();
+        }
+        out_.end_object();
+    }
+
+  private:
+    JsonWriter& out_;
 };
-
-Latencies latencies_of(const RequestResults& found, const UnitRequests& requests,
-                       const ServingSettings& settings) {
-    Latencies made;
-    for (std::size_t i = 0; i < found.outcome.size(); ++i) {
-        if (found.outcome[i] != Outcome::finished && found.outcome[i] != Outcome::truncated) continue;
-        std::int64_t tokens = requests.output[i];
-        if (const std::int64_t longest = settings.server.max_model_tokens; longest > 0) {
-            tokens = std::min<std::int64_t>(tokens, longest - requests.prompt[i]);
-        }
-        made.ttft_s.push_back(found.first_token_s[i] - found.queued_s[i] + settings.client_s);
-        made.e2e_s.push_back(found.finish_s[i] - found.queued_s[i] + settings.client_s);
-        made.queue_s.push_back(found.scheduled_s[i] - found.queued_s[i]);
-        if (tokens < 2) continue;  // no token follows the first one
-        made.tpot_s.push_back((found.finish_s[i] - found.first_token_s[i]) / static_cast<double>(tokens - 1));
-    }
-    return made;
-}
-
-void write_distribution(JsonWriter& out, std::string_view key, std::vector<double> values) {
-    const Distribution found = distribution(std::move(values));
-    out.key(key).begin_object();
-    write_number(out.key("mean"), found.mean);
-    write_number(out.key("p50"), found.p50);
-    write_number(out.key("p90"), found.p90);
-    write_number(out.key("p99"), found.p99);
-    out.end_object();
-}
-
-void write_timeline(JsonWriter& out, const Timeline& timeline, std::size_t servers, std::int64_t blocks) {
-    std::vector<double> running, waiting, use;
-    for (std::size_t at = 0; at + servers <= timeline.running.size(); at += servers) {
-        std::int64_t runs = 0;
-        std::int64_t waits = 0;
-        std::int64_t held = 0;
-        for (std::size_t i = at; i < at + servers; ++i) {
-            runs += timeline.running[i];
-            waits += timeline.waiting[i];
-            held += timeline.blocks[i];
-        }
-        running.push_back(static_cast<double>(runs));
-        waiting.push_back(static_cast<double>(waits));
-        use.push_back(static_cast<double>(held) / static_cast<double>(servers) / static_cast<double>(blocks));
-    }
-    out.key("timeline").begin_object().key("interval_s").number(timeline.interval_s);
-    write_numbers(out, "running", running);
-    write_numbers(out, "waiting", waiting);
-    write_numbers(out, "kv_use", use);
-    out.end_object();
-}
-
-void write_result(JsonWriter& out, const SimulationResult& result, const UnitRequests& requests,
-                  const ServingSettings& settings, double rate_per_s) {
-    std::array<std::int64_t, kOutcomes> outcomes{};
-    for (const Outcome outcome : result.requests.outcome) ++outcomes[static_cast<std::size_t>(outcome)];
-    ServerTotals all;
-    for (const ServerTotals& server : result.servers) {
-        all.busy_s += server.busy_s;
-        all.joules += server.joules;
-        all.steps += server.steps;
-        all.prefill_steps += server.prefill_steps;
-        all.preemptions += server.preemptions;
-        all.prompt_tokens += server.prompt_tokens;
-        all.cached_tokens += server.cached_tokens;
-        all.generated_tokens += server.generated_tokens;
-        all.most_blocks = std::max(all.most_blocks, server.most_blocks);
-    }
-    const double end_s = result.end_s;
-    const auto per_s = [&](double amount) { return end_s > 0 ? amount / end_s : 0.0; };
-    const auto servers = static_cast<double>(settings.servers);
-    const std::int64_t done = outcomes[static_cast<std::size_t>(Outcome::finished)] +
-                              outcomes[static_cast<std::size_t>(Outcome::truncated)];
-    out.begin_object().key("rate_per_s").number(rate_per_s);
-    out.key("requests").integer(static_cast<std::int64_t>(requests.arrival_s.size()));
-    out.key("finished").integer(done).key("outcomes").begin_object();
-    for (int i = 0; i < kOutcomes; ++i) {
-        out.key(outcome_name(static_cast<Outcome>(i))).integer(outcomes[static_cast<std::size_t>(i)]);
-    }
-    out.end_object().key("duration_s").number(end_s);
-    Latencies latencies = latencies_of(result.requests, requests, settings);
-    out.key("latencies").begin_object();
-    write_distribution(out, "ttft_s", std::move(latencies.ttft_s));
-    write_distribution(out, "tpot_s", std::move(latencies.tpot_s));
-    write_distribution(out, "e2e_s", std::move(latencies.e2e_s));
-    write_distribution(out, "queue_s", std::move(latencies.queue_s));
-    out.end_object();
-    out.key("requests_per_s").number(per_s(static_cast<double>(done)));
-    out.key("tokens_per_s").number(per_s(static_cast<double>(all.generated_tokens)));
-    out.key("prompt_tokens_per_s").number(per_s(static_cast<double>(all.prompt_tokens)));
-    out.key("utilization").number(end_s > 0 ? all.busy_s / (end_s * servers) : 0.0);
-    out.key("busy_s").number(all.busy_s).key("energy_j").number(all.joules);
-    if (!std::isnan(settings.usd_per_h)) {
-        constexpr double kHourS = 3600;
-        constexpr double kMillion = 1e6;
-        const double usd = settings.usd_per_h * end_s / kHourS;
-        out.key("usd").number(usd);
-        write_number(out.key("usd_per_million_tokens"),
-                     usd / static_cast<double>(all.generated_tokens) * kMillion);
-    }
-    out.key("steps").integer(all.steps).key("prefill_steps").integer(all.prefill_steps);
-    out.key("preemptions").integer(all.preemptions).key("prompt_tokens").integer(all.prompt_tokens);
-    out.key("cached_tokens").integer(all.cached_tokens);
-    out.key("generated_tokens").integer(all.generated_tokens).key("most_blocks").integer(all.most_blocks);
-    write_timeline(out, result.timeline, result.servers.size(), settings.server.blocks);
-    out.end_object();
-}
 
 }  // namespace
 
@@ -510,8 +438,8 @@ void write_requests(JsonWriter& out, const UnitRequests& requests, bool columns)
     if (!columns) return;
     out.key("columns").begin_object();
     write_numbers(out, "arrival_s", requests.arrival_s);
-    write_lengths(out, "prompt", requests.prompt);
-    write_lengths(out, "output", requests.output);
+    write_integers(out, "prompt", requests.prompt);
+    write_integers(out, "output", requests.output);
     out.end_object();
 }
 
@@ -561,10 +489,18 @@ void write_served(const std::shared_ptr<const StepCosts>& costs, const UnitReque
     check(server);
     cluster.servers.assign(static_cast<std::size_t>(settings.servers), server);
     check(cluster);
+    ServerTerms terms;
+    terms.client_s = settings.client_s;
+    terms.blocks = server.blocks;
+    if (!std::isnan(settings.usd_per_h)) terms.usd_per_h = settings.usd_per_h;
+    if (const double idle_w = costs->tables().idle_w; idle_w > 0) terms.idle_w = idle_w;
     out.begin_list();
     for (const double rate : rates_per_s) {
         OneRate source(requests, rate);
-        write_result(out, simulate(cluster, source), requests, own, rate);
+        out.begin_object().key("rate_per_s").number(rate);
+        const ServerFigures figures = server_figures(simulate(cluster, source), terms);
+        describe(figures, WriteFigures(out));
+        out.end_object();
     }
     out.end_list();
 }

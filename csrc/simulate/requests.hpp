@@ -61,6 +61,7 @@ struct RequestResults {
     std::vector<double> scheduled_s;    // first step begun
     std::vector<double> first_token_s;  // seen by the client, likewise the next
     std::vector<double> finish_s;
+    std::vector<std::int32_t> tokens;  // of the answer; 0 if it was not finished
     std::vector<std::int32_t> cached;  // tokens of the prompt that were in the cache
     std::vector<std::uint16_t> preemptions;
     std::vector<std::uint16_t> server;  // that served it last

@@ -452,7 +452,7 @@ class Simulation {
         results.outcome.resize(count, Outcome::unfinished);
     }
 
-    // Leaves the requests that were sent.
+    // Leaves the requests that were sent, with the tokens of their answers.
     void trim() {
         RequestResults& results = table_.results;
         results.queued_s.resize(next_);
@@ -463,6 +463,15 @@ class Simulation {
         results.preemptions.resize(next_);
         results.server.resize(next_);
         results.outcome.resize(next_);
+        results.tokens.resize(next_);
+        for (std::size_t i = 0; i < next_; ++i) {
+            if (results.outcome[i] == Outcome::finished) {
+                results.tokens[i] = table_.output[i];
+            } else if (results.outcome[i] == Outcome::truncated) {
+                const std::int64_t longest = settings_.servers[results.server[i]].max_model_tokens;
+                results.tokens[i] = static_cast<std::int32_t>(longest - table_.prompt[i]);
+            }
+        }
     }
 
     void check_prefixes() const {

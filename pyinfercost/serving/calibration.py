@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .._checks import Range, number, read_json, read_text, shown
 from ..errors import InputError
 from .correction import CalibrationError, Correction
-from .latencies import answered, times_of
 from .recorded_traces import ALSO, ARRIVAL, LENGTHS, STAMPS, is_parquet, tables
 from .replay import Replay
 from .runs import Run, facts_of, simulated
@@ -177,16 +176,15 @@ def _run(costs: StepCosts, workload: Workload, settings: Mapping[str, Any]) -> R
 
 
 def _means(run: Run) -> dict[str, float]:
-    import numpy as np
-
     found = simulated(run)
-    done = answered(found)
-    if not done.all():
+    figures = run.figures(found)
+    if figures["finished"] < figures["requests"]:
         raise CalibrationError(
-            f"{int((~done).sum())} of {len(done)} simulated requests were not answered; pass the blocks of the cache "
-            "and the longest context of the server (num_gpu_blocks, max_model_len)"
+            f"{figures['requests'] - figures['finished']} of {figures['requests']} simulated requests were not "
+            "answered; pass the blocks of the cache and the longest context of the server (num_gpu_blocks, "
+            "max_model_len)"
         )
-    return {name: float(np.nanmean(times_of(found, run, name))) for name in _NOISE}
+    return {name: figures["latencies"][name]["mean"] for name in _NOISE}
 
 
 def _measured(measured: MeasuredLike, workload: Workload | None) -> tuple[dict[str, float], Workload]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
@@ -11,10 +12,6 @@ from .arrivals import BurstArrivals, ClosedLoop, GammaArrivals
 from .requests import WorkloadError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from .requests import Requests
     from .scheduler import Scheduler
     from .step_tables import StepCosts, Table
     from .workload import Workload
@@ -110,6 +107,25 @@ class Run:
     routing: str
     blocks: int
 
+    def figures(self, found: _core.Simulation, limits: Sequence[tuple[str, float]] = ()) -> dict[str, Any]:
+        """Return the figures of a simulation, of which the core has the list (`csrc/deploy/server_figures.hpp`).
+
+        Args:
+            found: What the simulator found.
+            limits: Times of requests, such as `"ttft_s"`, and the seconds that they are below within the objective.
+        """
+        import numpy as np
+
+        costs = self.costs
+        knows_energy = isfinite(costs.idle_w) and bool(np.isfinite(costs.decode.joules).all())
+        return found.figures(
+            client_s=costs.client_s,
+            usd_per_h=None if costs.rent is None else costs.rent.usd_per_h(self.replicas),
+            idle_w=costs.idle_w if knows_energy else None,
+            blocks=self.blocks,
+            limits=limits,
+        )
+
     @property
     def servers(self) -> int:
         """Simulated servers: copies of the model in all replicas."""
@@ -121,104 +137,45 @@ class Run:
         return self.scheduler.max_num_seqs or self.costs.most_sequences
 
 
-@dataclass(frozen=True)
-class Found:
-    """What the simulator found.
-
-    Attributes:
-        prompt: Tokens of the prompt of each request that was sent.
-        output: Tokens of its answer.
-        arrays: Columns of `_core.simulate` by name.
-        servers: Totals of each server by name.
-        timeline: The servers over time.
-        end_s: Time of the last event.
-        interrupted: Whether Ctrl-C ended the run.
-    """
-
-    prompt: NDArray[np.int32]
-    output: NDArray[np.int32]
-    arrays: Mapping[str, Any]
-    servers: Mapping[str, Any]
-    timeline: Mapping[str, Any]
-    end_s: float
-    interrupted: bool
-
-
-def simulated(run: Run, progress: Progress | None = None) -> Found:
+def simulated(run: Run, progress: Progress | None = None) -> _core.Simulation:
     """Simulate a run."""
-    feed = _Feed(run, progress)
-    return feed.found(_core.simulate([(_cluster(run, run.costs), feed.stream())])[0])
+    return _core.simulate([(_cluster(run, run.costs), _stream(run, progress))])[0]
 
 
-def at_ends_of_bands(run: Run) -> Iterator[Found]:
+def at_ends_of_bands(run: Run) -> Iterator[_core.Simulation]:
     """Simulate a run at the low and the high end of the bands of its steps: together, or one by one if it is large."""
     ends = (False, True)
     for together in (ends,) if run.facts.requests <= _MOST_AT_ONCE else ((end,) for end in ends):
-        feeds = [_Feed(run, None) for _ in together]
-        jobs = [
-            (_cluster(run, stretched(run.costs, high=high)), feed.stream())
-            for feed, high in zip(feeds, together, strict=True)
-        ]
-        for feed, each in zip(feeds, _core.simulate(jobs, threads=len(jobs)), strict=True):
-            yield feed.found(each)
+        jobs = [(_cluster(run, stretched(run.costs, high=high)), _stream(run, None)) for high in together]
+        yield from _core.simulate(jobs, threads=len(jobs))
 
 
-class _Feed:
-    """Hands the requests of a workload to a simulation, piece by piece, and keeps their lengths."""
+def _stream(run: Run, progress: Progress | None) -> _core.RequestStream:
+    """Return the requests of a workload for a simulation, which takes them piece by piece."""
+    block = run.costs.block_tokens
+    ids_tokens = block if block % _IDS_TOKENS == 0 else block * _IDS_TOKENS
+    pieces = (
+        chunk.part(slice(first, first + _PIECE))
+        for chunk in run.workload.chunks()
+        for first in range(0, len(chunk), _PIECE)
+    )
+    sent = 0
 
-    def __init__(self, run: Run, progress: Progress | None) -> None:
-        self._run, self._progress = run, progress
-        block = run.costs.block_tokens
-        self._ids_tokens = block if block % _IDS_TOKENS == 0 else block * _IDS_TOKENS
-        self._pieces = (
-            chunk.part(slice(first, first + _PIECE))
-            for chunk in run.workload.chunks()
-            for first in range(0, len(chunk), _PIECE)
-        )
-        self._sent = 0
-        self._lengths: list[tuple[NDArray[Any], NDArray[Any]]] = []
-
-    def stream(self) -> _core.RequestStream:
-        """Return the requests for the simulator."""
-        return _core.RequestStream(self._run.facts.requests, self._next)
-
-    def _next(self) -> _core.SimulatedRequests | None:
-        piece = next(self._pieces, None)
+    def next_piece() -> _core.SimulatedRequests | None:
+        nonlocal sent
+        piece = next(pieces, None)
         if piece is None:
             return None
-        self._sent += len(piece)
-        self._lengths.append((piece.prompt_tokens, piece.output_tokens))
-        if self._progress is not None:
-            self._progress(self._sent, self._run.facts.requests)
-        return _core.SimulatedRequests(
-            piece.arrival_s, piece.prompt_tokens, piece.output_tokens, **self._prefixes(piece)
-        )
+        sent += len(piece)
+        if progress is not None:
+            progress(sent, run.facts.requests)
+        prefixes: dict[str, Any] = {}
+        if piece.shares and run.scheduler.enable_prefix_caching:
+            offsets, hashes = piece.block_hashes(ids_tokens)
+            prefixes = {"prefix_from": offsets, "prefix_ids": hashes, "prefix_tokens": ids_tokens}
+        return _core.SimulatedRequests(piece.arrival_s, piece.prompt_tokens, piece.output_tokens, **prefixes)
 
-    def _prefixes(self, piece: Requests) -> dict[str, Any]:
-        if not (piece.shares and self._run.scheduler.enable_prefix_caching):
-            return {}
-        offsets, hashes = piece.block_hashes(self._ids_tokens)
-        return {"prefix_from": offsets, "prefix_ids": hashes, "prefix_tokens": self._ids_tokens}
-
-    def found(self, made: Mapping[str, Any]) -> Found:
-        """Return what the simulator found."""
-        import numpy as np
-
-        sent = len(made["outcome"])
-        prompt, output = (
-            np.concatenate([each[which] for each in self._lengths] or [np.zeros(0)])[:sent].astype(np.int32)
-            for which in range(2)
-        )
-        names = ("queued_s", "scheduled_s", "first_token_s", "finish_s", "cached_tokens", "preemptions", "outcome")
-        return Found(
-            prompt=prompt,
-            output=output,
-            arrays={name: np.asarray(made[name]) for name in names},
-            servers={name: np.asarray(values) for name, values in made["servers"].items()},
-            timeline=made["timeline"],
-            end_s=float(made["end_s"]),
-            interrupted=bool(made["interrupted"]),
-        )
+    return _core.RequestStream(run.facts.requests, next_piece)
 
 
 def simulated_server(run: Run, costs: StepCosts | None = None) -> _core.SimulatedServer:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from math import ceil, isfinite
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from ..results.latency import Latency
-from ..results.serving_result import LATENCIES, ServingRates, ServingResult, ServingTimeline
+from ..results.serving_result import ServingRates, ServingResult, ServingTimeline
 from .arrivals import ClosedLoop
 from .closed_form import closed_form
-from .latencies import answered, distribution, times_of
 from .servers import Servers
 
 if TYPE_CHECKING:
@@ -19,20 +18,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .objectives import Condition
-    from .runs import Found, Run
+    from .runs import Run
 
     Numbers = NDArray[np.float64]
 
-_HOUR_S, _MILLION = 3600.0, 1e6
 _FULL = 0.97  # share of the blocks, or of the sequences, from which on they are all in use
 _ENOUGH = 1000  # requests, of which ten are beyond the 99th percentile
 _LEAST_LENGTH = 1.0
+_MOST_KEPT = 2**20  # values of a latency, beyond which those of equally spaced ranks stand for all
+_OF_CORE = (
+    *("duration_s", "requests_per_s", "tokens_per_s", "prompt_tokens_per_s", "utilization", "kv_use_mean"),
+    *("kv_use_peak", "running_mean", "waiting_mean", "preemptions", "cached_token_share", "joules_per_token"),
+)
+"""Figures that the result has from the core under the same names."""
 
 
 def result_of(
     name: str,
     run: Run,
-    found: Found,
+    found: _core.Simulation,
     objective: tuple[Condition, ...],
 ) -> ServingResult:
     """Return the result of a run, without bands.
@@ -46,37 +50,23 @@ def result_of(
     Raises:
         InputError: No request could be served.
     """
-    costs, facts, totals = run.costs, run.facts, found.servers
-    done = answered(found)
-    unfinished = _unfinished(found, run)
-    if not done.any() and not found.interrupted:
+    costs = run.costs
+    limits = [(each.latency, each.limit_s) for each in objective]
+    figures = run.figures(found, limits)
+    unfinished = _unfinished(figures["outcomes"], run, len(found.outcome))
+    if not figures["finished"] and not found.interrupted:
         reasons = "; ".join(f"{count:,} {reason}" for reason, count in unfinished.items())
-        raise _core.InputError(f"none of {len(done):,} requests can be served: {reasons}")
-    latencies: dict[str, Latency] = {}
-    within = done.copy()
-    for each in LATENCIES:
-        times = times_of(found, run, each)
-        latencies[each] = distribution(times[done])
-        _mark_late(within, times, [one.limit_s for one in objective if one.latency == each])
-    duration_s = found.end_s
-    tokens = float(totals["generated_tokens"].sum())
-    busy = float(totals["busy_s"].sum()) / (duration_s * run.servers) if duration_s > 0 else 0.0
+        raise _core.InputError(f"none of {figures['requests']:,} requests can be served: {reasons}")
+    latencies = {name: _latency(times) for name, times in figures["latencies"].items()}
     missed = tuple(
         f"{each.name} is {each.value_of(latencies[each.latency]):.4g} s, and the limit {each.limit_s:g} s"
         for each in objective
         if not each.value_of(latencies[each.latency]) < each.limit_s
     )
-    timeline = _timeline(found, run)
-    usd = None
     rent = costs.rent
-    usd_per_h = None if rent is None else rent.usd_per_h(run.replicas)
-    if usd_per_h is not None and tokens:
-        usd = usd_per_h * duration_s / _HOUR_S / tokens * _MILLION
+    usd = figures["usd_per_million_tokens"]
     capacity = _capacity(run)
-    prompts = float(totals["prompt_tokens"].sum())
-    cached = float(totals["cached_tokens"].sum())
-    peak = float(totals["most_blocks"].max()) / run.blocks
-    words = _Words(run, found, capacity, peak, timeline)
+    words = _Words(run, figures, capacity, interrupted=found.interrupted)
     return ServingResult(
         model=name,
         hardware=costs.hardware,
@@ -86,56 +76,45 @@ def result_of(
         replicas=run.replicas,
         devices=costs.devices * run.replicas,
         scheduler=_settings(run),
-        requests=facts.requests,
-        finished=int(done.sum()),
+        requests=run.facts.requests,
+        finished=figures["finished"],
         unfinished=unfinished,
         interrupted=found.interrupted,
-        duration_s=duration_s,
         latencies=latencies,
-        requests_per_s=_per(done.sum(), duration_s),
-        tokens_per_s=_per(tokens, duration_s),
-        tokens_per_s_per_device=_per(tokens, duration_s * costs.devices * run.replicas),
-        prompt_tokens_per_s=_per(prompts, duration_s),
-        utilization=busy,
+        tokens_per_s_per_device=figures["tokens_per_s"] / (costs.devices * run.replicas),
         capacity_per_s=capacity,
-        kv_use_mean=_mean(timeline.kv_use),
-        kv_use_peak=peak,
-        running_mean=_mean(timeline.running),
-        waiting_mean=_mean(timeline.waiting),
-        preemptions=int(totals["preemptions"].sum()),
-        cached_token_share=cached / (cached + prompts) if cached else 0.0,
+        **{name: figures[name] for name in _OF_CORE},
         slo=",".join(map(str, objective)),
         slo_missed=missed,
-        slo_share=float(within.sum()) / len(within) if objective else None,
-        goodput_per_s=_per(within.sum(), duration_s) if objective else None,
-        usd_per_h=usd_per_h,
+        slo_share=figures["within"] / figures["requests"] if objective else None,
+        goodput_per_s=figures["goodput_per_s"] if objective else None,
+        usd_per_h=None if rent is None else rent.usd_per_h(run.replicas),
         instances=None if rent is None or rent.instance_devices == 1 else rent.instances(run.replicas),
         paid_devices=None if rent is None else rent.paid_devices(run.replicas),
         usd_per_million_tokens=usd,
-        usd_per_million_tokens_used=None if usd is None else usd * busy,
-        joules_per_token=_joules(run, found, tokens),
+        usd_per_million_tokens_used=None if usd is None else usd * figures["utilization"],
         bottleneck=words.bottleneck(),
-        notes=(*words.notes(), *_slo_notes(run, objective, within, latencies)),
-        timeline=timeline,
+        notes=(*words.notes(), *_slo_notes(run, objective, figures["within"], latencies)),
+        timeline=ServingTimeline(**figures["timeline"]),
         rates=_rates(run, capacity),
     )
 
 
-def _per(amount: Any, seconds: float) -> float:
-    return float(amount) / seconds if seconds > 0 else 0.0
+def _latency(times: Mapping[str, Any]) -> Latency:
+    """Return the distribution of a latency without bands; of many values, those of equally spaced ranks are kept."""
+    import numpy as np
 
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
+    known = times["sorted_s"]
+    if known.size > _MOST_KEPT:
+        known = known[np.linspace(0, known.size - 1, _MOST_KEPT + 1).astype(np.int64)]
+    return Latency(**{**times, "sorted_s": known}, low={}, high={})
 
 
 # ---- requests --------------------------------------------------------------------------------------------------------
 
 
-def _unfinished(found: Found, run: Run) -> dict[str, int]:
+def _unfinished(outcomes: Mapping[str, int], run: Run, sent: int) -> dict[str, int]:
     """Return the reasons of requests without an answer, and their numbers."""
-    import numpy as np
-
     words = {
         "unfinished": "not finished when the run was stopped",
         "too_long": f"refused: the prompt leaves no token of the longest sequence, {run.scheduler.max_model_len:,}",
@@ -144,45 +123,12 @@ def _unfinished(found: Found, run: Run) -> dict[str, int]:
         "tokens, and enable_chunked_prefill is off",
         "timed_out": "given up by the client",
     }
-    counts = np.bincount(found.arrays["outcome"], minlength=len(_core.SIMULATED_OUTCOMES))
-    made = {text: int(counts[_core.SIMULATED_OUTCOMES.index(outcome)]) for outcome, text in words.items()}
-    not_sent = run.facts.requests - len(found.arrays["outcome"])
-    made[words["unfinished"]] += not_sent
+    made = {text: outcomes[outcome] for outcome, text in words.items()}
+    made[words["unfinished"]] += run.facts.requests - sent
     return {text: count for text, count in made.items() if count}
 
 
-def _mark_late(within: NDArray[np.bool_], times: Numbers, limits: Sequence[float]) -> None:
-    """Take requests beyond a limit out of `within`; one without further tokens has no time per token to exceed."""
-    import numpy as np
-
-    for limit_s in limits:
-        within &= np.nan_to_num(times, nan=0.0) < limit_s
-
-
 # ---- servers ---------------------------------------------------------------------------------------------------------
-
-
-def _timeline(found: Found, run: Run) -> ServingTimeline:
-    import numpy as np
-
-    known = {name: np.asarray(found.timeline[name]) for name in ("running", "waiting", "blocks")}
-    return ServingTimeline(
-        interval_s=float(found.timeline["interval_s"]),
-        running=known["running"].sum(axis=1).tolist(),
-        waiting=known["waiting"].sum(axis=1).tolist(),
-        kv_use=(known["blocks"].mean(axis=1) / run.blocks).tolist(),
-    )
-
-
-def _joules(run: Run, found: Found, tokens: float) -> float | None:
-    import numpy as np
-
-    costs = run.costs
-    if not tokens or not isfinite(costs.idle_w) or not np.isfinite(costs.decode.joules).all():
-        return None
-    idle_s = run.servers * found.end_s - float(found.servers["busy_s"].sum())
-    return (float(found.servers["energy_j"].sum()) + max(0.0, idle_s) * costs.idle_w) / tokens
-
 
 _RATES = 32
 _NEXT_TO = 0.98  # share of the capacity at which the curve over rates ends
@@ -253,8 +199,8 @@ def _settings(run: Run) -> dict[str, int | bool]:
 class _Words:
     """What limits a server, and what else to know, in words."""
 
-    def __init__(self, run: Run, found: Found, capacity: float | None, peak: float, timeline: ServingTimeline) -> None:
-        self._run, self._found, self._capacity, self._peak, self._timeline = run, found, capacity, peak, timeline
+    def __init__(self, run: Run, figures: Mapping[str, Any], capacity: float | None, *, interrupted: bool) -> None:
+        self._run, self._figures, self._capacity, self._interrupted = run, figures, capacity, interrupted
 
     @property
     def _overloaded(self) -> bool:
@@ -263,10 +209,10 @@ class _Words:
 
     def bottleneck(self) -> str:
         """Return what limits the server."""
-        run, totals = self._run, self._found.servers
-        preempted, waiting = int(totals["preemptions"].sum()), max(self._timeline.waiting, default=0)
-        most = max(self._timeline.running, default=0)
-        if self._peak >= _FULL and (preempted or waiting):
+        run, figures = self._run, self._figures
+        preempted, waiting = figures["preemptions"], max(figures["timeline"]["waiting"], default=0)
+        most = max(figures["timeline"]["running"], default=0)
+        if figures["kv_use_peak"] >= _FULL and (preempted or waiting):
             lost = f", and {preempted:,} sequences lost theirs" if preempted else ""
             limit = f"memory for caches: requests wait for blocks{lost}"
         elif waiting and most >= _FULL * run.sequences * run.servers:
@@ -282,16 +228,16 @@ class _Words:
         """Return what the time of steps consists of."""
         import numpy as np
 
-        run, totals, costs = self._run, self._found.servers, self._run.costs
-        steps, busy_s = float(totals["steps"].sum()), float(totals["busy_s"].sum())
+        run, figures, costs = self._run, self._figures, self._run.costs
+        steps, busy_s = float(figures["steps"]), figures["busy_s"]
         if not steps or not busy_s:
             return "no steps were run"
-        running = np.asarray(self._timeline.running, dtype=np.float64) / run.servers
+        running = np.asarray(figures["timeline"]["running"], dtype=np.float64) / run.servers
         inside = running[running > 0]
         sequences = max(1.0, float(inside.mean()) if inside.size else 1.0)
         context = run.facts.prompt + run.facts.output_square / (2 * max(_LEAST_LENGTH, run.facts.output))
         width = costs.draft_tokens + 1
-        decoding = steps - (0.0 if run.scheduler.mixes else float(totals["prefill_steps"].sum()))
+        decoding = steps - (0.0 if run.scheduler.mixes else float(figures["prefill_steps"]))
         host_s = costs.host_step_s + costs.host_sequence_s * sequences
         parts = {
             "weights and products of decode steps": float(costs.recorded.next(sequences * width)[0])
@@ -309,7 +255,7 @@ class _Words:
 
     def notes(self) -> tuple[str, ...]:
         """Return what else to know about the run."""
-        run, found = self._run, self._found
+        run, outcomes = self._run, self._figures["outcomes"]
         made = []
         if self._overloaded and self._capacity is not None:
             needed = ceil(run.facts.rate_per_s / (self._capacity / run.replicas))
@@ -317,14 +263,14 @@ class _Words:
                 f"The rate of {run.facts.rate_per_s:.4g} requests/s is above the capacity of {self._capacity:.4g}: the "
                 f"queue grows as long as requests come, and so do latencies; {needed} replicas sustain it."
             )
-        truncated = int((found.arrays["outcome"] == _core.SIMULATED_OUTCOMES.index("truncated")).sum())
-        if truncated:
+        if outcomes["truncated"]:
             made.append(
-                f"{truncated:,} answers were cut at the longest sequence, {run.scheduler.max_model_len:,} tokens."
+                f"{outcomes['truncated']:,} answers were cut at the longest sequence, "
+                f"{run.scheduler.max_model_len:,} tokens."
             )
-        if found.interrupted:
+        if self._interrupted:
             made.append("The run was stopped: figures are those of the requests that were answered, without bands.")
-        elif int(answered(found).sum()) < _ENOUGH:
+        elif self._figures["finished"] < _ENOUGH:
             made.append("Fewer than ten requests are beyond the 99th percentile; simulate more requests.")
         process = run.workload.process
         if isinstance(process, ClosedLoop) and process.exponential:
@@ -333,10 +279,10 @@ class _Words:
 
 
 def _slo_notes(
-    run: Run, objective: tuple[Condition, ...], within: NDArray[np.bool_], latencies: dict[str, Latency]
+    run: Run, objective: tuple[Condition, ...], within: int, latencies: dict[str, Latency]
 ) -> tuple[str, ...]:
     """Return what an idle server takes, if no request is within the objective."""
-    if not objective or within.any():
+    if not objective or within:
         return ()
     idle = {name: float(values[0, 0]) for name, values in _steady(run, clients=1.0).items()}
     known = {"ttft_s": idle["ttft_s"], "tpot_s": idle["tpot_s"], "e2e_s": idle["e2e_s"]}

@@ -288,7 +288,7 @@ def tables_json(costs: Any) -> str:
 
 
 @pytest.mark.parametrize("rate", [2.0, 25.0])
-def test_a_server_under_load_is_that_of_the_package(rate: float) -> None:
+def test_a_session_serves_with_the_settings_that_it_is_given(rate: float) -> None:
     costs = step_costs_like_an_h100()
     lengths = {"prompt": "uniform:100-900", "output": "uniform:1-300", "requests": 700}
     unit = ic.Workload(rate_per_s=1.0, seed=5, **lengths)

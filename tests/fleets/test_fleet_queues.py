@@ -121,9 +121,9 @@ def test_engines_are_those_of_the_simulation_of_servers(engine: str, servers: in
     found = cases.run(fixed_fleet(_core.EngineReplica(server), servers), given)
     rows = found["requests"]
     for ours, theirs in (("started_s", "scheduled_s"), ("first_token_s", "first_token_s"), ("finish_s", "finish_s")):
-        np.testing.assert_array_equal(rows[ours], expected[theirs])
-    np.testing.assert_array_equal(rows["outcome"], expected["outcome"])
-    assert found["pools"][0]["energy_j"] == pytest.approx(expected["servers"]["energy_j"].sum(), rel=1e-9)
+        np.testing.assert_array_equal(rows[ours], getattr(expected, theirs))
+    np.testing.assert_array_equal(rows["outcome"], expected.outcome)
+    assert found["pools"][0]["energy_j"] == pytest.approx(expected.servers["energy_j"].sum(), rel=1e-9)
 
 
 def test_copies_share_a_replica() -> None:

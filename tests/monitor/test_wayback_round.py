@@ -55,14 +55,15 @@ def served_hour(costs: ic.StepCosts) -> dict[str, np.ndarray]:
         [60.0 * minute + rng.uniform(0, 60, rng.poisson(each)) for minute, each in enumerate(rate)]
     )
     arrival.sort()
-    replay = ic.Replay.of(arrival, rng.integers(32, 900, arrival.size), rng.integers(8, 250, arrival.size))
+    prompt, output = rng.integers(32, 900, arrival.size), rng.integers(8, 250, arrival.size)
+    replay = ic.Replay.of(arrival, prompt, output)
     load = ic.Workload(trace=replay)
     true = TRUE.of(costs)
     run = Run(true, simulated_scheduler(true, {}), load, facts_of(load), 1, "least_loaded", true.pool_blocks or 2)
     made = simulated(run)
     return {
-        "arrival_s": made.arrays["queued_s"], "first_s": made.arrays["first_token_s"],
-        "end_s": made.arrays["finish_s"], "prompt": made.prompt, "output": made.output,
+        "arrival_s": made.queued_s, "first_s": made.first_token_s, "end_s": made.finish_s,
+        "prompt": prompt, "output": output,
     }  # fmt: skip
 
 

@@ -67,13 +67,13 @@ def test_requests_of_a_run_have_their_own_load(costs: ic.StepCosts, tmp_path: Pa
     replay = ic.Replay.of(arrival, np.full(60, 200), np.full(60, 40))
     load = ic.Workload(trace=replay)
     run = Run(true, simulated_scheduler(true, {}), load, facts_of(load), 1, "least_loaded", true.pool_blocks or 2)
-    made = simulated(run).arrays
+    made = simulated(run)
     path = tmp_path / "run.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("request", "arrival_s", "input_tokens", "output_tokens", "first_token_s", "last_token_s"))
         for number in range(60):
-            stamps = made["queued_s"][number], 200, 40, made["first_token_s"][number], made["finish_s"][number]
+            stamps = made.queued_s[number], 200, 40, made.first_token_s[number], made.finish_s[number]
             writer.writerow((number, *stamps))
     found = ic.calibrate_serving(costs, path)
     assert found.after["e2e_s"] == pytest.approx(found.measured["e2e_s"], rel=0.03)

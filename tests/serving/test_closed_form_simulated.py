@@ -55,7 +55,7 @@ def simulated_tpot_s(costs: StepCosts, workload: Workload, clients: int) -> floa
     made = workload.all()
     requests = _core.SimulatedRequests(made.arrival_s, made.prompt_tokens, made.output_tokens)
     found = _core.simulate([(cluster, requests)])[0]
-    first, finish = np.asarray(found["first_token_s"]), np.asarray(found["finish_s"])
+    first, finish = np.asarray(found.first_token_s), np.asarray(found.finish_s)
     middle = slice(int(0.3 * len(made)), int(0.85 * len(made)))
     return float(((finish - first) / (made.output_tokens - 1))[middle].mean())
 
@@ -99,6 +99,6 @@ def test_the_share_of_requests_that_lose_their_memory(prompt: int, output: int) 
     for engine, within in (("vllm", 0.03), ("sglang", 0.08)):
         costs = step_costs_like_an_h100(engine=engine, pool_bytes=131_072 * 40_000)
         run = Run(costs, Scheduler.of(costs), workload, facts, 1, "least_loaded", costs.pool_blocks)
-        share = float((simulated(run).arrays["preemptions"] > 0).mean())
+        share = float((simulated(run).preemptions > 0).mean())
         found = closed_form([costs], Load.of(workload))["preempted_share"][0, 0]
         assert found == pytest.approx(share, abs=within)

@@ -111,5 +111,5 @@ def order_of(costs: ic.StepCosts, judged: Sequence[Answered], settings: dict[str
     run = Run(
         costs, simulated_scheduler(costs, settings), load, facts_of(load), 1, "least_loaded", settings["num_gpu_blocks"]
     )
-    ends = simulated(run).arrays["finish_s"]
+    ends = simulated(run).finish_s
     return float(spearmanr(ends, [each.last_token_s for each in judged]).statistic)

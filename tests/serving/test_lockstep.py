@@ -14,7 +14,9 @@ from pyinfercost import _core
 from pyinfercost.errors import InputError
 
 
-def simulate(costs: _core.StepCosts, requests: Any, lockstep: int, servers: int = 2, **settings: Any) -> dict[str, Any]:
+def simulate(
+    costs: _core.StepCosts, requests: Any, lockstep: int, servers: int = 2, **settings: Any
+) -> _core.Simulation:
     server = _core.SimulatedServer(costs=costs, engine="vllm", blocks=10_000, **settings)
     cluster = _core.SimulatedCluster([server] * servers, lockstep=lockstep)
     return _core.simulate([(cluster, requests)])[0]
@@ -28,25 +30,25 @@ def test_two_copies_by_hand() -> None:
     both = costs.step(1, 4001)[0]
     alone = [costs.step(1, 10 + more)[0] for more in (2, 3)]
     assert costs.step(0, 0, [(10, 0)], 1)[0] < read
-    assert found["first_token_s"].tolist() == pytest.approx([read, read], rel=1e-12)
-    assert found["finish_s"].tolist() == pytest.approx([read + both + sum(alone), read + both], rel=1e-12)
-    busy = found["servers"]["busy_s"]
+    assert found.first_token_s.tolist() == pytest.approx([read, read], rel=1e-12)
+    assert found.finish_s.tolist() == pytest.approx([read + both + sum(alone), read + both], rel=1e-12)
+    busy = found.servers["busy_s"]
     assert busy.tolist() == pytest.approx([read + both + sum(alone), read + both], rel=1e-12)
     # While it waits, a copy draws idle power.
     work = costs.step(0, 0, [(10, 0)], 1)
     decodes = [costs.step(1, 10 + more) for more in (1, 2, 3)]
     waits = read - work[0] + both - decodes[0][0]
     joules = work[1] + sum(each[1] for each in decodes) + 100 * waits
-    assert found["servers"]["energy_j"][0] == pytest.approx(joules, rel=1e-12)
+    assert found.servers["energy_j"][0] == pytest.approx(joules, rel=1e-12)
 
 
 def test_who_comes_in_a_step_of_others_waits_for_its_end() -> None:
     costs = made().core
     found = simulate(costs, _core.SimulatedRequests(np.array([0.0, 1e-3]), [4000, 10], [1, 1]), 2)
     read = costs.step(0, 0, [(4000, 0)], 1)[0]
-    assert found["scheduled_s"].tolist() == pytest.approx([0, read], rel=1e-12)
+    assert found.scheduled_s.tolist() == pytest.approx([0, read], rel=1e-12)
     apart = simulate(costs, _core.SimulatedRequests(np.array([0.0, 1e-3]), [4000, 10], [1, 1]), 1)
-    assert apart["scheduled_s"].tolist() == [0, 1e-3]
+    assert apart.scheduled_s.tolist() == [0, 1e-3]
 
 
 def test_equal_copies_do_not_notice() -> None:
@@ -55,7 +57,7 @@ def test_equal_copies_do_not_notice() -> None:
     together = simulate(costs, twice, 2)
     apart = simulate(costs, twice, 1)
     for name in ("first_token_s", "finish_s"):
-        np.testing.assert_allclose(together[name], apart[name], rtol=1e-12)
+        np.testing.assert_allclose(getattr(together, name), getattr(apart, name), rtol=1e-12)
 
 
 def test_groups_are_apart() -> None:
@@ -63,7 +65,7 @@ def test_groups_are_apart() -> None:
     requests = _core.SimulatedRequests(np.zeros(4), [10, 10, 4000, 10], [1, 1, 1, 1])
     found = simulate(costs, requests, 2, servers=4)
     short, long = costs.step(0, 0, [(10, 0)], 1)[0], costs.step(0, 0, [(4000, 0)], 1)[0]
-    assert found["finish_s"].tolist() == pytest.approx([short, short, long, long], rel=1e-12)
+    assert found.finish_s.tolist() == pytest.approx([short, short, long, long], rel=1e-12)
 
 
 def test_a_deployment_of_experts_is_slower_than_its_copies() -> None:

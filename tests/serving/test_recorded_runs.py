@@ -16,8 +16,8 @@ import pytest
 from support.paths import SHARED
 
 import pyinfercost as ic
-from pyinfercost.serving.latencies import answered, times_of
-from pyinfercost.serving.runs import Found, Run, facts_of, simulated
+from pyinfercost import _core
+from pyinfercost.serving.runs import Run, facts_of, simulated
 from pyinfercost.serving.scheduler import simulated_scheduler
 from pyinfercost.serving.serve import phases_of
 
@@ -76,7 +76,7 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ic.StepCos
     return found
 
 
-def simulate(costs: ic.StepCosts, data: Measured) -> tuple[Run, Found]:
+def simulate(costs: ic.StepCosts, data: Measured) -> tuple[Run, _core.Simulation]:
     replay = ic.Replay.of(*(data.columns[name] for name in ("arrival_s", "input_tokens", "output_tokens")))
     workload = ic.Workload(trace=replay)
     scheduler = simulated_scheduler(costs, data.settings)
@@ -93,16 +93,17 @@ def ranks(values: np.ndarray) -> np.ndarray:
 def test_recorded_runs_are_met_after_one_of_them(name: str, calibrated: dict[str, ic.StepCosts]) -> None:
     data = measured(name)
     run, found = simulate(calibrated[data.model], data)
-    assert answered(found).all()
+    figures = run.figures(found)
+    assert figures["finished"] == len(data.columns["arrival_s"])
     columns = data.columns
     assert found.servers["generated_tokens"].sum() == columns["output_tokens"].sum()
     measured_e2e = columns["last_token_s"] - columns["arrival_s"]
-    assert times_of(found, run, "e2e_s").mean() == pytest.approx(measured_e2e.mean(), rel=0.25)
+    assert figures["latencies"]["e2e_s"]["mean"] == pytest.approx(measured_e2e.mean(), rel=0.25)
     measured_tpot = (columns["last_token_s"] - columns["first_token_s"]) / (columns["output_tokens"] - 1)
-    assert times_of(found, run, "tpot_s").mean() == pytest.approx(measured_tpot.mean(), rel=0.25)
-    order = np.corrcoef(ranks(found.arrays["finish_s"]), ranks(columns["last_token_s"]))[0, 1]
+    assert figures["latencies"]["tpot_s"]["mean"] == pytest.approx(measured_tpot.mean(), rel=0.25)
+    order = np.corrcoef(ranks(found.finish_s), ranks(columns["last_token_s"]))[0, 1]
     assert order > 0.95
     if name.endswith("kv24"):
-        assert PREEMPTIONS / 1.5 <= found.arrays["preemptions"].sum() <= PREEMPTIONS * 1.5
+        assert PREEMPTIONS / 1.5 <= found.preemptions.sum() <= PREEMPTIONS * 1.5
     else:
-        assert found.arrays["preemptions"].sum() == 0
+        assert found.preemptions.sum() == 0

@@ -102,15 +102,15 @@ def compare(settings: Settings, load: dict[str, Any], **how: Any) -> Any:
     """Compare every time of every request, and totals; return the result."""
     found = run(settings, load, **how)
     server, requests = expect(settings, load, **how)
-    outcomes = [_core.SIMULATED_OUTCOMES[each] for each in found["outcome"]]
+    outcomes = [_core.SIMULATED_OUTCOMES[each] for each in found.outcome]
     assert outcomes == [request.outcome for request in requests]
     for name in ("scheduled_s", "first_token_s", "finish_s"):
-        np.testing.assert_array_equal(found[name], [getattr(request, name) for request in requests], name)
-    np.testing.assert_array_equal(found["preemptions"], [request.preemptions for request in requests])
-    np.testing.assert_array_equal(found["cached_tokens"], [request.cached or 0 for request in requests])
-    assert found["servers"]["steps"][0] == server.steps
-    assert found["servers"]["busy_s"][0] == server.busy_s
-    assert found["servers"]["preemptions"][0] == server.preempted
+        np.testing.assert_array_equal(getattr(found, name), [getattr(request, name) for request in requests], name)
+    np.testing.assert_array_equal(found.preemptions, [request.preemptions for request in requests])
+    np.testing.assert_array_equal(found.cached_tokens, [request.cached or 0 for request in requests])
+    assert found.servers["steps"][0] == server.steps
+    assert found.servers["busy_s"][0] == server.busy_s
+    assert found.servers["preemptions"][0] == server.preempted
     return found
 
 
@@ -184,8 +184,8 @@ def test_a_request_that_paused_before_it_ran_finds_what_is_there_when_it_starts_
         "shared": [(0, 0), (0, 0), (1, 3), (0, 1), (0, 3)],
     }
     found = compare(settings, load, ids_tokens=16)
-    assert found["preemptions"].tolist() == [0, 0, 0, 1, 1]
-    assert found["cached_tokens"].tolist() == [0, 0, 0, 0, 16]
+    assert found.preemptions.tolist() == [0, 0, 0, 1, 1]
+    assert found.cached_tokens.tolist() == [0, 0, 0, 0, 16]
 
 
 CROWD = {
@@ -204,10 +204,10 @@ def test_a_crowd_preempts_chunks_and_hits() -> None:
         CROWD,
         ids_tokens=8,
     )
-    assert found["preemptions"].sum() > 10
-    assert found["servers"]["cached_tokens"][0] > 100
-    assert found["servers"]["runs"][0] < found["servers"]["steps"][0]
-    assert found["servers"]["generated_tokens"][0] == sum(CROWD["output"])
+    assert found.preemptions.sum() > 10
+    assert found.servers["cached_tokens"][0] > 100
+    assert found.servers["runs"][0] < found.servers["steps"][0]
+    assert found.servers["generated_tokens"][0] == sum(CROWD["output"])
 
 
 def test_sglang_retracts_the_requests_with_the_fewest_tokens() -> None:
@@ -215,13 +215,13 @@ def test_sglang_retracts_the_requests_with_the_fewest_tokens() -> None:
         {"engine": "sglang", "blocks": 250, "block_tokens": 1, "max_sequences": 8, "most_reserved": 1},
         CROWD,
     )
-    assert found["preemptions"].sum() > 5
+    assert found.preemptions.sum() > 5
 
 
 def test_trtllm_evicts_or_not() -> None:
     settings = {"engine": "trtllm", "blocks": 40, "block_tokens": 8, "max_sequences": 8, "max_tokens": 100}
-    assert compare({**settings, "evicts": True}, CROWD)["preemptions"].sum() > 5
-    assert compare({**settings, "evicts": False}, CROWD)["preemptions"].sum() == 0
+    assert compare({**settings, "evicts": True}, CROWD).preemptions.sum() > 5
+    assert compare({**settings, "evicts": False}, CROWD).preemptions.sum() == 0
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
@@ -251,8 +251,8 @@ def test_jumps_equal_single_steps(engine: str) -> None:
     settings = {"engine": engine, "blocks": 3000, "block_tokens": 1 if engine == "sglang" else 16, "max_sequences": 32}
     single = run({**settings, "jumps": False}, load, costs)
     jumps = run(settings, load, costs)
-    assert jumps["servers"]["runs"][0] < 0.5 * single["servers"]["runs"][0] == 0.5 * single["servers"]["steps"][0]
+    assert jumps.servers["runs"][0] < 0.5 * single.servers["runs"][0] == 0.5 * single.servers["steps"][0]
     for name in ("scheduled_s", "first_token_s", "finish_s", "preemptions"):
-        np.testing.assert_allclose(jumps[name], single[name], rtol=1e-11)
+        np.testing.assert_allclose(getattr(jumps, name), getattr(single, name), rtol=1e-11)
     for name in ("busy_s", "energy_j", "steps", "generated_tokens", "prompt_tokens", "most_blocks"):
-        np.testing.assert_allclose(jumps["servers"][name], single["servers"][name], rtol=1e-11)
+        np.testing.assert_allclose(jumps.servers[name], single.servers[name], rtol=1e-11)

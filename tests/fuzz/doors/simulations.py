@@ -160,14 +160,14 @@ class Simulations(Door):
         steady = self._steady(costs, value)
         require(not any(is_bad(each) for each in steady if not isnan(each)), "figures in closed form are at least 0")
         found = _core.simulate([(cluster, requests)])[0]
-        done = np.isin(found["outcome"], [_core.SIMULATED_OUTCOMES.index(each) for each in ("finished", "truncated")])
-        require(_core.SIMULATED_OUTCOMES.index("unfinished") not in found["outcome"], "every request leaves")
-        require(np.isfinite(found["finish_s"][done]).all(), "what is finished has a time")
-        require((found["finish_s"][done] >= found["queued_s"][done]).all(), "what is finished was sent before")
-        for name, totals in found["servers"].items():
+        done = np.isin(found.outcome, [_core.SIMULATED_OUTCOMES.index(each) for each in ("finished", "truncated")])
+        require(_core.SIMULATED_OUTCOMES.index("unfinished") not in found.outcome, "every request leaves")
+        require(np.isfinite(found.finish_s[done]).all(), "what is finished has a time")
+        require((found.finish_s[done] >= found.queued_s[done]).all(), "what is finished was sent before")
+        for name, totals in found.servers.items():
             require(not any(is_bad(each) for each in totals.tolist()), "totals are at least 0 and finite", name)
-        yield "end_s", found["end_s"]
-        yield "request_seconds", found["request_seconds"]
+        yield "end_s", found.end_s
+        yield "request_seconds", found.request_seconds
         batches = _core.simulate_batches(
             value["arrival_s"], batch_s=value["tokens_s"], batch_j=value["tokens_s"], max_delay_s=value["poll_s"]
         )
