@@ -1,7 +1,7 @@
 """The compiled core: what a graph asks for (Work), and what a machine makes of it (Estimate)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, final
+from typing import Any, Literal, TypeAlias, final, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -1193,7 +1193,49 @@ class KernelEstimate:
         """A remark for the reader, such as an engine that the machine lacks."""
 
 def evaluate_kernels(plan: Plan, sizes: Mapping[str, int], hardware: Hardware) -> list[KernelEstimate]: ...
-def evaluate_nodes(plan: Plan, kernels: Sequence[KernelEstimate]) -> list[tuple[Any, ...]]: ...
+
+class ForwardKernels:
+    """The kernels of a plan on a machine at one point."""
+
+    def __init__(self, plan: Plan, sizes: Mapping[str, int], hardware: Hardware) -> None: ...
+    def layers(self) -> list[list[Any]]:
+        """Return the fields of a `LayerEstimate` for each node that a kernel covers, in the order of the graph."""
+
+    def figures(
+        self, hardware: Hardware, totals: Mapping[str, float], *, devices: int, items: int, fits: bool | None
+    ) -> dict[str, Any]:
+        """Return the figures of the forward, by the names of `csrc/deploy/point_figures.hpp`.
+
+        Args:
+            hardware: The machine.
+            totals: Columns of the evaluator at the point; energy is that of one device.
+            devices: Devices of the deployment.
+            items: Items of the batch, on all devices.
+            fits: Whether weights and caches fit the memory; None for a model without caches, whose peak decides.
+        """
+
+def evidence_shares(kernels: Sequence[KernelEstimate], hardware: Hardware) -> dict[str, float]:
+    """Return what the bands of kernels rest on: evidence -> share of the latency."""
+
+@overload
+def band_low(value: float, spread: float) -> float: ...
+@overload
+def band_low(value: NDArray[np.float64], spread: ArrayLike) -> NDArray[np.float64]:
+    """Return the low end of an error band, in which four of five measurements are expected.
+
+    With the relative spread `s = spread / value`, the band is `value / (1 + s)` to `value * (1 + s)`.
+
+    Args:
+        value: Predicted values.
+        spread: Absolute spreads: of a latency, the sum over kernels of their latency times the spread of their class.
+    """
+
+@overload
+def band_high(value: float, spread: float) -> float: ...
+@overload
+def band_high(value: NDArray[np.float64], spread: ArrayLike) -> NDArray[np.float64]:
+    """Return the high end of an error band, with the arguments of `band_low`."""
+
 def effects() -> list[str]: ...
 def cost_figures() -> list[str]:
     """Return the figures that are derived from the latency and the energy of forwards."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pyinfercost.predict.derived_costs import band
+from pyinfercost import _core
 
 from .cases import Case, group_of_row, measured_s
 from .figures import Judged
@@ -62,7 +62,7 @@ def energy_rows(
     def judged(what: str, measured: NDArray[np.float64], value: NDArray[np.float64], plain: NDArray[np.float64],
                wanted: NDArray[np.bool_]) -> Judged:  # fmt: skip
         value = np.where(wanted & np.isfinite(measured), value, np.nan)
-        low, high = band(value, value * spread)
+        low, high = _core.band_low(value, value * spread), _core.band_high(value, value * spread)
         named = [replace(group, table=f"{group.table}: {what}") for group in groups]
         return Judged(named, measured, Predicted(value, low, high, value), plain)
 

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyinfercost import _core
-from pyinfercost.predict.derived_costs import band
 from pyinfercost.predict.plans import family_of
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ def predict(
     rows_of_case = [len(case) for case in cases]
     runs = np.repeat([case.runs for case in cases], rows_of_case)
     latency_s, spread_s, energy_j = latency_s * runs, spread_s * runs, energy_j * runs
-    low_s, high_s = band(latency_s, spread_s)
+    low_s, high_s = _core.band_low(latency_s, spread_s), _core.band_high(latency_s, spread_s)
     host_s = np.repeat([case.host_s for case in cases], rows_of_case)
     return Predicted(latency_s + host_s, low_s + host_s, high_s + host_s, energy_j)
 

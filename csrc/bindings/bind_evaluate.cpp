@@ -2,9 +2,10 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "bindings/fields.hpp"
+#include "deploy/point_figures.hpp"
+#include "evaluate/bands.hpp"
 #include "evaluate/evaluate.hpp"
 #include "evaluate/explain.hpp"
 #include "evaluate/node_estimates.hpp"
@@ -185,34 +186,41 @@ py::dict evaluate_one(const std::shared_ptr<const Plan>& plan, const py::dict& s
     return out;
 }
 
-std::vector<KernelEstimate> evaluate_kernels(const Plan& plan, const py::dict& sizes,
-                                             const Hardware& hardware) {
-    const Sizes point = to_sizes(sizes);
-    const CoreCall core;
-    return estimate_kernels(plan, point, hardware);
-}
+// The kernels of a forward, and the plan whose graph they run.
+struct ForwardKernels {
+    std::shared_ptr<const Plan> plan;
+    std::vector<KernelEstimate> kernels;
 
-std::string unit_of(const Engine& engine) {
-    return std::string(engine.matrix ? "matrix " : "vector ") + std::string(name_of(engine.dtype));
+    static ForwardKernels of(const std::shared_ptr<const Plan>& plan, const py::dict& sizes,
+                             const Hardware& hardware) {
+        const Sizes point = to_sizes(sizes);
+        const CoreCall core;
+        return {plan, estimate_kernels(*plan, point, hardware)};
+    }
+};
+
+std::vector<KernelEstimate> evaluate_kernels(const std::shared_ptr<const Plan>& plan, const py::dict& sizes,
+                                             const Hardware& hardware) {
+    return ForwardKernels::of(plan, sizes, hardware).kernels;
 }
 
 // The fields of LayerEstimate, in its order.
-py::list evaluate_nodes(const Plan& plan, const std::vector<KernelEstimate>& kernels) {
+py::list layers_of(const ForwardKernels& of) {
     py::list rows;
-    for (const NodeEstimate& each : estimate_nodes(kernels)) {
-        const KernelEstimate& kernel = *each.kernel;
-        const Node& node = plan.graph->nodes()[static_cast<std::size_t>(each.node)];
-        const KernelSeconds& s = each.terms;
-        rows.append(py::make_tuple(
-            each.node, plan.graph->name(node.module), plan.graph->ops()[node.op].name, kernel.name, s.latency,
-            to_python(name_of(kernel.bound)), s.compute, s.dram, s.cache, s.link, s.launch,
-            std::isfinite(each.energy_j) ? py::object(py::float_(each.energy_j)) : py::none(),
-            to_python(each.effect.name), each.effect.share, unit_of(each.engine), each.flops,
-            each.traffic_bytes,
-            each.node == each.carrier ? kernel.note
-                                      : "in the kernel of node " + std::to_string(each.carrier)));
+    for (const NodeEstimate& each : estimate_nodes(of.kernels)) {
+        py::list row;
+        describe(each, *of.plan->graph,
+                 [&](std::string_view, const auto& value) { row.append(member_value(value)); });
+        rows.append(row);
     }
     return rows;
+}
+
+py::dict figures_of(const ForwardKernels& of, const Hardware& machine, const py::dict& totals,
+                    std::int64_t devices, std::int64_t items, std::optional<bool> fits) {
+    PointEstimate total;
+    for (const ColumnRow& row : kColumns) total.*row.value = totals[to_python(row.name)].cast<double>();
+    return members_of(point_figures(total, of.kernels, machine, {devices, items, fits}));
 }
 
 void register_kernel_estimate(py::module_& m) {
@@ -301,8 +309,22 @@ void register_evaluate(py::module_& m) {
           "evaluate() for one point, as plain floats.");
     m.def("evaluate_kernels", &evaluate_kernels, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),
           "One KernelEstimate for each kernel of a plan, at one point.");
-    m.def("evaluate_nodes", &evaluate_nodes, py::arg("plan"), py::arg("kernels"),
-          "The fields of a LayerEstimate for each node that the kernels of a plan cover.");
+    py::class_<ForwardKernels>(m, "ForwardKernels", "The kernels of a plan on a machine at one point.")
+        .def(py::init(&ForwardKernels::of), py::arg("plan"), py::arg("sizes"), py::arg("hardware"))
+        .def("layers", &layers_of, "The fields of a LayerEstimate for each node that a kernel covers.")
+        .def("figures", &figures_of, py::arg("hardware"), py::arg("totals"), py::kw_only(),
+             py::arg("devices"), py::arg("items"), py::arg("fits"),
+             "Figures of the forward (`csrc/deploy/point_figures.hpp`).");
+    m.def(
+        "evidence_shares",
+        [](const std::vector<KernelEstimate>& kernels, const Hardware& machine) {
+            return member_value(evidence_shares(kernels, machine));
+        },
+        py::arg("kernels"), py::arg("hardware"),
+        "What the bands of kernels rest on, as shares of the latency.");
+    m.def("band_low", py::vectorize(&band_low), py::arg("value"), py::arg("spread"),
+          "The low end of a band.");
+    m.def("band_high", py::vectorize(&band_high), py::arg("value"), py::arg("spread"), "The high end.");
     m.def("effects", &effect_names, "The names of all effects.");
     m.def("bounds", &bound_names, "The terms that can bind a kernel, in the order of reports.");
     m.def(

@@ -53,22 +53,6 @@ std::vector<Holdings> to_stages(const HeldStages& stages) {
     return made;
 }
 
-py::dict to_python(const DeviceMemory& found) {
-    py::dict out;
-    out["weight_bytes"] = found.weight_bytes;
-    out["kv_cache_bytes"] = found.kv_cache_bytes;
-    out["activation_bytes"] = found.activation_bytes;
-    out["machine_memory_bytes"] = found.machine_bytes;
-    out["fits"] = found.fits;
-    out["left_bytes"] = found.left_bytes;
-    out["reserved_bytes"] = found.reserved_bytes;
-    out["pool_bytes"] = found.pool_bytes;
-    out["max_sequences"] = found.max_sequences;
-    out["tokens"] = found.tokens;
-    out["most_tokens"] = found.most_tokens;
-    return out;
-}
-
 py::object memory_of(const HeldStages& stages, const py::dict& sizes, double peak_bytes,
                      const std::string& engine, const Hardware& machine, std::int64_t attention_ranks,
                      const GivenLimits& limits, const std::optional<std::tuple<double, double>>& prompt) {
@@ -78,8 +62,7 @@ py::object memory_of(const HeldStages& stages, const py::dict& sizes, double pea
     const std::optional<DeviceMemory> found =
         fullest_memory({parse_engine(engine), &machine, attention_ranks, to_limits(limits)},
                        to_stages(stages), point, peak_bytes, prompt ? &read : nullptr);
-    if (!found) return py::none();
-    return to_python(*found);
+    return member_value(found);
 }
 
 // By value: py::vectorize takes no constant reference.

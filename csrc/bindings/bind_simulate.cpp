@@ -151,42 +151,6 @@ py::dict timeline_of(py::object self) {
     return timeline;
 }
 
-// The figures that `describe` lists, as a dictionary.
-template <class T>
-py::dict figures_dict(T&& of);
-
-struct AsFigure {
-    py::object operator()(ServerTimeline& timeline) const { return figures_dict(timeline); }
-    py::object operator()(std::array<std::int64_t, kOutcomes>& counts) const {
-        py::dict made;
-        for (int i = 0; i < kOutcomes; ++i) {
-            made[outcome_name(static_cast<Outcome>(i))] = counts[static_cast<std::size_t>(i)];
-        }
-        return made;
-    }
-    // The sorted times are taken over.
-    py::object operator()(std::array<RequestTimes, kRequestTimes.size()>& times) const {
-        py::dict made;
-        for (std::size_t i = 0; i < times.size(); ++i) {
-            py::dict one = figures_dict(times[i].statistics);
-            one["sorted_s"] = array_of(std::move(times[i].sorted_s));
-            made[kRequestTimes[i]] = one;
-        }
-        return made;
-    }
-    template <class T>
-    py::object operator()(T& value) const {
-        return py::cast(value);
-    }
-};
-
-template <class T>
-py::dict figures_dict(T&& of) {
-    py::dict made;
-    describe(of, [&](const char* name, auto& value) { made[name] = AsFigure()(value); });
-    return made;
-}
-
 py::dict figures_of(const SimulationResult& result, double client_s, std::optional<double> usd_per_h,
                     std::optional<double> idle_w, std::int64_t blocks,
                     const std::vector<std::pair<std::string, double>>& limits) {
@@ -197,7 +161,11 @@ py::dict figures_of(const SimulationResult& result, double client_s, std::option
         const CoreCall core;
         made = server_figures(result, terms);
     }
-    return figures_dict(made);
+    py::dict figures = members_of(made);
+    for (std::size_t i = 0; i < kRequestTimes.size(); ++i) {
+        figures["latencies"][kRequestTimes[i]]["sorted_s"] = array_of(std::move(made.times[i].sorted_s));
+    }
+    return figures;
 }
 
 py::list run_jobs(const std::vector<std::pair<std::shared_ptr<ClusterSettings>, JobRequests>>& given,

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "bindings/bindings.hpp"
+#include "core/described.hpp"
 
 namespace infercost {
 
@@ -167,6 +169,37 @@ constexpr Field named_setting(const char* name) {
 template <auto Parse, auto... Path>
 constexpr Field optional_named_setting(const char* name) {
     return {name, field_detail::read_member<Path...>, named_setting<Parse, Path...>(name).write};
+}
+
+// What `describe` lists: a dictionary, with dictionaries of what is described in turn.
+template <Described T>
+py::dict members_of(const T& of);
+
+template <class T>
+py::object member_value(const T& value) {
+    if constexpr (Described<T>) {
+        return members_of(value);
+    } else {
+        return to_object(value);
+    }
+}
+template <class T>
+py::object member_value(const std::optional<T>& value) {
+    return value ? member_value(*value) : py::none();
+}
+template <class T>
+py::object member_value(const ByName<T>& values) {
+    py::dict made;
+    for (const auto& [name, value] : values) made[to_python(name)] = member_value(value);
+    return made;
+}
+
+template <Described T>
+py::dict members_of(const T& of) {
+    py::dict made;
+    describe(of,
+             [&](std::string_view name, const auto& value) { made[to_python(name)] = member_value(value); });
+    return made;
 }
 
 using OwnerOfSelf = const void* (*)(py::handle self);

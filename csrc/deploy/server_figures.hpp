@@ -2,13 +2,12 @@
 #pragma once
 
 #include <array>
-#include <concepts>
 #include <cstdint>
 #include <optional>
 #include <string_view>
-#include <type_traits>
 #include <vector>
 
+#include "core/described.hpp"
 #include "simulate/distributions.hpp"
 #include "simulate/requests.hpp"
 
@@ -41,7 +40,7 @@ struct ServerTerms {
 
 struct RequestTimes {
     Distribution statistics;
-    std::vector<double> sorted_s;  // ascending
+    std::vector<double> sorted_s;  // ascending; no part of documents
 };
 
 // Samples of all servers at multiples of `interval_s`.
@@ -82,10 +81,8 @@ std::vector<double> times_of(const RequestResults& requests, RequestTime time, d
 
 ServerFigures server_figures(const SimulationResult& result, const ServerTerms& terms);
 
-// Calls `visit(name, value)` for each figure: the one list of their names in documents and in Python.
-template <class Of, class Visit>
-    requires std::same_as<std::remove_const_t<Of>, Distribution>
-void describe(Of& of, Visit&& visit) {
+template <class Visit>
+void describe(const Distribution& of, Visit&& visit) {
     visit("mean", of.mean);
     visit("p50", of.p50);
     visit("p90", of.p90);
@@ -93,24 +90,30 @@ void describe(Of& of, Visit&& visit) {
     visit("max", of.max);
 }
 
-template <class Of, class Visit>
-    requires std::same_as<std::remove_const_t<Of>, ServerTimeline>
-void describe(Of& of, Visit&& visit) {
+template <class Visit>
+void describe(const ServerTimeline& of, Visit&& visit) {
     visit("interval_s", of.interval_s);
     visit("running", of.running);
     visit("waiting", of.waiting);
     visit("kv_use", of.kv_use);
 }
 
-template <class Of, class Visit>
-    requires std::same_as<std::remove_const_t<Of>, ServerFigures>
-void describe(Of& of, Visit&& visit) {
+template <class Visit>
+void describe(const ServerFigures& of, Visit&& visit) {
     visit("requests", of.requests);
     visit("finished", of.answered);
     visit("within", of.within);
-    visit("outcomes", of.outcomes);
+    ByName<std::int64_t> outcomes;
+    for (int i = 0; i < kOutcomes; ++i) {
+        outcomes.emplace_back(outcome_name(static_cast<Outcome>(i)),
+                              of.outcomes[static_cast<std::size_t>(i)]);
+    }
+    visit("outcomes", outcomes);
     visit("duration_s", of.duration_s);
-    visit("latencies", of.times);
+    ByName<Distribution> times;
+    for (std::size_t i = 0; i < kRequestTimes.size(); ++i)
+        times.emplace_back(kRequestTimes[i], of.times[i].statistics);
+    visit("latencies", times);
     visit("requests_per_s", of.requests_per_s);
     visit("goodput_per_s", of.within_per_s);
     visit("tokens_per_s", of.tokens_per_s);

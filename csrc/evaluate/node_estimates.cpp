@@ -77,4 +77,13 @@ std::vector<NodeEstimate> estimate_nodes(const std::vector<KernelEstimate>& kern
     return found;
 }
 
+std::string unit_of(const Engine& engine) {
+    return std::string(engine.matrix ? "matrix " : "vector ") + std::string(name_of(engine.dtype));
+}
+
+std::string note_of(const NodeEstimate& each) {
+    return each.node == each.carrier ? std::string(each.kernel->note)
+                                     : "in the kernel of node " + std::to_string(each.carrier);
+}
+
 }  // namespace infercost

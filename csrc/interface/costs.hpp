@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "costs/derived.hpp"
+#include "deploy/deployed_graph.hpp"
 #include "evaluate/evaluate.hpp"
-#include "interface/deployed_graph.hpp"
 #include "interface/fields.hpp"
 
 namespace infercost {

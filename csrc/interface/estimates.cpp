@@ -8,16 +8,12 @@
 #include <utility>
 
 #include "count/count.hpp"
-#include "evaluate/bands.hpp"
+#include "deploy/point_figures.hpp"
 #include "evaluate/evaluate.hpp"
 #include "evaluate/node_estimates.hpp"
 
 namespace infercost {
 namespace {
-
-std::string unit_of(const Engine& engine) {
-    return std::string(engine.matrix ? "matrix " : "vector ") + std::string(name_of(engine.dtype));
-}
 
 void write_sizes(JsonWriter& out, std::string_view key, const Sizes& sizes) {
     out.key(key).begin_object();
@@ -53,21 +49,6 @@ void write_kernel(JsonWriter& out, const KernelEstimate& kernel) {
     out.key("parts_s").begin_object();
     for (const Part& part : kernel.parts) write_number(out.key(part.name), part.seconds);
     out.end_object().end_object();
-}
-
-void write_node(JsonWriter& out, const Graph& graph, const NodeEstimate& each) {
-    const Node& node = graph.nodes()[static_cast<std::size_t>(each.node)];
-    out.begin_object().key("node").integer(each.node);
-    out.key("module").text(graph.name(node.module)).key("op").text(graph.ops()[node.op].name);
-    out.key("kernel").text(each.kernel->name);
-    write_terms(out, each.terms);
-    write_number(out.key("energy_j"), each.energy_j);
-    out.key("bound").text(name_of(each.kernel->bound));
-    out.key("effect").text(each.effect.name).key("effect_share").number(each.effect.share);
-    out.key("unit").text(unit_of(each.engine));
-    write_number(out.key("flops"), each.flops);
-    write_number(out.key("traffic_bytes"), each.traffic_bytes);
-    out.key("carrier").integer(each.carrier).end_object();
 }
 
 // Sums over the nodes in a module and all modules below it.
@@ -112,54 +93,14 @@ void write_modules(JsonWriter& out, const Modules& modules) {
     out.end_object();
 }
 
-// Seconds of the kernels whose band rests on some evidence.
-void write_evidence(JsonWriter& out, const std::vector<KernelEstimate>& kernels, const Hardware& machine) {
-    std::map<std::string, double> seconds;
-    for (const KernelEstimate& kernel : kernels) {
-        auto found = machine.evidence.find(kernel.band);
-        if (found == machine.evidence.end()) found = machine.evidence.find("other");
-        if (found == machine.evidence.end()) continue;
-        seconds[found->second] += static_cast<double>(kernel.launches.size()) * kernel.terms.latency;
-    }
-    out.key("evidence_s").begin_object();
-    for (const auto& [evidence, spent_s] : seconds) out.key(evidence).number(spent_s);
-    out.end_object();
-}
-
-void write_totals(JsonWriter& out, const PointEstimate& total, const DeployedGraph& deployed,
-                  const Hardware& machine, std::int64_t items, const std::optional<DeviceMemory>& memory) {
+void write_totals(JsonWriter& out, const PointEstimate& total, const std::vector<KernelEstimate>& kernels,
+                  const Hardware& machine, const PointTerms& terms) {
     for (const ColumnRow& row : kColumns) {
-        const double value = total.*row.value;
-        const bool is_energy = row.name == "energy_j";
-        write_number(out.key(row.name), is_energy ? static_cast<double>(deployed.devices()) * value : value);
+        const bool is_figure = row.name == "latency_s" || row.name == "interval_s" || row.name == "energy_j";
+        if (!is_figure) write_number(out.key(row.name), total.*row.value);
     }
-    out.key("latency_low_s").number(band_low(total.latency_s, total.spread_s));
-    out.key("latency_high_s").number(band_high(total.latency_s, total.spread_s));
-    const double energy_j = static_cast<double>(deployed.devices()) * total.energy_j;
-    const double of_latency = total.latency_s > 0 ? total.spread_s / total.latency_s : 0.0;
-    const double spread_j = energy_j * energy_spread(machine, of_latency);
-    write_number(out.key("energy_low_j"), band_low(energy_j, spread_j));
-    write_number(out.key("energy_high_j"), band_high(energy_j, spread_j));
-    out.key("devices").integer(deployed.devices()).key("items").integer(items);
-    const double rate = static_cast<double>(items) / total.interval_s;
-    write_number(out.key("throughput_per_s"), rate);  // null without time
-    const double capacity = machine.dram().capacity_bytes;
-    if (std::isfinite(capacity)) {
-        const bool holds = total.peak_memory_bytes <= capacity;
-        out.key("machine_memory_bytes").integer(static_cast<std::int64_t>(capacity));
-        out.key("fits_in_memory").boolean(memory ? memory->fits.value_or(holds) : holds);
-    } else {
-        out.key("machine_memory_bytes").null().key("fits_in_memory").null();
-    }
-    const std::array<double, kBoundCount> bounds = {total.compute_s, total.dram_s, total.cache_s,
-                                                    total.link_s, total.launch_s};
-    double all = 0;
-    for (const double bound_s : bounds) all += bound_s;
-    out.key("bound_shares").begin_object();
-    for (std::size_t i = 0; i < kBoundCount; ++i) {
-        out.key(name_of(static_cast<Bound>(i))).number(all > 0 ? bounds[i] / all : 0.0);
-    }
-    out.end_object();
+    out.key("devices").integer(terms.devices).key("items").integer(terms.items);
+    describe(point_figures(total, kernels, machine, terms), WriteMembers(out));
 }
 
 // What is moved and held: inputs and results are those of the largest share of the batch on one device.
@@ -223,18 +164,6 @@ PointEstimate evaluate_stages(DeployedGraph& deployed, const Launched& launched,
 
 }  // namespace
 
-void write_device_memory(JsonWriter& out, const DeviceMemory& memory) {
-    out.begin_object().key("weight_bytes").integer(memory.weight_bytes);
-    out.key("kv_cache_bytes").integer(memory.kv_cache_bytes);
-    out.key("activation_bytes").integer(memory.activation_bytes);
-    for (const auto& [name, value] :
-         {std::pair("left_bytes", memory.left_bytes), std::pair("reserved_bytes", memory.reserved_bytes),
-          std::pair("pool_bytes", memory.pool_bytes), std::pair("max_sequences", memory.max_sequences)}) {
-        if (value) out.key(name).integer(*value);
-    }
-    out.end_object();
-}
-
 void write_estimate(DeployedGraph& deployed, const Hardware& machine, const Sizes& sizes,
                     const EstimateParts& parts, const CostColumns* terms, JsonWriter& out) {
     const Sizes all = deployed.all_sizes(sizes);
@@ -252,11 +181,11 @@ void write_estimate(DeployedGraph& deployed, const Hardware& machine, const Size
     const std::optional<DeviceMemory> memory =
         fullest_memory({deployed.engine(), &machine, deployed.attention_ranks(), {}}, launched.stages, share,
                        total.peak_memory_bytes);
-    write_totals(out, total, deployed, machine, items, memory);
+    const PointTerms of_point{deployed.devices(), items, memory ? memory->fits : std::nullopt};
+    write_totals(out, total, kernels, machine, of_point);
     write_sizes(out, "sizes", all);
-    write_evidence(out, kernels, machine);
     write_boundary(out, deployed, launched.boundary, all, share);
-    if (memory) write_device_memory(out.key("memory"), *memory);
+    if (memory) WriteMembers{out}("memory", *memory);
     if (terms != nullptr) write_derived(out, deployed, launched, total, all, share, *terms);
     if (parts.kernels) {
         out.key("kernels").begin_list();
@@ -268,7 +197,11 @@ void write_estimate(DeployedGraph& deployed, const Hardware& machine, const Size
     if (parts.modules) write_modules(out, modules_of(*plan->graph, of_nodes));
     if (!parts.nodes) return;
     out.key("nodes").begin_list();
-    for (const NodeEstimate& each : of_nodes) write_node(out, *plan->graph, each);
+    for (const NodeEstimate& each : of_nodes) {
+        out.begin_object();
+        describe(each, *plan->graph, WriteMembers(out));
+        out.end_object();
+    }
     out.end_list();
 }
 

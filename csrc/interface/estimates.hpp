@@ -5,15 +5,12 @@
 #include <string>
 #include <vector>
 
+#include "deploy/deployed_graph.hpp"
 #include "hardware/hardware.hpp"
 #include "interface/costs.hpp"
-#include "interface/deployed_graph.hpp"
 #include "interface/fields.hpp"
 
 namespace infercost {
-
-// The memory of a model with a cache on one device; what is unknown is left out.
-void write_device_memory(JsonWriter& out, const DeviceMemory& memory);
 
 // Parts of an estimate beside its totals.
 struct EstimateParts {

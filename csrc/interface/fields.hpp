@@ -4,11 +4,13 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <vector>
 
+#include "core/described.hpp"
 #include "core/expr.hpp"
 #include "core/json.hpp"
 
@@ -112,5 +114,51 @@ void write_integers(JsonWriter& out, std::string_view key, const std::vector<T>&
 inline JsonWriter& write_quantity(JsonWriter& out, const Expr& quantity) {
     return quantity.is_constant() ? out.integer(quantity.constant()) : out.text(quantity.text());
 }
+
+// Writes what `describe` calls it with as members of an object.
+class WriteMembers {
+  public:
+    explicit WriteMembers(JsonWriter& out) : out_(out) {}
+
+    template <class T>
+    void operator()(std::string_view name, const T& value) const {
+        out_.key(name);
+        write(value);
+    }
+
+  private:
+    void write(bool value) const { out_.boolean(value); }
+    void write(double value) const { write_number(out_, value); }
+    void write(std::int64_t value) const { out_.integer(value); }
+    void write(std::string_view text) const { out_.text(text); }
+    template <class T>
+    void write(const std::optional<T>& value) const {
+        if (value) {
+            write(*value);
+        } else {
+            out_.null();
+        }
+    }
+    template <class T>
+    void write(const std::vector<T>& values) const {
+        out_.begin_list();
+        for (const T& value : values) write(value);
+        out_.end_list();
+    }
+    template <class T>
+    void write(const ByName<T>& values) const {
+        out_.begin_object();
+        for (const auto& [name, value] : values) (*this)(name, value);
+        out_.end_object();
+    }
+    template <Described T>
+    void write(const T& value) const {
+        out_.begin_object();
+        describe(value, *this);
+        out_.end_object();
+    }
+
+    JsonWriter& out_;
+};
 
 }  // namespace infercost

@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "deploy/deployed_graph.hpp"
 #include "hardware/hardware.hpp"
 #include "interface/costs.hpp"
-#include "interface/deployed_graph.hpp"
 #include "interface/fields.hpp"
 
 namespace infercost {

@@ -127,13 +127,8 @@ class Rows {
         for (std::size_t i = 0; i < kNumbers.size(); ++i) numbers_[row][i] = kNumbers[i].of(each);
         bound_.set(row, name_of(each.kernel->bound));
         effect_.set(row, each.effect.name);
-        unit_.set(row, std::string(each.engine.matrix ? "matrix " : "vector ") +
-                           std::string(name_of(each.engine.dtype)));
-        if (each.node != each.carrier) {
-            note_.set(row, "in the kernel of node " + std::to_string(each.carrier));
-        } else if (!each.kernel->note.empty()) {
-            note_.set(row, each.kernel->note);
-        }
+        unit_.set(row, unit_of(each.engine));
+        if (const std::string note = note_of(each); !note.empty()) note_.set(row, note);
     }
 
     std::int64_t place_of(std::size_t row) {

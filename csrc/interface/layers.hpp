@@ -2,8 +2,8 @@
 #pragma once
 
 #include "core/json.hpp"
+#include "deploy/deployed_graph.hpp"
 #include "hardware/hardware.hpp"
-#include "interface/deployed_graph.hpp"
 
 namespace infercost {
 

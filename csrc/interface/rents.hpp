@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "costs/instances.hpp"
-#include "interface/deployed_graph.hpp"
+#include "deploy/deployed_graph.hpp"
 #include "interface/fields.hpp"
 
 namespace infercost {

@@ -289,49 +289,6 @@ class OneRate final : public RequestSource {
     bool given_ = false;
 };
 
-// The figures that `describe` lists, as members of an object.
-class WriteFigures {
-  public:
-    explicit WriteFigures(JsonWriter& out) : out_(out) {}
-
-    void operator()(std::string_view name, double value) const { write_number(out_.key(name), value); }
-    void operator()(std::string_view name, std::int64_t value) const { out_.key(name).integer(value); }
-    void operator()(std::string_view name, const std::optional<double>& value) const {
-        value ? write_number(out_.key(name), *value) : out_.key(name).null();
-    }
-    void operator()(std::string_view name, const std::vector<double>& values) const {
-        write_numbers(out_, name, values);
-    }
-    void operator()(std::string_view name, const std::vector<std::int64_t>& values) const {
-        write_integers(out_, name, values);
-    }
-    void operator()(std::string_view name, const std::array<std::int64_t, kOutcomes>& counts) const {
-        out_.key(name).begin_object();
-        for (int i = 0; i < kOutcomes; ++i) {
-            out_.key(outcome_name(static_cast<Outcome>(i))).integer(counts[static_cast<std::size_t>(i)]);
-        }
-        out_.end_object();
-    }
-    void operator()(std::string_view name, const ServerTimeline& timeline) const {
-        out_.key(name).begin_object();
-        describe(timeline, *this);
-        out_.end_object();
-    }
-    void operator()(std::string_view name,
-                    const std::array<RequestTimes, kRequestTimes.size()>& times) const {
-        out_.key(name).begin_object();
-        for (std::size_t i = 0; i < times.size(); ++i) {
-            out_.key(kRequestTimes[i]).begin_object();
-            describe(times[i].statistics, *this);
-            out_.end_object();
-        }
-        out_.end_object();
-    }
-
-  private:
-    JsonWriter& out_;
-};
-
 }  // namespace
 
 std::shared_ptr<const StepCosts> step_costs_from_json(std::string_view text) {
@@ -409,7 +366,7 @@ std::shared_ptr<const StepCosts> write_tables(DeployedGraph& decode, DeployedGra
     out.key("routing").text("least_loaded");
     out.key("lockstep").integer(lockstep ? decode.copies() : 1).end_object();
     out.key("devices").integer(decode.devices()).key("stages").integer(made.stages);
-    write_device_memory(out.key("memory"), made.memory);
+    WriteMembers{out}("memory", made.memory);
     out.key("kv_bytes_per_token").number(made.kv_bytes_per_token);
     if (server.blocks > 0) out.key("pool_tokens").integer(server.blocks * server.block_tokens);
     out.key("tokens_per_step").number(tokens_of_step(step.draft_tokens, settings.acceptance));
@@ -499,7 +456,7 @@ void write_served(const std::shared_ptr<const StepCosts>& costs, const UnitReque
         OneRate source(requests, rate);
         out.begin_object().key("rate_per_s").number(rate);
         const ServerFigures figures = server_figures(simulate(cluster, source), terms);
-        describe(figures, WriteFigures(out));
+        describe(figures, WriteMembers(out));
         out.end_object();
     }
     out.end_list();

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "interface/deployed_graph.hpp"
+#include "deploy/deployed_graph.hpp"
 #include "interface/fields.hpp"
 #include "serving/server_defaults.hpp"
 #include "simulate/drawn_requests.hpp"

@@ -63,6 +63,21 @@ struct DeviceMemory {
     std::optional<std::int64_t> most_tokens;     // of one sequence that has the pool for itself
 };
 
+template <class Visit>
+void describe(const DeviceMemory& of, Visit&& visit) {
+    visit("weight_bytes", of.weight_bytes);
+    visit("kv_cache_bytes", of.kv_cache_bytes);
+    visit("activation_bytes", of.activation_bytes);
+    visit("machine_memory_bytes", of.machine_bytes);
+    visit("fits", of.fits);
+    visit("left_bytes", of.left_bytes);
+    visit("reserved_bytes", of.reserved_bytes);
+    visit("pool_bytes", of.pool_bytes);
+    visit("max_sequences", of.max_sequences);
+    visit("tokens", of.tokens);
+    visit("most_tokens", of.most_tokens);
+}
+
 // Where a model runs, as far as memory is concerned.
 struct MemoryPlace {
     ServingEngine engine = ServingEngine::torch;

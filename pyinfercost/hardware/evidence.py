@@ -14,3 +14,8 @@ EVIDENCE: Mapping[str, str] = {
 
 OTHER = "other"
 """The class of all kernels without a band of their own."""
+
+
+def by_strength(shares: Mapping[str, float]) -> dict[str, float]:
+    """Return evidence -> share of the latency, strongest first."""
+    return {word: shares[word] for word in EVIDENCE.values() if word in shares}

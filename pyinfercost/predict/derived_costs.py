@@ -1,4 +1,4 @@
-"""Figures that follow from the latency and the energy of forwards: bands, transfer, cold start, money, carbon, tokens.
+"""Figures that follow from the latency and the energy of forwards: transfer, cold start, money, carbon, tokens.
 
 The core has each formula once, for one point and for columns (`csrc/costs/derived.cpp`); what the formulas need of a
 deployment and of a forward is found here. A sweep derives only the requested columns.
@@ -7,9 +7,9 @@ deployment and of a forward is found here. A sweep derives only the requested co
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import inf, isfinite, isnan, nan, sqrt
+from math import inf, isfinite, isnan, nan
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from .. import _core
 from .._records import dataclass
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .._core import Graph, Hardware
+    from .._core import Graph
     from ..deployment.deployment import Deployment
     from ..inputs.price import Price
     from ..inputs.startup import Startup
@@ -41,36 +41,8 @@ if TYPE_CHECKING:
 Numbers: TypeAlias = "float | NDArray[np.float64]"
 """One number for all points, or one for each."""
 
-Seconds = TypeVar("Seconds")  # a float, or an array of them
-
-_LEAST_S = 1e-300  # keeps 0 / 0 at 0
 _GIGA = 1e9
 _BITS = 8
-
-
-def band(latency_s: Seconds, spread_s: Seconds) -> tuple[Seconds, Seconds]:
-    """Return the error band of a latency, in which four of five measurements are expected.
-
-    With the relative spread `s = spread_s / latency_s`, the band is `(t / (1 + s), t * (1 + s))`: multiplicatively
-    symmetric around the latency `t`.
-
-    Args:
-        latency_s: Predicted latency.
-        spread_s: Sum over kernels of their latency times the spread of their class.
-    """
-    high_s = latency_s + spread_s  # type: ignore[operator]
-    return latency_s * (latency_s / (high_s + _LEAST_S)), high_s
-
-
-def energy_spread(machine: Hardware, of_latency: float) -> float:
-    """Return the relative spread of an energy: independent errors of power and latency, added in squares.
-
-    Args:
-        machine: The machine.
-        of_latency: Relative spread of the latency.
-    """
-    of_power = machine.constant("energy.spread")
-    return sqrt(of_power * of_power + of_latency * of_latency)
 
 
 @dataclass(frozen=True)

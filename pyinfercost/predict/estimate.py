@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from math import isfinite
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
 
@@ -14,12 +13,12 @@ from ..deployment.keywords import shows, split_options
 from ..deployment.nodes import nodes_of
 from ..deployment.options import SizedOptions
 from ..errors import InputTypeError
-from ..hardware.evidence import EVIDENCE, OTHER
+from ..hardware.evidence import by_strength
 from ..inputs.layout import BALANCED, Layout
-from ..results.estimate import BOUNDS, Estimate, LayerEstimate
+from ..results.estimate import Estimate, Layers
 from ..results.stages import StageEstimate
 from ..sources.sizes import SizeError, batch_name, bind_sizes, call_sizes
-from .derived_costs import OnePoint, band, derived_figures, energy_spread
+from .derived_costs import OnePoint, derived_figures
 from .device_use import counts_of_device, device_use_of, exchanges_of
 from .memory_use import memory_on
 from .plans import Rules, as_captured, boundary_of, family_of, trains, value_of, with_expert_loads, work_overrides
@@ -28,10 +27,9 @@ from .stages import graph_on, pipeline_on
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .._core import Graph, Hardware, KernelEstimate, Plan, Work
+    from .._core import Graph, Plan, Work
     from ..deployment import Deployment
     from ..results.device_use import DeviceUse, Exchange
-    from ..results.memory_use import MemoryUse
     from .stages import Pipeline
 
 
@@ -94,15 +92,13 @@ def estimate_on(
     machine = on.machine
     plan, point, totals, at, stages = evaluate_on(on, graph, given, overrides=overrides, fixed=fixed)
     graph = at.graph
-    latency_s, energy_j = at.latency_s, at.energy_j
-    low_s, high_s = band(latency_s, totals["spread_s"])
-    known = isfinite(energy_j)
-    of_latency = totals["spread_s"] / latency_s if latency_s > 0 else 0.0
-    kernels = _core.evaluate_kernels(plan, point, machine)
     caches = boundary_of(graph, on.precision).kv_cache_bytes is not None
     memory = memory_on(on, graph, at.share, totals["peak_memory_bytes"]) if caches else None
-    low_j, high_j = band(energy_j, energy_j * energy_spread(machine, of_latency))
-    layers = tuple(LayerEstimate(*row) for row in _core.evaluate_nodes(plan, kernels))
+    kernels = _core.ForwardKernels(plan, point, machine)
+    figures = kernels.figures(
+        machine, totals, devices=on.devices, items=at.items * on.instances, fits=None if memory is None else memory.fits
+    )
+    layers = Layers(kernels)
     use: DeviceUse | None = None
     exchanges: tuple[Exchange, ...] = ()
     if on.layout is not None or on.devices > 1:
@@ -126,23 +122,12 @@ def estimate_on(
         nodes=1 if on.devices == 1 else nodes_of(machine, on.rank_layout),
         per_device=use,
         exchanges=exchanges,
-        latency_s=latency_s,
-        latency_low_s=low_s,
-        latency_high_s=high_s,
-        evidence=evidence_shares(machine, kernels),
-        interval_s=at.interval_s,
-        throughput_per_s=_rate(at.items * on.instances, at.interval_s),
-        energy_j=energy_j if known else None,
-        energy_low_j=low_j if known else None,
-        energy_high_j=high_j if known else None,
-        fits_in_memory=_fits(totals["peak_memory_bytes"], machine, memory),
-        machine_memory_bytes=int(machine.memory_bytes) if isfinite(machine.memory_bytes) else None,
         memory=memory,
-        bound_shares=_shares({bound: totals[f"{bound}_s"] for bound in BOUNDS}),
         as_captured=Counter(graph.node(node).op for node in as_captured(graph)),
         stages=stages,
         machine=machine,
         layers=layers,
+        **{**figures, "evidence": by_strength(figures["evidence"])},
         **derived_figures(at),
     )
 
@@ -151,13 +136,6 @@ def _with_stated_loads(on: Deployment, graph: Graph) -> Layout:
     """Return the layout with the loads of experts that times are for."""
     layout = with_expert_loads(on.rank_layout, on.engine, graph)
     return layout if layout.expert_load or not _core.expert_layers(graph) else layout.replace(expert_load=BALANCED)
-
-
-def _fits(peak_bytes: float, machine: Hardware, memory: MemoryUse | None) -> bool | None:
-    """Return whether a forward fits the memory; None if the owner of the machine chooses the size."""
-    if memory is not None:
-        return memory.fits
-    return peak_bytes <= machine.memory_bytes if isfinite(machine.memory_bytes) else None
 
 
 class Evaluation(NamedTuple):
@@ -296,33 +274,3 @@ def _evaluate_stages(
             )
         )
     return {name: float(column[0]) for name, column in out.items()}, of_part, tuple(stages)
-
-
-def evidence_shares(machine: Hardware, kernels: Iterable[KernelEstimate]) -> dict[str, float]:
-    """Return what the bands of a machine's kernels rest on, strongest first, with the share of the latency of each.
-
-    Args:
-        machine: The machine.
-        kernels: The kernels of a forward on it.
-
-    Returns:
-        Evidence, one of the values of `hardware.evidence.EVIDENCE`, -> share; empty if the machine states none.
-    """
-    evidence = machine.evidence
-    seconds: dict[str, float] = {}
-    for kernel in kernels:
-        word = evidence.get(kernel.band, evidence.get(OTHER))
-        if word is not None:
-            seconds[word] = seconds.get(word, 0.0) + len(kernel.launches) * kernel.latency_s
-    return _shares({word: seconds[word] for word in EVIDENCE.values() if word in seconds})
-
-
-def _rate(items: int, latency_s: float) -> float | None:
-    return items / latency_s if latency_s > 0 else None
-
-
-def _shares(parts: Mapping[str, float]) -> dict[str, float]:
-    total = 0.0
-    for value in parts.values():  # from Python 3.12 on, sum() rounds otherwise than additions do
-        total += value
-    return {name: value / total if total > 0 else 0.0 for name, value in parts.items()}

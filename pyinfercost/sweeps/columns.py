@@ -15,7 +15,7 @@ from ..deployment.cold_starts import recorded_graphs
 from ..deployment.engines import forms_steps
 from ..errors import CountOverflowError, UnknownNameError
 from ..inputs.serving import Serving
-from ..predict.derived_costs import OF_START, DerivedCosts, Numbers, band, term_name
+from ..predict.derived_costs import OF_START, DerivedCosts, Numbers, term_name
 from ..predict.memory_use import MemoryLimits, held_bytes, sequences_of, sequences_that_fit
 from ..predict.model_figures import OF_GRAPH, graph_figure
 from ..predict.plans import Boundary, Way, boundary_of, way_of
@@ -198,7 +198,8 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
 
         latency_s = self.computed["latency_s"]
         if name in ("latency_low_s", "latency_high_s"):
-            return band(latency_s, self.computed["spread_s"])[name == "latency_high_s"]
+            end = _core.band_low if name == "latency_low_s" else _core.band_high
+            return end(latency_s, self.computed["spread_s"])
         points = GridPoints(self)
         if name == "fits_in_memory":  # holds where the size is the owner's choice: a filter is to keep such machines
             return points.fits

@@ -145,11 +145,6 @@ function makeEvaluator(compiled) {
     return own;
   }
 
-  function shares(seconds) {
-    const whole = sum(Object.values(seconds));
-    return Object.fromEntries(Object.entries(seconds).map(([name, value]) => [name, whole ? value / whole : 0]));
-  }
-
   /* A point as a view, in the shape of a profile's document. */
   async function view(state) {
     const sizes = sizesAt(state);
@@ -166,7 +161,7 @@ function makeEvaluator(compiled) {
     const known = SETUP.machineOf.get(state.machine);
     const document = machineDocument(known.machine, state);
     const estimate = {
-      ...found, ...costs, hardware: known.machine.id, precision: state.precision, engine: state.engine, execution: state.execution, bound: found.bound_shares, evidence: shares(found.evidence_s),
+      ...found, ...costs, hardware: known.machine.id, precision: state.precision, engine: state.engine, execution: state.execution, bound: found.bound_shares,
       sustained: known.machine.constants["power.sustained"] === 1, layout: layoutOf(state), per_device: null, exchanges: [], nodes: 1,
       cost_usd: priced ? costs.cost_usd : null, usd_per_million_tokens: priced && boundary.tokens ? costs.usd_per_million_tokens : null,
       tokens: boundary.tokens ?? null, tokens_per_s: boundary.tokens ? costs.tokens_per_s : null,

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "count/boundary.hpp"
-#include "interface/deployed_pipeline.hpp"
+#include "deploy/deployed_pipeline.hpp"
 #include "lowering/engines/engine.hpp"
 #include "lowering/parallel/layout.hpp"
 #include "plan/family.hpp"

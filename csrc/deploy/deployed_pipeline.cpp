@@ -1,4 +1,4 @@
-#include "interface/deployed_pipeline.hpp"
+#include "deploy/deployed_pipeline.hpp"
 
 #include <algorithm>
 #include <array>

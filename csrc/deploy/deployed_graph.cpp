@@ -1,4 +1,4 @@
-#include "interface/deployed_graph.hpp"
+#include "deploy/deployed_graph.hpp"
 
 #include <stdexcept>
 #include <utility>
