@@ -1063,16 +1063,46 @@ def evaluate_grid(
     threads: int = 1,
     simd: str | None = None,
 ) -> None: ...
-def combine_stages(
-    stages: Sequence[tuple[Mapping[str, NDArray[np.float64]], int]],
+def evaluate_pipeline(
+    graph: Graph,
+    kinds: Sequence[tuple[PlanFamily, int, Quantity | None]],
+    axes: Sequence[tuple[str, NDArray[np.int64], int]],
+    hardware: Hardware,
     *,
+    first: int,
     points: int,
-    micro_batches: NDArray[np.float64],
-    chunks: NDArray[np.float64],
-    generates: bool,
-    idle_w: float,
     out: Mapping[str, NDArray[np.float64]],
-) -> None: ...
+    micro_batches: int,
+    generates: bool,
+    tokens: Quantity | None = None,
+    chunk_tokens: int = 0,
+    cached_thousandths: int = 0,
+    threads: int = 1,
+) -> None:
+    """Evaluate points of a grid for a pipeline, as `evaluate_grid` does for one graph.
+
+    Args:
+        graph: The graph of all stages.
+        kinds: Plans of the stages with equal costs, their number, and the bytes of the caches of one; None without.
+        axes: Sizes of the largest share of the batch.
+        hardware: The machine.
+        first: Number of the first point.
+        points: Number of points.
+        out: Columns that are filled.
+        micro_batches: Micro-batches of a batch with as many items.
+        generates: Whether a forward is a decode step.
+        tokens: Ids that the forward reads.
+        chunk_tokens: Tokens of prompts in a step of an engine; 0 for prompts that are read whole.
+        cached_thousandths: Thousandths of a prompt that the prefix cache has.
+        threads: Threads of this process.
+    """
+
+@overload
+def micro_batch(share: int, most: int) -> int: ...
+@overload
+def micro_batch(share: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return the items of a micro-batch for shares of a batch, of which at most `most` pass the stages."""
+
 def training_ends(
     forward_s: NDArray[np.float64],
     backward_s: NDArray[np.float64],

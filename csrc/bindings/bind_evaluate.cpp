@@ -4,12 +4,12 @@
 #include <algorithm>
 
 #include "bindings/fields.hpp"
+#include "deploy/pipeline_plans.hpp"
 #include "deploy/point_figures.hpp"
 #include "evaluate/bands.hpp"
 #include "evaluate/evaluate.hpp"
 #include "evaluate/explain.hpp"
 #include "evaluate/node_estimates.hpp"
-#include "evaluate/stage_costs.hpp"
 #include "evaluate/step_parts.hpp"
 #include "evaluate/training_schedule.hpp"
 
@@ -88,20 +88,6 @@ Columns to_columns(const py::dict& arrays, std::size_t points) {
     return columns;
 }
 
-void combine(const std::vector<std::pair<py::dict, std::int64_t>>& stages, std::size_t points,
-             const ResultArray& micro_batches, const ResultArray& chunks, bool generates, double idle_w,
-             const py::dict& out) {
-    std::vector<StageColumns> columns;
-    for (const auto& [arrays, count] : stages) columns.push_back({to_columns(arrays, points), count});
-    const Columns whole = to_columns(out, points);
-    const auto values = [](const ResultArray& array) {
-        return std::span<const double>(array.data(), static_cast<std::size_t>(array.size()));
-    };
-    const PipelineFlow flow{values(micro_batches), values(chunks), generates, idle_w};
-    const CoreCall core;
-    combine_stages(columns, flow, whole);
-}
-
 // Rows are stages, columns points.
 ResultArray training_ends(const ResultArray& forward_s, const ResultArray& backward_s,
                           const SizeArray& micro_batches, const std::string& schedule) {
@@ -132,20 +118,52 @@ ResultArray training_ends(const ResultArray& forward_s, const ResultArray& backw
     return ends;
 }
 
+// Axes of a grid, whose arrays are kept while the lock is released.
+struct Axes {
+    explicit Axes(const std::vector<std::tuple<std::string, py::object, std::uint64_t>>& axes) {
+        for (const auto& [name, values, repeat] : axes) {
+            arrays.push_back(to_values(values, name));
+            grid.push_back(to_axis(name, arrays.back(), repeat));
+        }
+    }
+    std::vector<SizeArray> arrays;
+    std::vector<SizeAxis> grid;
+};
+
 void evaluate_grid(PlanFamily& family,
                    const std::vector<std::tuple<std::string, py::object, std::uint64_t>>& axes,
                    const Hardware& hardware, std::uint64_t first, std::size_t points, const py::dict& out,
                    unsigned threads, const std::optional<std::string>& simd) {
-    std::vector<SizeArray> arrays;
-    std::vector<SizeAxis> grid;
-    for (const auto& [name, values, repeat] : axes) {
-        arrays.push_back(to_values(values, name));
-        grid.push_back(to_axis(name, arrays.back(), repeat));
-    }
+    const Axes given(axes);
     const Columns columns = to_columns(out, points);
     const EvaluateOptions options = to_options(threads, simd);
     const CoreCall core;
-    evaluate(family, grid, hardware, first, points, columns, options);
+    evaluate(family, given.grid, hardware, first, points, columns, options);
+}
+
+void evaluate_pipeline(const Graph& graph,
+                       const std::vector<std::tuple<PlanFamily*, std::int64_t, py::object>>& kinds,
+                       const std::vector<std::tuple<std::string, py::object, std::uint64_t>>& axes,
+                       const Hardware& hardware, std::uint64_t first, std::size_t points, const py::dict& out,
+                       std::int64_t micro_batches, bool generates, const py::object& tokens,
+                       std::int64_t chunk_tokens, std::int64_t cached_thousandths, unsigned threads) {
+    PipelinePlans pipeline{.graph = &graph,
+                           .kinds = {},
+                           .micro_batches = micro_batches,
+                           .generates = generates,
+                           .tokens = {},
+                           .chunk_tokens = chunk_tokens,
+                           .cached_thousandths = cached_thousandths};
+    for (const auto& [plans, count, cached_bytes] : kinds) {
+        PipelineKind& kind = pipeline.kinds.emplace_back(PipelineKind{plans, count, {}});
+        if (!cached_bytes.is_none()) kind.cached_bytes = to_expr(cached_bytes, "cached_bytes");
+    }
+    if (!tokens.is_none()) pipeline.tokens = to_expr(tokens, "tokens");
+    const Axes given(axes);
+    const Columns columns = to_columns(out, points);
+    const EvaluateOptions options = to_options(threads, std::nullopt);
+    const CoreCall core;
+    evaluate(pipeline, given.grid, hardware, first, points, columns, options);
 }
 
 py::dict step_parts(PlanFamily& family, const py::dict& sizes, const Hardware& hardware, std::size_t points) {
@@ -287,11 +305,14 @@ void register_evaluate(py::module_& m) {
           "its\n"
           "values, and for how many points in a row a value stands: at point i it is\n"
           "values[(i // repeat) % len(values)].");
-    m.def("combine_stages", &combine, py::arg("stages"), py::kw_only(), py::arg("points"),
-          py::arg("micro_batches"), py::arg("chunks"), py::arg("generates"), py::arg("idle_w"),
-          py::arg("out"),
-          "Writes the columns of a pipeline into the given ones, from those of a micro-batch in each of its\n"
-          "stages and the number of stages with equal ones.");
+    m.def(
+        "evaluate_pipeline", &evaluate_pipeline, py::arg("graph"), py::arg("kinds"), py::arg("axes"),
+        py::arg("hardware"), py::kw_only(), py::arg("first"), py::arg("points"), py::arg("out"),
+        py::arg("micro_batches"), py::arg("generates"), py::arg("tokens") = py::none(),
+        py::arg("chunk_tokens") = 0, py::arg("cached_thousandths") = 0, py::arg("threads") = 1,
+        "Evaluates points of a grid for a pipeline, whose axes are sizes of the largest share of the batch.");
+    m.def("micro_batch", py::vectorize(&micro_batch), py::arg("share"), py::arg("most"),
+          "Items of a micro-batch for shares of a batch, of which at most `most` pass the stages.");
     m.def("training_ends", &training_ends, py::arg("forward_s"), py::arg("backward_s"),
           py::arg("micro_batches"), py::kw_only(), py::arg("schedule"),
           "Returns the seconds at which each stage of a pipeline, a row, has done its last backward.");

@@ -50,7 +50,6 @@ class DeployedPipeline {
     using Families = std::vector<std::pair<StepSettings, std::unique_ptr<PlanFamily>>>;
 
     PlanFamily& family_of(const std::shared_ptr<const Graph>& graph, const StepSettings& step);
-    std::int64_t part_of(std::int64_t share) const;
 
     Pipeline made_;
     Precision precision_;

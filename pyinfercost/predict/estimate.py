@@ -235,7 +235,7 @@ def _evaluate_stages(
     """
     import numpy as np
 
-    from .stage_costs import COLUMNS, micro_batch
+    from .stage_costs import COLUMNS, most_micro_batches
     from .training_pipelines import plans_class
 
     plans = plans_class(pipeline).of(
@@ -253,7 +253,7 @@ def _evaluate_stages(
     of_part = dict(point)
     count = 1
     if (batch := batch_name(pipeline.graph)) in of_part:
-        of_part[batch] = int(micro_batch(np.asarray([point[batch]]), on.rank_layout)[0])
+        of_part[batch] = int(_core.micro_batch(point[batch], most_micro_batches(on.rank_layout)))
         count = -(-point[batch] // max(1, of_part[batch]))
     parts = pipeline.graph.size_values(of_part)
     stages = []

@@ -15,7 +15,7 @@ from .. import _core
 from .._records import dataclass
 from ..deployment.nodes import nodes_of
 from .plans import graph_cache, trains
-from .stage_costs import StagePlans, micro_batch
+from .stage_costs import COLUMNS, StagePlans, most_micro_batches
 from .stages import stages_of
 from .training_memory import MicroBatches, stage_peak_bytes, trained_weights, training_memory_of
 from .training_steps import Exchanged, Message, exchanged_on, forward_family, message_times
@@ -70,6 +70,32 @@ class TrainingStagePlans(StagePlans):
             kept[key] = stage_peak_bytes(graph, graph.size_values(sizes), self.precision, on_cpu=on_cpu, parts=parts)
         found: int = kept[key]
         return found
+
+    def evaluate(
+        self,
+        axes: Sequence[Axis],
+        machine: Hardware,
+        *,
+        first: int,
+        points: int,
+        out: Mapping[str, Numbers],
+        threads: int = 1,
+    ) -> None:
+        """Evaluate points of a grid of training steps; see `StagePlans.evaluate`."""
+        import numpy as np
+
+        batch, most = self.graph.size_of_role("batch"), most_micro_batches(self.layout)
+        own = [
+            (name, _core.micro_batch(values, most) if name == batch else values, repeat)
+            for name, values, repeat in axes
+        ]
+        kinds = []
+        for family in self.families:
+            part = {name: np.empty(points) for name in COLUMNS}
+            _core.evaluate_grid(family, own, machine, first=first, points=points, out=part, threads=threads)
+            kinds.append(part)
+        whole = {name: out.get(name, np.empty(points)) for name in COLUMNS}
+        self._combine(kinds, axes, own, slice(first, first + points), machine, whole)
 
     def _combine(
         self,
@@ -227,12 +253,10 @@ def pipeline_memory(
         precision: Dtype to run in.
         machine: The machine; None for that of a CPU, without its memory.
     """
-    import numpy as np
-
     stages = stages_of(graph)
     part, count = dict(sizes), 1
     if (batch := graph.size_of_role("batch")) is not None:
-        part[batch] = int(micro_batch(np.asarray([sizes[batch]], dtype=np.int64), layout)[0])
+        part[batch] = int(_core.micro_batch(sizes[batch], most_micro_batches(layout)))
         count = -(-sizes[batch] // max(1, part[batch]))
     found = [
         training_memory_of(

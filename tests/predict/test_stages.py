@@ -6,11 +6,9 @@ import re
 from itertools import combinations, pairwise
 from typing import Any
 
-import numpy as np
 import pytest
 
 import pyinfercost as ic
-from pyinfercost import _core
 from pyinfercost.deployment import LayoutError
 
 H100 = "h100-sxm-80gb"
@@ -193,25 +191,3 @@ def test_stages_of_another_number_are_refused() -> None:
         ic.parallel(chain([WIDTH] * 4), "pipeline=2", stage=2)
     with pytest.raises(LayoutError, match="micro_batches is 4 with pipeline=1"):
         ic.Layout(micro_batches=4)
-
-
-def test_columns_of_stages_must_fit_each_other() -> None:
-    def columns(points: int) -> dict[str, np.ndarray]:
-        return {name: np.ones(points) for name in _core.evaluator_columns()}
-
-    def combine(stages: list[tuple[dict[str, np.ndarray], int]], **flow: Any) -> None:
-        given = {"micro_batches": np.ones(1), "chunks": np.ones(1), "generates": False, "idle_w": 0.0} | flow
-        _core.combine_stages(stages, points=3, out=columns(3), **given)
-
-    combine([(columns(3), 2)])
-    combine([(columns(3), 2)], micro_batches=np.ones(3))
-    with pytest.raises(ValueError, match="micro_batches has 2 values; expected 3"):
-        combine([(columns(3), 2)], micro_batches=np.ones(2))
-    with pytest.raises(ValueError, match="must hold 3 values, got 2"):
-        combine([(columns(2), 2)])
-    with pytest.raises(ValueError, match="a pipeline has no stages"):
-        combine([])
-    with pytest.raises(ValueError, match="occurs less than once"):
-        combine([(columns(3), 0)])
-    with pytest.raises(ValueError, match="a column of a stage has 0 values; expected 3"):
-        combine([({"latency_s": np.ones(3)}, 1)])
