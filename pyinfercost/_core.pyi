@@ -1564,6 +1564,55 @@ class StepCosts:
             tokens_each: Tokens that a decoding sequence processes: 1 + drafts.
         """
 
+    def mean_step_s(
+        self,
+        sequences: ArrayLike,
+        tokens_each: ArrayLike,
+        mean_context: ArrayLike,
+        chunk: ArrayLike,
+        before: ArrayLike,
+        completed: ArrayLike,
+    ) -> Any:
+        """Return seconds of steps with mean numbers, also between whole ones: a float, or an array of them.
+
+        Args:
+            sequences: Decoding sequences.
+            tokens_each: Tokens that a decoding sequence processes.
+            mean_context: Their mean context in tokens.
+            chunk: Tokens of the chunk of a prompt; 0 without one, for steps that pay for recorded sizes.
+            before: Context of its sequence before it.
+            completed: Prompts that end in the step.
+        """
+
+    def mean_step_j(
+        self,
+        sequences: ArrayLike,
+        tokens_each: ArrayLike,
+        mean_context: ArrayLike,
+        chunk: ArrayLike,
+        before: ArrayLike,
+        completed: ArrayLike,
+    ) -> Any:
+        """Return joules likewise."""
+
+    def products(self, tokens: int) -> tuple[float, float]:
+        """Return seconds and joules of the products of a step that decodes so many tokens alone."""
+
+    def tokens(self, count: float) -> tuple[float, float]:
+        """Return those of the products of a step with chunks."""
+
+    def outputs(self, count: float) -> tuple[float, float]:
+        """Return those of so many sampled tokens."""
+
+    def drafts(self, sequences: float) -> tuple[float, float]:
+        """Return those of drafting for so many sequences."""
+
+    def decode_attention(self, sequences: float, mean_context: float) -> tuple[float, float]:
+        """Return those of the attention of decoding sequences."""
+
+    def prefill_attention(self, chunk: float, before: float) -> tuple[float, float]:
+        """Return those of the attention of a chunk of a prompt."""
+
 @final
 class SimulatedServer:
     """Settings of one simulated server. Names in brackets are those of vLLM, SGLang and TensorRT-LLM.

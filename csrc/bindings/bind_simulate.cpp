@@ -78,6 +78,13 @@ py::tuple cost_of_step(const StepCosts& costs, std::int64_t sequences, std::int6
     return py::make_tuple(cost.seconds, cost.joules);
 }
 
+// Of vectors, a value each.
+template <double StepCost::* Part>
+double mean_step(const StepCosts* costs, double sequences, double tokens_each, double mean_context,
+                 double chunk, double before, double completed) {
+    return costs->step({sequences, tokens_each, mean_context, chunk, before, completed}).*Part;
+}
+
 std::shared_ptr<Requests> make_requests(const Values& arrival_s, const py::object& prompt,
                                         const py::object& output, const py::object& priority,
                                         const py::object& prefix_from, const py::object& prefix_ids,
@@ -326,6 +333,38 @@ void register_simulate(py::module_& m) {
     costs.def("step", &cost_of_step, py::arg("sequences"), py::arg("context"),
               py::arg("chunks") = std::vector<std::pair<std::int64_t, std::int64_t>>{},
               py::arg("completed") = 0, py::arg("tokens_each") = 1, "Seconds and joules of one step.");
+    const auto pair = [](const StepCost& cost) { return py::make_tuple(cost.seconds, cost.joules); };
+    costs
+        .def("mean_step_s", py::vectorize(&mean_step<&StepCost::seconds>), py::arg("sequences"),
+             py::arg("tokens_each"), py::arg("mean_context"), py::arg("chunk"), py::arg("before"),
+             py::arg("completed"))
+        .def("mean_step_j", py::vectorize(&mean_step<&StepCost::joules>), py::arg("sequences"),
+             py::arg("tokens_each"), py::arg("mean_context"), py::arg("chunk"), py::arg("before"),
+             py::arg("completed"))
+        .def(
+            "products", [=](const StepCosts& of, std::int64_t tokens) { return pair(of.products(tokens)); },
+            py::arg("tokens"))
+        .def(
+            "tokens", [=](const StepCosts& of, double count) { return pair(of.tokens(count)); },
+            py::arg("count"))
+        .def(
+            "outputs", [=](const StepCosts& of, double count) { return pair(of.outputs(count)); },
+            py::arg("count"))
+        .def(
+            "drafts", [=](const StepCosts& of, double sequences) { return pair(of.drafts(sequences)); },
+            py::arg("sequences"))
+        .def(
+            "decode_attention",
+            [=](const StepCosts& of, double sequences, double mean_context) {
+                return pair(of.decode_attention(sequences, mean_context));
+            },
+            py::arg("sequences"), py::arg("mean_context"))
+        .def(
+            "prefill_attention",
+            [=](const StepCosts& of, double chunk, double before) {
+                return pair(of.prefill_attention(chunk, before));
+            },
+            py::arg("chunk"), py::arg("before"));
     py::class_<ServerSettings, std::shared_ptr<ServerSettings>> server(m, "SimulatedServer",
                                                                        "Settings of a server.");
     def_init<ServerSettings>(server, "SimulatedServer", kServerSettings, &checked_server);

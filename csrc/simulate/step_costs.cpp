@@ -244,6 +244,26 @@ StepCost StepCosts::step(std::int64_t sequences, std::int64_t tokens_each, std::
     return {seconds, device.joules + tables_.idle_w * (seconds - device.seconds)};
 }
 
+StepCost StepCosts::step(const MeanStep& mean) const {
+    const bool reads = mean.chunk > 0;
+    const double decoded = mean.sequences * mean.tokens_each;
+    StepCost device;
+    if (reads) {
+        device = tokens(decoded + mean.chunk) + prefill_attention(mean.chunk, mean.before);
+    } else if (mean.sequences > 0) {
+        device = products(static_cast<std::int64_t>(std::ceil(decoded)));
+    }
+    if (decoded + mean.completed > 0) {
+        device = device + outputs(decoded + mean.completed);
+        if (mean.tokens_each > 1) device = device + drafts(mean.sequences + mean.completed);
+    }
+    if (mean.sequences > 0) device = device + decode_attention(mean.sequences, mean.mean_context);
+    const double host_s = tables_.host_step_s + tables_.host_sequence_s * (mean.sequences + (reads ? 1 : 0)) +
+                          (reads ? tables_.host_prefill_s : 0.0);
+    const double seconds = tables_.overlaps_host ? std::max(device.seconds, host_s) : device.seconds + host_s;
+    return {seconds, device.joules + tables_.idle_w * (seconds - device.seconds)};
+}
+
 DecodeRun StepCosts::decode_run(std::int64_t sequences, std::int64_t tokens_each,
                                 std::int64_t context) const {
     const StepCost base = decode_base(sequences, tokens_each);

@@ -86,6 +86,18 @@ class StepCosts {
     StepCost step(std::int64_t sequences, std::int64_t tokens_each, std::int64_t context,
                   std::span<const Chunk> chunks, std::int64_t completed) const;
 
+    // The cost of steps with mean numbers, also between whole ones; of a chunk, `before` is its context.
+    // Steps without a chunk pay for recorded sizes.
+    struct MeanStep {
+        double sequences = 0;
+        double tokens_each = 1;
+        double mean_context = 0;
+        double chunk = 0;  // tokens; 0 without one
+        double before = 0;
+        double completed = 0;
+    };
+    StepCost step(const MeanStep& mean) const;
+
     // Parts of the device's cost, also between whole numbers: means over many steps. An empty table costs
     // nothing.
     StepCost tokens(double count) const { return tokens_.at(count); }

@@ -199,7 +199,7 @@ class StepPredictions:
         costs = self.costs
         seconds = float(costs.step(sequences, max(1.0, load.context_mean), tokens * alike, before, ends)[0])
         if alike > 1.0:  # each chunk attends to itself
-            apart, joined = (float(costs.prefill.at(each, before)[0]) for each in (tokens, tokens * alike))
+            apart, joined = (costs.core.prefill_attention(each, before)[0] for each in (tokens, tokens * alike))
             seconds += alike * apart - joined
         return seconds
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
@@ -114,14 +113,11 @@ class Run:
             found: What the simulator found.
             limits: Times of requests, such as `"ttft_s"`, and the seconds that they are below within the objective.
         """
-        import numpy as np
-
         costs = self.costs
-        knows_energy = isfinite(costs.idle_w) and bool(np.isfinite(costs.decode.joules).all())
         return found.figures(
             client_s=costs.client_s,
             usd_per_h=None if costs.rent is None else costs.rent.usd_per_h(self.replicas),
-            idle_w=costs.idle_w if knows_energy else None,
+            idle_w=costs.idle_w if costs.knows_energy else None,
             blocks=self.blocks,
             limits=limits,
         )

@@ -240,10 +240,10 @@ class _Words:
         decoding = steps - (0.0 if run.scheduler.mixes else float(figures["prefill_steps"]))
         host_s = costs.host_step_s + costs.host_sequence_s * sequences
         parts = {
-            "weights and products of decode steps": float(costs.recorded.next(sequences * width)[0])
-            + float(costs.outputs.at(sequences * width)[0]),
-            "attention of decode steps": float(costs.decode.at(sequences, context)[0]),
-            "drafts": 0.0 if costs.drafts is None else float(costs.drafts.at(sequences)[0]),
+            "weights and products of decode steps": costs.core.products(ceil(sequences * width))[0]
+            + costs.core.outputs(sequences * width)[0],
+            "attention of decode steps": costs.core.decode_attention(sequences, context)[0],
+            "drafts": costs.core.drafts(sequences)[0],
             "the host between steps": 0.0 if costs.overlaps_host else host_s,
         }
         shares = {name: min(1.0, seconds * decoding / busy_s) for name, seconds in parts.items()}

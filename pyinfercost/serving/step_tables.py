@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
@@ -31,49 +31,6 @@ class Table:
     seconds: Numbers
     joules: Numbers
     columns: Numbers | None = None
-
-    def at(self, row: Any, column: Any = None) -> tuple[Any, Any]:
-        """Return seconds and joules, linear between knots and beyond the last ones, bilinear with two axes.
-
-        Args:
-            row: Positions on the first axis.
-            column: Positions on the second one, of the same shape.
-        """
-        import numpy as np
-
-        place, share = _between(self.rows, np.asarray(row, dtype=np.float64))
-        if self.columns is None:
-            line = [values[place] + share * (values[place + 1] - values[place]) for values in self._values()]
-            return line[0], line[1]
-        other, part = _between(self.columns, np.asarray(column, dtype=np.float64))
-        found = []
-        for values in self._values():
-            low = values[place, other] + part * (values[place, other + 1] - values[place, other])
-            high = values[place + 1, other] + part * (values[place + 1, other + 1] - values[place + 1, other])
-            found.append(low + share * (high - low))
-        return found[0], found[1]
-
-    def next(self, row: Any) -> tuple[Any, Any]:
-        """Return seconds and joules at the next knot; beyond the last one, those of the last interval."""
-        import numpy as np
-
-        wanted = np.asarray(row, dtype=np.float64)
-        place = np.minimum(np.searchsorted(self.rows, wanted), self.rows.size - 1)
-        inside = wanted <= self.rows[-1]
-        beyond = self.at(wanted)
-        found = [np.where(inside, values[place], more) for values, more in zip(self._values(), beyond, strict=True)]
-        return found[0], found[1]
-
-    def _values(self) -> tuple[Numbers, Numbers]:
-        return self.seconds, self.joules
-
-
-def _between(knots: Numbers, at: Numbers) -> tuple[NDArray[np.intp], Numbers]:
-    """Return the interval of each position, and where in it the position is: beyond 0 ... 1 outside of the knots."""
-    import numpy as np
-
-    place = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, max(0, knots.size - 2))
-    return place, (at - knots[place]) / (knots[place + 1] - knots[place])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +147,7 @@ class StepCosts:
     def step(
         self, sequences: Any, context: Any, tokens: Any = 0, before: Any = 0, completed: Any = 0
     ) -> tuple[Any, Any]:
-        """Return seconds and joules of steps with at most one chunk of a prompt; numbers or arrays of one shape.
+        """Return seconds and joules of steps with at most one chunk of a prompt; numbers, or arrays that broadcast.
 
         Args:
             sequences: Decoding sequences.
@@ -199,31 +156,16 @@ class StepCosts:
             before: Context of its sequence before it.
             completed: Whether it ends its prompt, and a token is sampled from it.
         """
+        given = (sequences, self.draft_tokens + 1, context, tokens, before, completed)
+        joules = self.core.mean_step_j(*given) if self.knows_energy else self.core.mean_step_s(*given) * nan
+        return self.core.mean_step_s(*given), joules
+
+    @property
+    def knows_energy(self) -> bool:
+        """Whether the energy of steps is known."""
         import numpy as np
 
-        n, mean, chunk, base, ends = np.broadcast_arrays(
-            *(np.asarray(each, dtype=np.float64) for each in (sequences, context, tokens, before, completed))
-        )
-        width = self.draft_tokens + 1
-        reads = chunk > 0
-        products = self.tokens.at(n * width + chunk)
-        alone = self.recorded.next(np.maximum(n * width, 1))
-        sampled = self.outputs.at(np.maximum(n * width + ends, 1))
-        attention = self.decode.at(np.maximum(n, 1), np.maximum(mean, 1))
-        reading = self.prefill.at(np.maximum(chunk, 1), base)
-        drafts = (0.0, 0.0) if self.drafts is None else self.drafts.at(np.maximum(n + ends, 1))
-        out = []
-        for which in range(2):
-            out.append(
-                np.where(reads, products[which], alone[which] * (n > 0))
-                + np.where(n * width + ends > 0, sampled[which] + drafts[which], 0.0)
-                + np.where(n > 0, attention[which], 0.0)
-                + np.where(reads, reading[which], 0.0)
-            )
-        device_s, joules = out
-        host_s = self.host_step_s + self.host_sequence_s * (n + reads) + self.host_prefill_s * reads
-        seconds = np.maximum(device_s, host_s) if self.overlaps_host else device_s + host_s
-        return seconds, joules + self.idle_w * (seconds - device_s)
+        return isfinite(self.idle_w) and bool(np.isfinite(self.decode.joules).all())
 
     @cached_property
     def core(self) -> _core.StepCosts:

@@ -188,7 +188,7 @@ def test_every_function_loads_the_experts_of_an_engine_alike(folder: Path) -> No
     steps = ic.step_costs(graph, prefill, on=on(None), context=1001)
     stated = ic.step_costs(graph, prefill, on=on(f"tensor=1,expert_load={SERVED_EXPERTS}"), context=1001)
     assert steps.layout == stated.layout == f"expert_load={SERVED_EXPERTS}"
-    assert steps.decode.at(2.0, 1000.0) == stated.decode.at(2.0, 1000.0)
+    assert steps.core.decode_attention(2.0, 1000.0) == stated.core.decode_attention(2.0, 1000.0)
     assert ic.step_costs(graph, prefill, on=on("tensor=1,expert_load=balanced")).layout.endswith("balanced")
 
 

@@ -190,7 +190,7 @@ def test_products_of_a_mixed_step_cost_what_its_tokens_cost(folder: Path) -> Non
     costs = costs_of(folder)
     start_s = float(parts_at(folder, ON, batch=[2], context=[64])["attention_start_s"][0])
     for tokens in (8, 64, 256):  # sizes of recorded graphs: no padding
-        alone, together = costs.recorded.next(tokens)[0], costs.tokens.at(tokens)[0]
+        alone, together = costs.core.products(tokens)[0], costs.core.tokens(tokens)[0]
         assert float(together - start_s) == pytest.approx(float(alone), rel=0.01)
 
 
@@ -205,11 +205,11 @@ def test_a_mixed_step_saves_one_reading_of_the_weights(folder: Path) -> None:
     assert 0.3 * 1.74e9 / 3.35e12 < saved < 3 * 1.74e9 / 3.35e12
 
 
-def test_the_core_adds_up_the_same_tables(folder: Path) -> None:
+def test_mean_steps_are_steps_at_whole_numbers(folder: Path) -> None:
     costs = costs_of(folder)
-    assert costs.core.step(37, 37 * 900) == pytest.approx(tuple(map(float, costs.step(37, 900))), rel=1e-9)
+    assert costs.core.step(37, 37 * 900) == pytest.approx(tuple(map(float, costs.step(37, 900))), rel=1e-12)
     core = costs.core.step(37, 37 * 900, [(512, 1024)], 1)
-    assert core == pytest.approx(tuple(map(float, costs.step(37, 900, 512, 1024, 1))), rel=1e-9)
+    assert core == pytest.approx(tuple(map(float, costs.step(37, 900, 512, 1024, 1))), rel=1e-12)
 
 
 def test_columns_of_steps_are_steps(folder: Path) -> None:
@@ -224,7 +224,7 @@ def test_drafts_are_apart_and_outputs_are_sampled_tokens(folder: Path) -> None:
     costs, plain = costs_of(folder, on), costs_of(folder)
     assert costs.drafts is not None
     assert plain.drafts is None
-    assert costs.outputs.at(64)[0] == pytest.approx(float(plain.outputs.at(64)[0]), rel=2e-3)
+    assert costs.core.outputs(64)[0] == pytest.approx(plain.core.outputs(64)[0], rel=2e-3)
     estimate = ic.estimate(phases(folder).decode, on=on, batch=40, context=1000)
     assert float(costs.step(40, 1001)[0]) == pytest.approx(estimate.latency_s, rel=0.02)
     assert costs.tokens_per_step == pytest.approx((1 - 0.8**4) / 0.2)
@@ -243,7 +243,7 @@ def test_sizes_of_recorded_graphs(folder: Path) -> None:
     """With graphs of 4 and 32 tokens, 5 sequences cost what 32 do, but for attention and writes into the cache."""
     on = ON.replace(serving="graph_batches=4:32")
     costs = step_costs(*phases(folder), on=on, most_sequences=64, most_tokens=2048, most_context=8192)
-    four, five, most = (float(costs.recorded.next(n)[0]) for n in (4, 5, 32))
+    four, five, most = (costs.core.products(n)[0] for n in (4, 5, 32))
     assert five == pytest.approx(most, rel=2e-3)
     assert four < five
 
