@@ -1,9 +1,9 @@
 /* Scales and ticks of the two charts. */
 function logScale(low, high, from, to) {
   const [a, b] = [Math.log10(low), Math.log10(high)];
-  return (value) => from + (to - from) * (Math.log10(value) - a) / (b - a);
+  return (value) => from + ((to - from) * (Math.log10(value) - a)) / (b - a);
 }
-const linearScale = (low, high, from, to) => (value) => from + (to - from) * (value - low) / (high - low || 1);
+const linearScale = (low, high, from, to) => (value) => from + ((to - from) * (value - low)) / (high - low || 1);
 
 /* Powers of ten, thinned out until about `most` are left. */
 function decades(low, high, most) {
@@ -35,8 +35,8 @@ function label(x, y, text, css = "", anchor = "start", more = {}) {
   return element("svg:text", { x, y, class: css, "text-anchor": anchor, ...more }, text);
 }
 
-/* Widths of charts. Asking for one lays out the page, which takes longer than to draw a chart, so that each is asked for
-   once until the page changes its form. */
+/* Widths of charts. Asking for one lays out the page, which takes longer than to draw a chart, so that each is asked
+   for once until the page changes its form. */
 const widths = new Map();
 function widthOf(place) {
   const known = widths.get(place);
@@ -45,11 +45,18 @@ function widthOf(place) {
   return widths.get(place);
 }
 
-/* A chart as wide as its place; it is drawn anew when that changes. It is a picture, unless `more` makes it something that
-   the keyboard moves. */
+/* A chart as wide as its place; it is drawn anew when that changes. It is a picture, unless `more` makes it something
+   that the keyboard moves. */
 function canvas(place, height, title, more = {}) {
   const width = Math.max(widthOf(place), 280);
-  const svg = element("svg:svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title, ...more });
+  const svg = element("svg:svg", {
+    width,
+    height,
+    viewBox: `0 0 ${width} ${height}`,
+    role: "img",
+    "aria-label": title,
+    ...more,
+  });
   return { svg, width, height };
 }
 
