@@ -23,7 +23,7 @@ from ..advice import (
 )
 from ..colors import RISK, color_variables
 from .fleet_parts import head, panel, table
-from .page import asset
+from .parts import asset
 from .snippet import standalone
 
 if TYPE_CHECKING:

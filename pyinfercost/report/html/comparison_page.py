@@ -24,7 +24,7 @@ from ..comparison import (
 )
 from ..glossary import BOUNDS
 from .about import written_by
-from .page import asset
+from .parts import asset
 from .snippet import profile_snippet, standalone
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from ..fleets import (
     use_columns,
 )
 from .charts import Curve, over_time
-from .page import asset, embedded
+from .parts import asset, embedded
 from .snippet import standalone
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from ..monitor_report import (
 )
 from .charts import Curve, over_time
 from .fleet_parts import head, notes_panel, panel, table
-from .page import asset
+from .parts import asset
 from .snippet import standalone
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from ..layout import Column
 from ..serving import latency_columns
 from .charts import Curve, over_time
 from .fleet_parts import head, notes_panel, panel, table
-from .page import asset
+from .parts import asset
 from .snippet import standalone
 
 if TYPE_CHECKING:

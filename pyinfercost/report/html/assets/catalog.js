@@ -90,12 +90,12 @@ function makeCatalog(evaluator, choose, setLimit) {
 
   function draw() {
     if (!shown || byId("catalog-panel").hidden) return;
-    drawChart();
+    drawMachines();
     drawTable();
   }
   const perMillion = () => `USD per million ${shown.tokens ? "tokens" : "items"}`;
 
-  function drawChart() {
+  function drawMachines() {
     const place = byId("catalog");
     const rows = ranked().filter(({ cost, latency }) => cost > 0 && latency > 0);
     const best = rows[0];
@@ -115,77 +115,54 @@ function makeCatalog(evaluator, choose, setLimit) {
           `${shown.batch ? ` with ${shown.axis} ${best.value}` : ""}, ${quantity(best.latency, "s")}.`
         : "No machine with a known price does.");
     if (!rows.length) {
-      place.replaceChildren();
+      eraseChart(place);
       return;
     }
-    const { svg, width, height } = canvas(
-      place,
-      Math.min(Math.max(widthOf(place) * 0.5, 260), 420),
-      byId("catalog-note").textContent,
-    );
-    const box = { left: 66, right: width - 16, top: 14, bottom: height - 40 };
     const [xs, ys] = [rows.map(({ latency }) => latency), rows.map(({ cost }) => cost)];
-    const [xLow, xHigh, yLow, yHigh] = [
-      Math.min(...xs) * 0.7,
-      Math.max(...xs) * 1.4,
-      Math.min(...ys) * 0.6,
-      Math.max(...ys) * 1.5,
-    ];
-    const [x, y] = [logScale(xLow, xHigh, box.left, box.right), logScale(yLow, yHigh, box.bottom, box.top)];
-    for (const tick of niceTicks(xLow, xHigh, width / 80))
-      svg.append(
-        line(x(tick), box.top, x(tick), box.bottom, "grid"),
-        label(x(tick), box.bottom + 15, quantity(tick, "s").replace(/\.?0+(?= |$)/, ""), "tick", "middle"),
-      );
-    for (const tick of niceTicks(yLow, yHigh, 6))
-      svg.append(
-        line(box.left, y(tick), box.right, y(tick), "grid"),
-        label(box.left - 6, y(tick) + 4, tickText(tick, ""), "tick", "end"),
-      );
-    svg.append(
-      label((box.left + box.right) / 2, height - 5, "latency", "axis", "middle"),
-      label(12, (box.top + box.bottom) / 2, perMillion(), "axis", "middle", {
-        transform: `rotate(-90 12 ${(box.top + box.bottom) / 2})`,
-      }),
-    );
-    for (const row of [...rows].reverse()) {
-      const own = row.known.id === shown.state.machine;
-      const dot = element("svg:circle", {
-        cx: x(row.latency),
-        cy: y(row.cost),
-        r: own ? 7 : 5,
-        class: `machine ${row.known.kind}${own ? " own" : ""}`,
-      });
-      dot.addEventListener("pointerenter", (event) =>
-        showTip(
-          [
-            row.known.name,
-            `${quantity(row.latency, "s")}, ${digits(row.cost)} ${perMillion()}` +
-              `${shown.batch ? `, ${shown.axis} ${row.value}` : ""}`,
-          ],
-          event.clientX,
-          event.clientY,
-        ),
-      );
-      dot.addEventListener("pointerleave", hideTip);
-      dot.addEventListener("click", () => {
-        hideTip();
-        pick(row);
-      });
-      svg.append(dot);
-    }
-    const named = rows.filter((row, at) => at < 3 || row.known.id === shown.state.machine);
+    const isOwn = (row) => row.known.id === shown.state.machine;
+    const named = rows.filter((row, at) => at < 3 || isOwn(row)).filter(farApart(xs, ys));
+    drawChart(place, {
+      title: byId("catalog-note").textContent,
+      height: (width) => Math.min(Math.max(width * 0.5, 260), 420),
+      x: {
+        low: Math.min(...xs) * 0.7,
+        high: Math.max(...xs) * 1.4,
+        log: true,
+        label: "latency",
+        ticks: 9,
+        text: seconds,
+      },
+      y: { low: Math.min(...ys) * 0.6, high: Math.max(...ys) * 1.5, log: true, label: perMillion(), ticks: 6 },
+      at: [],
+      lines: [],
+      items: rows.map((row) => ({
+        x: row.latency,
+        y: row.cost,
+        css: `machine ${row.known.kind}${isOwn(row) ? " own" : ""}`,
+        size: isOwn(row) ? 14 : 10,
+      })),
+      isSilent: true /* the table is for the keyboard */,
+      tell: (at) => [
+        rows[at].known.name,
+        `${quantity(rows[at].latency, "s")}, ${digits(rows[at].cost)} ${perMillion()}` +
+          `${shown.batch ? `, ${shown.axis} ${rows[at].value}` : ""}`,
+      ],
+      pick: (at) => pick(rows[at]),
+      marks: named.map((row) => ({ x: row.latency, y: row.cost, text: shortName(row.known.machine), css: "name" })),
+    });
+  }
+  const seconds = (tick) => tickOf(tick, "s");
+  /* Whether a name does not hide one before it. */
+  function farApart(xs, ys) {
+    const [across, up] = [xs, ys].map((all) => Math.log(Math.max(...all) / Math.min(...all)) || 1);
     const taken = [];
-    for (const row of named) {
-      const [left, top] = [x(row.latency), y(row.cost)];
-      if (taken.some(([a, b]) => Math.abs(a - left) < 110 && Math.abs(b - top) < 13)) continue;
-      taken.push([left, top]);
-      const right = left > box.right - 110;
-      svg.append(
-        label(left + (right ? -9 : 9), top + 4, shortName(row.known.machine), "name", right ? "end" : "start"),
+    return ({ latency, cost }) => {
+      const isFree = !taken.some(
+        ([x, y]) => Math.abs(Math.log(latency / x)) < across / 6 && Math.abs(Math.log(cost / y)) < up / 20,
       );
-    }
-    place.replaceChildren(svg);
+      if (isFree) taken.push([latency, cost]);
+      return isFree;
+    };
   }
   const pick = (row) => choose(row.known.id, shown.batch ? { [shown.axis]: row.value } : {});
 
@@ -238,5 +215,5 @@ function makeCatalog(evaluator, choose, setLimit) {
   const refuse = (message) => {
     byId("catalog-note").textContent = `No machine can run this: ${message}.`;
   };
-  return { update, draw, refuse };
+  return { update, refuse };
 }

@@ -84,3 +84,5 @@ function figuresOf(view, node) {
     bound: estimate ? bound || (missing() ? "unknown" : "fused") : "",
   };
 }
+
+const nameOf = (layer) => `${layer.module || "(model)"} · ${layer.op.replace(/^(aten|engine)\./, "")}`;

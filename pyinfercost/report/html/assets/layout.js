@@ -1,6 +1,5 @@
 /* How the model lies on several devices: nodes with their devices, what each holds, and what travels between them. */
 const MOST_DRAWN = 16;
-const CHARACTER = 5.9; // width of a character in the boxes of devices
 
 /* The repeated layers of a model: the most frequent list of modules, and its first and last number. */
 function layerRange(layers) {
@@ -115,49 +114,33 @@ function drawLayout(view) {
     (drawn < devices ? ` The first ${drawn} are drawn.` : "");
   const range = layerRange(view.layers);
   const place = byId("layout");
-  const count = holdings(0, estimate, range).length;
-  const wide = Math.max(widthOf(place), 280);
-  const columns = Math.max(1, Math.min(inNode, 8, Math.floor((wide - 24) / 132)));
-  const box = { width: Math.floor((wide - 24) / columns) - 8, height: 26 + 15 * count };
-  const rows = Math.ceil(Math.min(inNode, drawn) / columns);
-  const nodeHeight = rows * (box.height + 18) + 34;
-  const drawnNodes = Math.ceil(drawn / inNode);
-  const { svg } = canvas(place, drawnNodes * (nodeHeight + 14), byId("layout-note").textContent);
   const near = estimate.exchanges.some((exchange) => exchange.nodes === 1);
   const far = estimate.exchanges.some((exchange) => exchange.nodes > 1);
-  const wired = near || far;
-  const wire = `wire ${near ? "near" : "network"}`;
-  for (let node = 0; node < drawnNodes; node++) {
-    const top = node * (nodeHeight + 14) + 4;
-    svg.append(
-      element("svg:rect", { x: 4, y: top, width: wide - 8, height: nodeHeight - 6, rx: 8, class: "node-box" }),
-    );
-    svg.append(label(14, top + 17, nodes > 1 ? `node ${node}` : "one node", "tick"));
-    if (far && node > 0) svg.append(line(wide / 2, top - 20, wide / 2, top, "wire network"));
+  const wire = near ? " near" : far ? " network" : "";
+  const columns = Math.max(1, Math.min(inNode, 8, Math.floor((place.clientWidth - 24) / 132)));
+  const tensor = layout.tensor || 1;
+  /* A wire below the devices of a group that shares products. */
+  const isWired = (rank, at, ranks) =>
+    wire &&
+    at % columns !== columns - 1 &&
+    at !== ranks - 1 &&
+    (tensor === 1 || (rank + 1) % tensor !== 0 || layout.expert > tensor);
+  const boxes = Array.from({ length: Math.ceil(drawn / inNode) }, (_, node) => {
     const ranks = Math.min(inNode, drawn - node * inNode);
-    for (let at = 0; at < ranks; at++) {
+    const devices = Array.from({ length: ranks }, (__, at) => {
       const rank = node * inNode + at;
-      const x = 12 + (at % columns) * (box.width + 8);
-      const y = top + 26 + Math.floor(at / columns) * (box.height + 18);
-      svg.append(element("svg:rect", { x, y, width: box.width, height: box.height, rx: 5, class: "device-box" }));
-      svg.append(label(x + 8, y + 17, `rank ${rank}`, "device-name"));
-      const most = Math.floor((box.width - 14) / CHARACTER);
-      holdings(rank, estimate, range).forEach((entry, row) => {
-        const text = entry.length > most ? `${entry.slice(0, most - 1)}\u2026` : entry;
-        svg.append(label(x + 8, y + 34 + 15 * row, text, "held"));
-      });
-      /* A wire below the devices of a group that shares products. */
-      const tensor = layout.tensor || 1;
-      const last = at % columns === columns - 1 || at === ranks - 1;
-      if (wired && !last && (tensor === 1 || (rank + 1) % tensor !== 0 || layout.expert > tensor)) {
-        const below = y + box.height + 6;
-        svg.append(line(x + box.width / 2, below, x + box.width * 1.5 + 8, below, wire));
-        for (const end of [x + box.width / 2, x + box.width * 1.5 + 8])
-          svg.append(line(end, y + box.height, end, below, wire));
-      }
-    }
-  }
-  place.replaceChildren(svg);
+      const lines = holdings(rank, estimate, range).map((text) => element("small", { title: text }, text));
+      const css = `device${isWired(rank, at, ranks) ? ` wired${wire}` : ""}`;
+      return element("div", { class: css }, element("strong", {}, `rank ${rank}`), ...lines);
+    });
+    return element(
+      "div",
+      { class: `node${far && node ? " linked" : ""}` },
+      element("p", { class: "note" }, nodes > 1 ? `node ${node}` : "one node"),
+      element("div", { class: "ranks", style: `grid-template-columns:repeat(${columns},minmax(0,1fr))` }, ...devices),
+    );
+  });
+  place.replaceChildren(...boxes);
   byId("layout-travels").replaceChildren(
     ...(estimate.exchanges.length
       ? estimate.exchanges.map(travels)

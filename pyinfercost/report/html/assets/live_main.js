@@ -3,7 +3,7 @@ const saved = JSON.parse(byId("pyinfercost-live-history").textContent || "null")
 store.live = saved === null;
 
 const page = { observer: 0, hours: 24, paused: false, lost: "", timer: null, failures: 0, asking: null };
-const charts = CHARTS.map((chart, at) => makeChart(chart, byId("charts"), at));
+const charts = CHARTS.map((chart, at) => makePanel(chart, byId("charts"), at));
 const cards = new Map();
 
 const text = (place, words) => {
@@ -345,7 +345,7 @@ function drawAll() {
   drawAlerts(told);
   drawCards(told);
   const span = spanNow();
-  for (const chart of charts) updateChart(chart, store.rows, span);
+  for (const chart of charts) updatePanel(chart, store.rows, span);
   drawTimes(told);
   drawTotals(told);
   drawParts(told);

@@ -57,13 +57,8 @@ if (view) drawAll();
 else document.querySelector(".stored").hidden = true; /* a start page has no profile */
 root.dataset.drawn = String(performance.now());
 
-let redraw = view ? [drawCharts] : [];
-let width = root.clientWidth;
 window.addEventListener("resize", () => {
-  if (root.clientWidth === width) return;
-  width = root.clientWidth;
-  widths.clear();
-  for (const draw of redraw) draw();
+  if (view) drawLayout(view);
 });
 document.addEventListener("keydown", (event) => {
   if (event.key === "/" && !/^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName)) {
@@ -155,7 +150,6 @@ async function explore([near, far], signal = undefined) {
   );
   const alternatives = makeAlternatives(far, (parts) => change({ ...state, ...parts }));
   const serving = makeServing(far, (key, value) => change({ ...state, [key]: value }));
-  redraw = [drawCharts, curves.draw, catalog.draw, serving.draw];
   let busy = false;
   /* The newest state is computed after the point that is under way; those between are left out. */
   async function update() {
@@ -237,7 +231,6 @@ async function explore([near, far], signal = undefined) {
   byId("settings").open = matchMedia("(min-width: 1100px)").matches; /* as the style has them beside the page */
   root.classList.add("live");
   root.classList.remove("empty");
-  widths.clear();
   await update();
   root.dataset.live = String(performance.now());
 }

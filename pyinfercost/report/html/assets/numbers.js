@@ -48,9 +48,7 @@ function percent(share) {
 
 /* An element with attributes, text and children; text never becomes markup. */
 function element(name, attributes = {}, ...children) {
-  const made = name.startsWith("svg:")
-    ? document.createElementNS("http://www.w3.org/2000/svg", name.slice(4))
-    : document.createElement(name);
+  const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
     if (value !== null && value !== undefined && value !== false) made.setAttribute(key, value === true ? "" : value);
   }

@@ -70,7 +70,7 @@ function makeServing(evaluator, set) {
       if (document.activeElement !== input) input.value = Number((state[key] * scale).toPrecision(6));
     if (!SETUP.all_engines[state.engine].serves || state.engine === "torch") {
       shown = null;
-      byId("serving").replaceChildren();
+      eraseChart(byId("serving"));
       byId("serving-figures").hidden = true;
       const [engine] = Object.keys(SETUP.engines).filter((name) => name !== "torch" && SETUP.all_engines[name].serves);
       const go = element("button", { type: "button" }, `Serve with ${ENGINE_NAMES[engine] || engine}`);
@@ -161,69 +161,38 @@ function makeServing(evaluator, set) {
       `it finishes, ${SERVED_REQUESTS.toLocaleString("en")} simulated requests each: prompts of ` +
       `${state.prompt} and answers of ${state.output} tokens on average, lognormal, at random times. ` +
       "Line: median; dashed: 99th percentile (p99: one request in a hundred waits longer).";
-    const place = byId("serving");
-    const { svg, width, height } = canvas(
-      place,
-      Math.min(Math.max(widthOf(place) * 0.42, 230), 340),
-      `${row.title} against the rate of requests`,
-    );
-    const box = { left: 66, right: width - 16, top: 14, bottom: height - 40 };
     const lines = curve.map(row.of);
     const values = lines.flat().filter((value) => value > 0);
     const limit = row.limit ? state[row.limit] : null;
-    const [yLow, yHigh] = [
-      Math.min(...values) * 0.8,
-      Math.max(...values, limit !== null && limit < 10 * Math.max(...values) ? limit : 0) * 1.25,
-    ];
-    const x = linearScale(0, curve[curve.length - 1].rate_per_s * 1.03, box.left, box.right);
-    const y = logScale(yLow, yHigh, box.bottom, box.top);
-    for (const tick of roundSteps(curve[curve.length - 1].rate_per_s, Math.max(3, width / 110)))
-      svg.append(
-        line(x(tick), box.top, x(tick), box.bottom, "grid"),
-        label(x(tick), box.bottom + 15, tickText(tick, ""), "tick", "middle"),
-      );
-    for (const tick of niceTicks(yLow, yHigh, 6))
-      svg.append(
-        line(box.left, y(tick), box.right, y(tick), "grid"),
-        label(box.left - 6, y(tick) + 4, quantity(tick, row.unit).replace(/\.?0+(?= |$)/, ""), "tick", "end"),
-      );
-    svg.append(label((box.left + box.right) / 2, height - 5, "requests per second", "axis", "middle"));
-    lines[0].forEach((_, which) => {
-      const points = curve.map(
-        ({ rate_per_s: rate }, at) => `${x(rate).toFixed(1)},${y(Math.max(lines[at][which], yLow)).toFixed(1)}`,
-      );
-      svg.append(element("svg:path", { d: `M${points.join("L")}`, class: which ? "curve-line far" : "curve-line" }));
+    const most = Math.max(...values, limit !== null && limit < 10 * Math.max(...values) ? limit : 0);
+    const yLow = Math.min(...values) * 0.8;
+    drawChart(byId("serving"), {
+      title: `${row.title} against the rate of requests`,
+      height: (width) => Math.min(Math.max(width * 0.42, 230), 340),
+      x: { low: 0, high: curve[curve.length - 1].rate_per_s * 1.03, label: "requests per second" },
+      y: { low: yLow, high: most * 1.25, log: true, ticks: 6, text: (tick) => tickOf(tick, row.unit) },
+      at: curve.map(({ rate_per_s: rate }) => rate),
+      lines: lines[0].map((_, which) => ({
+        values: lines.map((found) => Math.max(found[which], yLow)),
+        color: "accent",
+        width: 2,
+        ...(which ? { dash: [6, 4] } : {}),
+      })),
+      items: curve.map(({ rate_per_s: rate }) => ({ x: rate })),
+      nearest: true,
+      tell: (at) => [
+        `${digits(curve[at].rate_per_s)} requests per second`,
+        ...lines[at].map(
+          (value, which) => `${lines[at].length > 1 ? ["median ", "p99 "][which] : ""}${quantity(value, row.unit)}`,
+        ),
+        `${digits(curve[at].tokens_per_s)} output tokens per second`,
+      ],
+      marks: limit === null ? [] : [{ y: limit, text: `limit ${quantity(limit, "s")}`, css: "bad first" }],
     });
-    if (limit !== null && limit > yLow && limit < yHigh)
-      svg.append(
-        line(box.left, y(limit), box.right, y(limit), "capacity"),
-        label(box.left + 4, y(limit) - 5, `limit ${quantity(limit, "s")}`, "tick"),
-      );
-    svg.addEventListener("pointermove", (event) => {
-      const left = event.clientX - svg.getBoundingClientRect().left;
-      const at = curve.reduce(
-        (best, { rate_per_s: rate }, index) =>
-          Math.abs(x(rate) - left) < Math.abs(x(curve[best].rate_per_s) - left) ? index : best,
-        0,
-      );
-      showTip(
-        [
-          `${digits(curve[at].rate_per_s)} requests per second`,
-          ...lines[at].map(
-            (value, which) => `${lines[at].length > 1 ? ["median ", "p99 "][which] : ""}${quantity(value, row.unit)}`,
-          ),
-          `${digits(curve[at].tokens_per_s)} output tokens per second`,
-        ],
-        event.clientX,
-        event.clientY,
-      );
-    });
-    svg.addEventListener("pointerleave", hideTip);
-    place.replaceChildren(svg);
   }
   function refuse(message) {
     shown = null;
-    byId("serving").replaceChildren();
+    eraseChart(byId("serving"));
     byId("serving-figures").hidden = true;
     byId("serving-note").textContent = "";
     const [reads, steps] = ["prefill", "decode"].map((phase) => SETUP.phases.find(({ name }) => name === phase));
@@ -235,5 +204,5 @@ function makeServing(evaluator, set) {
           `only${steps.fixed.context ? ` (${steps.fixed.context} tokens)` : ""}, and those of a server have ` +
           "many.";
   }
-  return { update, draw, refuse };
+  return { update, refuse };
 }
