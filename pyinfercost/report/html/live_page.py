@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from html import escape
-from string import Template
 from typing import TYPE_CHECKING, NamedTuple
 
-from ... import _core
 from ..colors import ALARM, FLEET, LIVE, color_variables
 from ..documents import as_json
 from ..live_history import history_document
-from .parts import asset, embedded, library, policy_of, script_of
+from .parts import asset, embedded, library, policy_of, rendered, script_of
 
 if TYPE_CHECKING:
     from ...results.live_history import LiveHistory
@@ -46,21 +43,15 @@ def login_page() -> HtmlPage:
     """Return the page that asks for the token."""
     script = asset("login.js")
     policy = policy_of(script, connects="'self'")
-    style = _style()
-    return HtmlPage(Template(asset("login.html")).substitute(policy=policy, style=style, script=script), policy)
+    page = rendered("login.html", title="Live page: token", policy=policy, style=_style(), script=script)
+    return HtmlPage(page, policy)
 
 
 def _page(title: str, data: str, *, connects: str) -> HtmlPage:
     script = _script()
     policy = policy_of(script, connects=connects)
-    filled = Template(asset("live.html")).substitute(
-        title=escape(title),
-        policy=policy,
-        style=_style(),
-        version=escape(_core.__version__),
-        data_id=DATA_ID,
-        data=data,
-        script=script,
+    filled = rendered(
+        "live.html", title=title, policy=policy, style=_style(), data_id=DATA_ID, data=data, script=script
     )
     return HtmlPage(filled, policy)
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from html import escape
-from string import Template
 from typing import TYPE_CHECKING, Any
 
-from ... import _core
 from ...hardware.dtypes import CORE_DTYPES, short_dtype
 from ...predict.exploring import exploration_of
 from ...results import figures
@@ -22,7 +19,7 @@ from ..summary import heading, ledger, totals
 from .about import call_of, terms_document, written_by
 from .live_packs import LIVE_POLICY, fixed_words, packs_of
 from .packing import packed
-from .parts import asset, embedded, library, policy_of, script_of
+from .parts import asset, embedded, library, policy_of, rendered, script_of
 from .snippet import snippet_of
 
 if TYPE_CHECKING:
@@ -42,12 +39,6 @@ GROUPS = {
     "Work": ("flops", "traffic_bytes", "parameters"),
 }
 """Group of the page's headline -> figures in it."""
-
-_BOTH = """<section class="panel" id="phases-panel" aria-labelledby="phases-title">
-<h2 id="phases-title">Both phases, as they were profiled</h2>
-{}
-</section>
-"""
 
 _OF_FILES = (".json", ".gguf", ".onnx", ".pt2", ".safetensors")
 
@@ -197,16 +188,16 @@ def report_html(
     title = "any model" if document is None else title_of(document["model"] if live is None else live.model)
     script = _script(start=document is None, explores=explores)
     policy = policy_of(script, runs="" if live is None or live.fixed else LIVE_POLICY)
-    return Template(asset("page.html")).substitute(
-        title=escape(title),
-        empty=' class="empty"' if document is None else "",
+    return rendered(
+        "report.html",
+        title=title,
+        is_empty=document is None,
         policy=policy,
         style=_colors() + asset("base.css") + asset("chart.css") + asset("style.css"),
         script=script,
-        version=escape(_core.__version__),
-        text=escape(text),
-        origin=escape(origin),
-        both=_BOTH.format(both) if both else "",
+        text=text,
+        origin=origin,
+        both=both,
         profile=packed(_compact(None if document is None else _folded(document))),
         figures=embedded(
             _compact(

@@ -1,4 +1,4 @@
-"""Parts of all pages: scripts, styles, and the policy that allows a page its own script and nothing else."""
+"""Parts of all pages: templates, scripts, styles, and the policy that allows a page its own script and nothing else."""
 
 from __future__ import annotations
 
@@ -8,14 +8,31 @@ import re
 import zlib
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ... import _core
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ASSETS = Path(__file__).parent / "assets"
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
 
 _COMMENT = re.compile(r"^[ \t]*(?:/\*.*?\*/[ \t]*|//[^\n]*)\n", re.MULTILINE | re.DOTALL)
+
+
+def rendered(template: str, **values: Any) -> str:
+    """Render a template with the version of the package; values are escaped unless the template says they are safe."""
+    return _TEMPLATES.get_template(template).render(version=_core.__version__, **values)
 
 
 def asset(name: str) -> str:
@@ -40,18 +57,19 @@ def script_of(names: Sequence[str]) -> str:
 
 
 def policy_of(script: str, *, runs: str = "", connects: str = "") -> str:
-    """Return the content security policy of a page with one script.
+    """Return the content security policy of a page.
 
     Args:
-        script: The script.
+        script: Its only script; empty if it has none.
         runs: What else the script may run, as sources of `script-src` and further directives.
         connects: Where it may connect to, as sources of `connect-src`.
     """
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    allowed = f"script-src 'sha256-{digest}'{runs}; " if script else ""
     connect = f"connect-src {connects}; " if connects else ""
     return (
-        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'{runs}; {connect}img-src data:; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; style-src 'unsafe-inline'; {allowed}{connect}img-src data:; base-uri 'none'; "
+        "form-action 'none'"
     )
 
 

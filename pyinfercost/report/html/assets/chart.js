@@ -45,7 +45,7 @@ function niceTicks(low, high, most) {
 
 function axisOf(scale, spec, vertical) {
   const axis = () => spec()[scale];
-  const { log, label, steps } = axis();
+  const { log, zero, label, steps } = axis();
   return {
     scale,
     side: vertical ? 3 : 2,
@@ -56,8 +56,14 @@ function axisOf(scale, spec, vertical) {
     grid: { stroke: () => colorOf("line"), width: 1 },
     ticks: { show: false },
     ...(label ? { label, labelSize: 18, labelGap: 0, labelFont: CHART_FONT } : {}),
-    ...(log
-      ? { splits: (_, __, low, high) => niceTicks(low, high, axis().ticks), filter: (_, splits) => splits }
+    ...(log || zero
+      ? {
+          splits: (_, __, low, high) => [
+            ...(zero ? [0] : []),
+            ...niceTicks(Math.max(low, axis().zero ?? 0), high, axis().ticks),
+          ],
+          filter: (_, splits) => splits,
+        }
       : { space: vertical ? 34 : 70, ...(steps ? { incrs: steps } : {}) }),
     values: (_, splits, __, ___, step) =>
       splits.map((tick) => (tick === null ? "" : axis().text ? axis().text(tick, step) : tickOf(tick))),
