@@ -127,10 +127,16 @@ def uses_of(over: FleetSeries, *, cold: str = "cold") -> list[Curve]:
 
 
 def chart_panel(
-    title: str, edges_s: NDArray[np.float64], *, note: str = "", top: float | None = None, **curves: Sequence[Curve]
+    title: str,
+    edges_s: NDArray[np.float64],
+    *,
+    areas: Sequence[Curve] = (),
+    lines: Sequence[Curve] = (),
+    top: float | None = None,
+    note: str = "",
 ) -> Panel:
-    """Return a panel with a chart over time, whose curves are `areas` and `lines`."""
-    return Panel(title, [over_time(title, edges_s, top=top, **curves)], note)
+    """Return a panel with a chart over time; the arguments are those of `over_time`, and a note."""
+    return Panel(title, [over_time(title, edges_s, areas=areas, lines=lines, top=top)], note)
 
 
 def bill_panels(result: FleetResult) -> Part:
