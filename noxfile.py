@@ -263,7 +263,7 @@ def headers(session: nox.Session) -> None:
 
 @nox.session
 def wasm(session: nox.Session) -> None:
-    """Build the core of live pages as WebAssembly and their parser of TOML, which git tracks, and test both.
+    """Build the core of live pages as WebAssembly and the libraries of pages, which git tracks, and test them.
 
     Debian's emscripten, nodejs and npm have the tools. `nox -s wasm -- --check` builds both and compares them with the
     tracked ones, bit by bit, where the compiler is that of the manifest.

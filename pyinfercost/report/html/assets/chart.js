@@ -49,8 +49,8 @@ function axisOf(scale, spec, vertical) {
   return {
     scale,
     side: vertical ? 3 : 2,
-    size: vertical ? 60 : 26,
-    gap: 4,
+    size: vertical ? 60 : 28,
+    gap: vertical ? 4 : 7,
     font: CHART_FONT,
     stroke: () => colorOf("dim"),
     grid: { stroke: () => colorOf("line"), width: 1 },
