@@ -48,20 +48,31 @@ def tests_core(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check the style of Python and C++ without changes; `nox -s format` applies them."""
+    """Check the style of Python, C++ and, where npm is, JavaScript without changes; `nox -s format` applies them."""
     session.install("ruff>=0.12", "clang-format>=20")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("clang-format", "--dry-run", "-Werror", *CPP_SOURCES)
+    _style_scripts(session, "lint")
 
 
 @nox.session
 def format(session: nox.Session) -> None:
-    """Format Python and C++."""
+    """Format Python, C++ and, where npm is, JavaScript."""
     session.install("ruff>=0.12", "clang-format>=20")
     session.run("ruff", "check", "--fix")
     session.run("ruff", "format")
     session.run("clang-format", "-i", *CPP_SOURCES)
+    _style_scripts(session, "format")
+
+
+def _style_scripts(session: nox.Session, command: str) -> None:
+    """Run ESLint and Prettier by a command of package.json."""
+    if shutil.which("npm") is None:
+        session.log("JavaScript is left out: there is no npm here")
+        return
+    session.run("npm", "install", "--no-package-lock", "--no-audit", "--no-fund", external=True)
+    session.run("npm", "run", command, external=True)
 
 
 @nox.session
@@ -252,7 +263,7 @@ def headers(session: nox.Session) -> None:
 
 @nox.session
 def wasm(session: nox.Session) -> None:
-    """Build the core of live pages as WebAssembly and their parser of TOML, which git tracks, and test both.
+    """Build the core of live pages as WebAssembly and the libraries of pages, which git tracks, and test them.
 
     Debian's emscripten, nodejs and npm have the tools. `nox -s wasm -- --check` builds both and compares them with the
     tracked ones, bit by bit, where the compiler is that of the manifest.

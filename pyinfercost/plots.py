@@ -1,7 +1,7 @@
-"""Plots: `ic.plots.plot_roofline(profile)`; as specifications of Vega-Lite: `ic.plots.profile_vega(profile, "memory")`.
+"""Plots: `ic.plots.plot_roofline(profile)`.
 
 Profiles are given as they are, as their JSON object, or as the path of a file with that. Drawing needs matplotlib (`pip
-install 'pyinfercost[plot]'`), which is imported when something is drawn; specifications need nothing.
+install 'pyinfercost[plot]'`), which is imported when something is drawn.
 """
 
 from .report.colors import BOUND, MEMORY
@@ -11,14 +11,10 @@ from .report.plots.draw_memory import plot_memory
 from .report.plots.draw_roofline import plot_roofline
 from .report.plots.draw_serving import plot_latencies, plot_rates, plot_timeline
 from .report.plots.draw_sweep import plot_sweep
-from .report.plots.vega import breakdown_vega, memory_vega, profile_vega, roofline_vega
-from .report.plots.vega_sweep import sweep_vega
 
 __all__ = [
     "BOUND",
     "MEMORY",
-    "breakdown_vega",
-    "memory_vega",
     "plot_breakdown",
     "plot_fleet_timeline",
     "plot_front",
@@ -29,7 +25,4 @@ __all__ = [
     "plot_roofline",
     "plot_sweep",
     "plot_timeline",
-    "profile_vega",
-    "roofline_vega",
-    "sweep_vega",
 ]

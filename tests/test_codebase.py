@@ -414,7 +414,7 @@ def test_a_sample_is_spread_over_its_cases(cases: int, wanted: int) -> None:
 # read the files that they write.
 OPENS_BY_ITSELF = {
     *("_cache.py", "_checks.py", "measuring/machine.py", "measuring/rapl.py", "monitor/sinks/plain.py"),
-    *("report/html/live_packs.py", "report/html/page.py", "sources/model_names.py", "sweeps/execute.py"),
+    *("report/html/live_packs.py", "report/html/parts.py", "sources/model_names.py", "sweeps/execute.py"),
 }
 
 

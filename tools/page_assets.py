@@ -1,8 +1,8 @@
-"""Compiled files of live pages: the core as WebAssembly, and a parser of TOML for browsers.
+"""Compiled files of pages: the core as WebAssembly, and two libraries of npm, for TOML and for charts.
 
-`nox -s wasm` runs this. Both are built in build/wasm and written into the package, compressed as pages have them, with
-a manifest: the versions of what is compiled in, which are changed there, the compiler, and a digest of the sources.
-With `--check` the files of the package stay as they are, and are compared with those of the build.
+`nox -s wasm` runs this. All are built in build/wasm and written into the package, compressed, with a manifest: the
+versions of what is compiled in, which are changed there, the compiler, and a digest of the sources. With `--check` the
+files of the package stay as they are, and are compared with those of the build.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def read_manifest() -> dict[str, Any]:
 
 
 def digest_of_sources() -> str:
-    """Return a digest of all that decides the bytes of both files, but the compiler.
+    """Return a digest of all that decides the bytes of the files, but the compiler.
 
     Blank lines, indentation and lines of comments are left out, so that a change of them asks for no build.
     """
@@ -99,24 +100,43 @@ def build_core() -> bytes:
 
 def build_toml() -> bytes:
     """Bundle npm's smol-toml, with its license, as a script with one global, `TOML`."""
-    folder = BUILD / "toml"
-    packages = folder / "node_modules"
+    packages = _installed("smol-toml", "esbuild")
+    entry, bundle = (packages.parent / name for name in ("entry.js", "toml.js"))
+    entry.write_text(ENTRY, encoding="utf-8")
+    banner = f"--banner:js={_license(packages / 'smol-toml')}"
+    _run(packages / ".bin" / "esbuild", entry, f"--outfile={bundle}", *BUNDLED, banner)
+    return bundle.read_bytes()
+
+
+def build_uplot() -> bytes:
+    """Return the minified script of npm's uPlot, with its license; it has one global, `uPlot`."""
+    package = _installed("uplot") / "uplot"
+    script = (package / "dist" / "uPlot.iife.min.js").read_text(encoding="utf-8")
+    return f"{_license(package)}\n{re.sub(r'^/[*]!.*?[*]/', '', script).strip()}\n".encode()
+
+
+def _installed(*names: str) -> Path:
+    """Install packages of npm in the versions of the manifest, and return the folder of all."""
+    folder = BUILD / names[0]
     folder.mkdir(parents=True, exist_ok=True)
     versions = read_manifest()["packages"]
-    _run("npm", "install", "--prefix", folder, *(f"{name}@{versions[name]}" for name in ("smol-toml", "esbuild")))
-    (folder / "entry.js").write_text(ENTRY, encoding="utf-8")
-    license_text = (packages / "smol-toml" / "LICENSE").read_text(encoding="utf-8").strip()
-    _run(
-        *(packages / ".bin" / "esbuild", folder / "entry.js", f"--outfile={folder / 'toml.js'}"),
-        *(*BUNDLED, f"--banner:js=/*\n{license_text}\n*/"),
-    )
-    return (folder / "toml.js").read_bytes()
+    _run("npm", "install", "--prefix", folder, *(f"{name}@{versions[name]}" for name in names))
+    return folder / "node_modules"
+
+
+def _license(package: Path) -> str:
+    return f"/*\n{(package / 'LICENSE').read_text(encoding='utf-8').strip()}\n*/"
+
+
+OF_NPM: Mapping[str, Callable[[], bytes]] = {"toml.js": build_toml, "uplot.js": build_uplot}
+"""Files that need no compiler of C++."""
 
 
 def write() -> None:
-    """Build both files, and write those that changed, and the manifest."""
+    """Build all files, and write those that changed, and the manifest."""
     manifest = read_manifest() | {"compiler": compiler_here(), "sources": digest_of_sources(), "files": {}}
-    for name, content in (("core.wasm", build_core()), ("toml.js", build_toml())):
+    for name, build in ({"core.wasm": build_core} | OF_NPM).items():
+        content = build()
         path = ASSETS / f"{name}.zz"
         if not path.is_file() or zlib.decompress(path.read_bytes()) != content:
             from zopfli.zlib import compress
@@ -137,10 +157,11 @@ def check() -> None:
         SystemExit: A file differs.
     """
     known, here = read_manifest()["compiler"], compiler_here() or "no emscripten"
-    if shutil.which("npm"):
-        _compare("toml.js", build_toml())
-    else:
-        sys.stdout.write("toml.js is not compared: there is no npm here\n")
+    for name, build in OF_NPM.items():
+        if shutil.which("npm"):
+            _compare(name, build())
+        else:
+            sys.stdout.write(f"{name} is not compared: there is no npm here\n")
     if here == known:
         _compare("core.wasm", build_core())
     else:

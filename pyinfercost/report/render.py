@@ -45,7 +45,6 @@ _RENDERERS = {
         "plot_roofline": "plots.draw_roofline.plot_roofline",
         "plot_breakdown": "plots.draw_breakdown.plot_breakdown",
         "plot_memory": "plots.draw_memory.plot_memory",
-        "vega": "plots.vega.profile_vega",
     },
     "Exploration": {
         "dict": "documents.exploration_document",
@@ -207,7 +206,6 @@ _RENDERERS = {
         "arrow": "frames.sweep_to_arrow",
         "polars": "frames.sweep_to_polars",
         "plot": "plots.draw_sweep.plot_sweep",
-        "vega": "plots.vega_sweep.sweep_vega",
     },
     "StoredSweep": {
         "columns": "sweeps.sweep_names",

@@ -157,17 +157,3 @@ class Profile(Result):
     def plot_memory(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw the memory in use while each node runs; options as in `plots.plot_memory`."""
         return render(self, "plot_memory", ax=ax, **options)  # type: ignore[no-any-return]
-
-    def to_vega(self, plot: str = "roofline", **options: Any) -> dict[str, Any]:
-        """Return a plot as a Vega-Lite specification that includes its data.
-
-        Args:
-            plot: `"roofline"`, `"breakdown"` or `"memory"`.
-            **options: Options of the plot's content: `by`, `value`, `depth`, `top` and `merge` of a breakdown, `fixed`
-                of memory.
-
-        Returns:
-            The specification.
-        """
-        specification: dict[str, Any] = render(self, "vega", plot=plot, **options)
-        return specification

@@ -278,15 +278,6 @@ class Sweep(Result):
         """Draw throughput and latency against the batch, a curve per deployment; options as in `plots.plot_sweep`."""
         return render(self, "plot", ax=ax, **options)  # type: ignore[no-any-return]
 
-    def to_vega(self, **options: Any) -> dict[str, Any]:
-        """Return the plot as a Vega-Lite specification that contains its data.
-
-        Args:
-            **options: `x`, `y`, `along`, `knee` and `pareto` of `plots.plot_sweep`.
-        """
-        specification: dict[str, Any] = render(self, "vega", **options)
-        return specification
-
 
 def front_rows(data: Mapping[str, NDArray[Any]], chosen: list[tuple[str, bool]]) -> NDArray[np.int64]:
     """Return the rows of the Pareto front."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import re
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from markupsafe import escape
 from support.report_pages import Scripts, document_of, evil_profile, unpacked
 from support.toy_graphs import blocks, transformer
 
@@ -36,7 +36,7 @@ def page_text(profile: ic.Profile) -> str:
 def test_the_profile_is_inside_and_nothing_is_outside(profile: ic.Profile, page_text: str) -> None:
     assert document_of(page_text) == json.loads(profile.to_json())
     assert Scripts(page_text).addresses == ["data:,"]
-    assert not re.search("https?:", page_text.replace('"http://www.w3.org/2000/svg"', ""))
+    assert not re.search("https?:", page_text)
     assert "url(" not in page_text
     assert len(page_text.encode()) - len(Scripts(page_text).found["pyinfercost-core"]) < 300_000
 
@@ -162,7 +162,7 @@ def test_a_page_says_when_and_how_it_was_made(profile: ic.Profile, page_text: st
     assert line is not None
     assert re.match(r"Written \d{4}-\d\d-\d\d \d\d:\d\d UTC with pyinfercost ", line[1])
     assert f"pyinfercost {ic.__version__}" in line[1]
-    call = "ic.profile(model, hardware=&#x27;t4&#x27;, precision=&#x27;fp16&#x27;, execution=&#x27;eager&#x27;, "
+    call = "ic.profile(model, hardware=&#39;t4&#39;, precision=&#39;fp16&#39;, execution=&#39;eager&#39;, "
     assert line[1].endswith(f"by: {call}price=1.5, batch=8, sequence=128)")
     (tmp_path / "a b.json").write_text(blocks().to_json(), encoding="utf-8")
     report = tmp_path / "r.html"
@@ -171,7 +171,7 @@ def test_a_page_says_when_and_how_it_was_made(profile: ic.Profile, page_text: st
     assert done.exit_code == 0, done.output
     text = report.read_text(encoding="utf-8")
     command = f"pyinfercost profile '{tmp_path / 'a b.json'}' "
-    assert escape(command) in text
+    assert str(escape(command)) in text
     for option in ("--hardware t4", "--set batch=2", f"--html {report}"):
         assert option in text
     assert json.loads(Scripts(text).found["pyinfercost-figures"])["hint"] == hint_for(

@@ -41,20 +41,20 @@ def test_it_fits_the_screen(browser: Any, file: Path, size: str, dark: bool) -> 
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == (
             "rgb(18, 22, 28)" if dark else "rgb(246, 247, 249)"
         )
-        assert page.locator("#roofline svg").bounding_box()["width"] <= SIZES[size][0]
+        assert page.locator("#roofline canvas").bounding_box()["width"] <= SIZES[size][0]
 
 
 @pytest.mark.slow
 def test_a_dot_selects_its_row_and_a_row_its_dot(browser: Any, file: Path, profile: ic.Profile) -> None:
     with opened(browser, file) as page:
         page.click("#collapse")
-        place = int(data(page, "circle.dot", "layer")[-1])
-        page.locator(f"circle.dot[data-layer='{place}']").click()
+        place = int(data(page, "#roofline .dot", "layer")[-1])
+        page.locator(f"#roofline .dot[data-layer='{place}']").click()
         layer = profile.to_dict()["layers"][place]
         (row,) = data(page, "#tree .body .row[aria-selected=true]", "id")
         assert row in {f"m:{layer['module']}", f"l:{place}"}
         assert page.inner_text("#details h3") == (layer["module"] or "(model)")
-        assert data(page, "circle.dot.selected", "layer") == [str(place)]
+        assert data(page, "#roofline .dot.selected", "layer") == [str(place)]
         first = page.locator("#tree .body .row").first
         first.click()
         assert first.get_attribute("aria-selected") == "true"
@@ -74,10 +74,14 @@ def test_dots_lie_where_the_roofline_has_them(browser: Any, file: Path, profile:
         times[at] = times.get(at, 0) + 1
     assert max(times.values()) > 2
     with opened(browser, file) as page:
-        names = ("data-layer", "cx", "cy", "r", "data-times")
         *found, counts = zip(
             *page.eval_on_selector_all(
-                "circle.dot", f"all => all.map(c => {list(names)}.map(name => Number(c.getAttribute(name))))"
+                "#roofline .dot",
+                """all => all.map(dot => {
+                    const box = dot.getBoundingClientRect();
+                    const middle = [box.left + box.width / 2, box.top + box.height / 2];
+                    return [Number(dot.dataset.layer), ...middle, box.width / 2, Number(dot.dataset.times)];
+                })""",
             ),
             strict=True,
         )
@@ -144,15 +148,15 @@ def test_it_can_be_used_with_the_keyboard(browser: Any, file: Path) -> None:
         assert page.locator("#tree .body .row").count() == rows
         page.keyboard.press("Enter")
         assert data(page, "#tree .body .row[aria-selected=true]", "id") == [name]
-        page.focus("#roofline svg")
+        page.focus("#roofline")
         page.keyboard.press("ArrowRight")
-        first = data(page, "circle.dot.selected", "layer")
+        first = data(page, "#roofline .dot.selected", "layer")
         page.keyboard.press("ArrowRight")
         assert len(first) == 1
-        assert data(page, "circle.dot.selected", "layer") != first
-        page.focus("#memory svg")
+        assert data(page, "#roofline .dot.selected", "layer") != first
+        page.focus("#memory")
         page.keyboard.press("ArrowRight")
-        assert page.locator("#memory .cursor.on").count() == 1
+        assert page.locator("#memory .cursor").is_visible()
 
 
 def test_names_are_text_and_never_markup(browser: Any, tmp_path: Path) -> None:
@@ -213,7 +217,7 @@ def test_equal_layers_are_one_row_that_opens(browser: Any, tmp_path: Path) -> No
         page.fill("#search", "")
         page.locator("#tree .body .row[data-id='m:layers.0-4.up']").click()
         assert "5 equal ones" in page.inner_text("#details")
-        assert data(page, "circle.dot.selected", "times") == ["5"]
+        assert data(page, "#roofline .dot.selected", "times") == ["5"]
         page.uncheck("#fold")
         assert data(page, "#tree .body .row[aria-selected=true]", "id") == ["m:layers.0.up"]
         assert len(data(page, "#tree .body .row", "id")) == 1 + 6 * 3

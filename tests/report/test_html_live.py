@@ -190,7 +190,7 @@ def test_the_catalog_and_the_curve_choose_points(browser: Any, file: Path, profi
         (chosen,) = [each for each in ic.hardware.names() if each == page.input_value("#controls select[name=machine]")]
         assert ic.hardware.load(chosen).name == name
         check(page, ic.profile(profile, hardware=chosen, batch=batch))
-        page.focus("#curve svg")
+        page.focus("#curve")
         settle(page, lambda: page.keyboard.press("ArrowLeft"))
         assert int(page.input_value("#controls input[name='size.batch']")) < batch
 
@@ -212,7 +212,7 @@ def test_without_a_running_core_the_stored_point_is_shown(
         check(page, profile)
         assert said in page.inner_text("#fixed")
         assert page.locator("#settings").is_hidden()
-        assert page.locator("#roofline svg").is_visible()
+        assert page.locator("#roofline canvas").is_visible()
 
 
 def test_a_browser_that_cannot_unpack_shows_the_figures_as_text(browser: Any, file: Path) -> None:

@@ -168,7 +168,3 @@ def test_limits_of_where_are_lines() -> None:
     assert sweep_curves(selected, x="latency_s").limits_x == (0.0001, 0.001)
     assert str(selected.take(np.arange(3)).condition) == "0.0001 < latency_s and latency_s < 0.001 and batch >= 2"
     assert sweep_curves(ic.sweep(transformer(), **grid)).limits_y == ()
-    rules = [
-        layer for layer in selected.to_vega(x="latency_s")["layer"] if layer["mark"] and "rule" in str(layer["mark"])
-    ]
-    assert [rule["data"]["values"] for rule in rules] == [[{"x": 0.0001}, {"x": 0.001}]]

@@ -25,12 +25,6 @@ CONTRAST = """() => {
 }"""
 """Texts whose contrast with what is behind them is below 4.5 (WCAG AA)."""
 
-COLLISIONS = """() => [...document.querySelectorAll(".plot")].flatMap(plot => {
-  const boxes = [...plot.querySelectorAll(".x")].filter(one => one.offsetWidth).map(one => one.getBoundingClientRect());
-  return boxes.slice(1).filter((box, i) => box.left < boxes[i].right).map(box => box.left);
-})"""
-"""Labels of horizontal axes that overlap."""
-
 CLIPPED = """() => {
   const places = "#headline *, #tree .head button, #tree [role=gridcell], #sentence, h1";
   return [...document.querySelectorAll(places)]

@@ -20,12 +20,13 @@ EVIL = (
 
 
 class Scripts(HTMLParser):
-    """Contents of script elements by id, and all addresses that a page could load."""
+    """Contents of script elements by id, all addresses that a page could load, and the data of its charts."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.found: dict[str | None, str] = {}
         self.addresses: list[str] = []
+        self.charts: list[dict[str, Any]] = []
         self._open: str | None = None
         self._inside = False
         self.feed(text)
@@ -33,6 +34,8 @@ class Scripts(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         named = dict(attrs)
         self.addresses += [named[name] or "" for name in ("src", "href") if name in named]
+        if "data-chart" in named:
+            self.charts.append(json.loads(named["data-chart"] or ""))
         if tag == "script":
             self._inside, self._open = True, named.get("id")
             self.found[self._open] = ""

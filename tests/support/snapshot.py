@@ -30,7 +30,7 @@ from pyinfercost.report import forms, render
 from . import advice_results, fleet_results, interface_cases, monitored_week
 from .toy_graphs import blocks, transformer
 
-_NOT_TEXT = ("view", "pandas", "arrow", "polars", "trace", "vega")
+_NOT_TEXT = ("view", "pandas", "arrow", "polars", "trace")
 # Names of temporary folders, the date, and compressed data, in which both are.
 _VARIES = re.compile(r"(?<=/)tmp[\\a-z0-9_]{8,10}|Written [-0-9]+ [:0-9]+ UTC|[A-Za-z0-9+/=]{500,}")
 _SIZES = {"vision": {"batch": 8}, "language": {"batch": 8, "context": 1024}}

@@ -25,7 +25,14 @@ const worker = {
     }
   },
   console: { log: say, warn: say, error: say },
-  TextDecoder, TextEncoder, URL, performance, crypto, setTimeout, clearTimeout, Uint8Array,
+  TextDecoder,
+  TextEncoder,
+  URL,
+  performance,
+  crypto,
+  setTimeout,
+  clearTimeout,
+  Uint8Array,
 };
 worker.self = worker;
 vm.createContext(worker);

@@ -1,11 +1,9 @@
-"""HTML report of advice: what would make a model cheaper, one file without scripts that loads nothing."""
+"""HTML report of advice: what would make a model cheaper."""
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING
 
-from ... import _core
 from ...results.advice import RISKS
 from ..advice import (
     accuracy_pairs,
@@ -22,9 +20,8 @@ from ..advice import (
     unhelpful_pairs,
 )
 from ..colors import RISK, color_variables
-from .fleet_parts import head, panel, table
-from .page import asset
-from .snippet import standalone
+from .parts import asset
+from .static_page import Bar, Bars, Cards, Code, Details, Legend, Pairs, Panel, Part, Steps, Text, static_page, table
 
 if TYPE_CHECKING:
     from ...results.advice import Advice, AdvicePlan, AdviceRow
@@ -39,23 +36,26 @@ _ALL = 100.0
 
 
 def advice_page(advice: Advice) -> str:
-    """Return the report."""
-    title = f"{advice.model}: what would make this cheaper"
-    main = [_cards(advice), _savings(advice), _rows(advice)]
+    """Return the report: one file without scripts, which loads nothing."""
+    main = [_cards(advice), _savings(advice), *_rows(advice)]
     main += [_plan(name, plan, advice) for name, plan in plans_of(advice)]
-    main += [_accuracy(advice), _comparison(advice), _unhelpful(advice), _commands(advice)]
-    foot = (
-        f"<footer><p>Written by pyinfercost {escape(_core.__version__)}. All figures are predictions; each command "
-        "prints those of its row again. --format json has all figures. Nothing is loaded from a network.</p></footer>"
+    main += [*_accuracy(advice), *_comparison(advice), *_unhelpful(advice), *_commands(advice)]
+    return static_page(
+        f"{advice.model}: what would make this cheaper",
+        main,
+        kicker="What would make this cheaper",
+        heading=advice.model,
+        lead=f"{advice.sentence}.",
+        about=[pair for pair in question_pairs(advice) if pair[0] != "model"],
+        style=color_variables(RISK) + asset("advice.css"),
+        has_charts=False,
+        foot=(
+            ". All figures are predictions; each command prints those of its row again. --format json has all figures."
+        ),
     )
-    pairs = [pair for pair in question_pairs(advice) if pair[0] != "model"]
-    top = head("What would make this cheaper", advice.model, pairs)
-    top = top.replace("<dl>", f'<p class="answer">{escape(advice.sentence)}.</p><dl>', 1)
-    style = color_variables(RISK) + asset("base.css") + asset("fleet.css") + asset("advice.css")
-    return standalone(title, f"{top}<main>{''.join(main)}</main>{foot}", style, headed=False)
 
 
-def _cards(advice: Advice) -> str:
+def _cards(advice: Advice) -> Cards:
     """Return what it costs now, and with each plan."""
     value, of = amount_text(advice, advice.baseline)
     found = [(value, f"{of}, as it is now".removeprefix(", "))]
@@ -66,91 +66,77 @@ def _cards(advice: Advice) -> str:
     if not plans_of(advice):
         most = max((row.saving_share for row in advice.rows), default=0.0)
         found.append((f"{share_text(max(0.0, most))} %", "is the most that anything saves"))
-    items = "".join(
-        f'<div class="card"><output>{escape(value)}</output><span class="title">{escape(words)}</span></div>'
-        for value, words in found
-    )
-    return f'<section class="cards" aria-label="Headline figures">{items}</section>'
+    return Cards(found)
 
 
-def _savings(advice: Advice) -> str:
+def _savings(advice: Advice) -> Panel:
     """Return a bar for each tactic: its saving, and the range within the bands."""
     if not advice.rows:
-        return panel("What each change saves", f"<p>{escape(advice.sentence)}.</p>")
+        return Panel("What each change saves", [Text(f"{advice.sentence}.")])
     most = max(1e-9, *(row.saving_share for row in advice.rows), *(row.saving_high_share for row in advice.rows))
-    lines = "".join(_bar(row, most) for row in advice.rows)
+    bars = Bars([_bar(row, most) for row in advice.rows])
     used = [risk for risk in RISKS if any(row.risk == risk for row in advice.rows)]
-    legend = "".join(f'<li><span class="swatch {risk}"></span>{_RISK_WORDS[risk]}</li>' for risk in used)
+    legend = Legend([(risk, "", _RISK_WORDS[risk]) for risk in used])
     note = "Each alone, on what there is now; they do not add up. Lines are ranges within the bands of predictions."
     if not all(row.in_plan for row in advice.rows):
         note += " *: not in a plan, because of its risk or its terms."
-    return panel("What each change saves", f'<div class="bars">{lines}</div><ul class="legend">{legend}</ul>', note)
+    return Panel("What each change saves", [bars, legend], note)
 
 
-def _bar(row: AdviceRow, most: float) -> str:
-    low, high = (min(1.0, max(0.0, share / most)) for share in (row.saving_low_share, row.saving_high_share))
-    wide = min(1.0, max(0.0, row.saving_share / most))
-    whisker = ""
-    if high > low:
-        whisker = f'<b style="left:{_ALL * low:.2f}%;width:{_ALL * (high - low):.2f}%"></b>'
-    kind = "" if row.in_plan else " out-of-plan"
+def _bar(row: AdviceRow, most: float) -> Bar:
+    shares = (row.saving_share, row.saving_low_share, row.saving_high_share)
+    wide, low, high = (round(_ALL * min(1.0, max(0.0, share / most)), 2) for share in shares)
     span = range_text(row.saving_low_share, row.saving_high_share)
     shown = share_text(row.saving_share)
-    band = f" <small>({escape(span)})</small>" if span != shown else ""
-    return (
-        f'<div class="bar"><div class="name{kind}">{escape(row.option)}</div>'
-        f'<div class="track {row.risk}"><i style="width:{_ALL * wide:.2f}%"></i>{whisker}</div>'
-        f'<div class="value">{escape(shown)} %{band}</div></div>'
+    return Bar(
+        name=row.option,
+        name_css="" if row.in_plan else "out-of-plan",
+        css=row.risk,
+        percent=wide,
+        low=low,
+        high=high,
+        value=f"{shown} %",
+        band=f"({span})" if span != shown else "",
     )
 
 
-def _rows(advice: Advice) -> str:
+def _rows(advice: Advice) -> list[Part]:
     if not advice.rows:
-        return ""
+        return []
     kinds = ["total", *("" if row.in_plan else "later" for row in advice.rows)]
-    conditions = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in condition_pairs(advice))
-    body = table(advice_columns(advice, wide=True), kinds=kinds, name="fleets")
-    return panel("The same in figures", body + (f'<dl class="out">{conditions}</dl>' if conditions else ""))
+    conditions = condition_pairs(advice)
+    body: list[Part] = [table(advice_columns(advice, wide=True), kinds=kinds, name="fleets")]
+    return [Panel("The same in figures", [*body, *([Pairs(conditions, "out")] if conditions else [])])]
 
 
-def _plan(name: str, plan: AdvicePlan, advice: Advice) -> str:
+def _plan(name: str, plan: AdvicePlan, advice: Advice) -> Panel:
     """Return a plan: its steps with what each adds, how to apply them, and the command of all."""
-    steps = "".join(
-        f"<li>{escape(step.option)}{f'<pre>{escape(step.apply)}</pre>' if step.apply else ''}</li>"
-        for step in plan.steps
-    )
     text = plan.setup.command or plan.setup.code
-    told = f"<p>The command that predicts all of it:</p><pre>{escape(text)}</pre>" if text else ""
-    body = table(step_columns(advice, plan, wide=True), name="fleets") + f'<ol class="steps">{steps}</ol>{told}'
+    told: list[Part] = [Text("The command that predicts all of it:"), Code(text)] if text else []
+    steps = Steps([(step.option, step.apply) for step in plan.steps])
     note = f"It {saved_text(plan)}. Each step is evaluated together with those before it."
-    return panel(name, body, note)
+    return Panel(name, [table(step_columns(advice, plan, wide=True), name="fleets"), steps, *told], note)
 
 
-def _accuracy(advice: Advice) -> str:
+def _accuracy(advice: Advice) -> list[Part]:
     pairs = accuracy_pairs(advice)
-    if not pairs:
-        return ""
-    lines = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in pairs)
     note = "Published ranges are of other models: measure your own before you rely on them."
-    return panel("What it may cost in accuracy", f'<dl class="out">{lines}</dl>', note)
+    return [Panel("What it may cost in accuracy", [Pairs(pairs, "out")], note)] if pairs else []
 
 
-def _comparison(advice: Advice) -> str:
+def _comparison(advice: Advice) -> list[Part]:
     if not advice.comparison:
-        return ""
+        return []
     note = "Median, and range over sizes and machines, against the same setup without the tactic."
-    return panel("Tactics compared", table(comparison_columns(advice), name="fleets"), note)
+    return [Panel("Tactics compared", [table(comparison_columns(advice), name="fleets")], note)]
 
 
-def _unhelpful(advice: Advice) -> str:
+def _unhelpful(advice: Advice) -> list[Part]:
     pairs = unhelpful_pairs(advice)
-    if not pairs:
-        return ""
-    lines = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in pairs)
-    return panel("What does not help, and why", f'<dl class="out">{lines}</dl>')
+    return [Panel("What does not help, and why", [Pairs(pairs, "out")])] if pairs else []
 
 
-def _commands(advice: Advice) -> str:
+def _commands(advice: Advice) -> list[Part]:
     """Return the command of each row, and how it is applied."""
     setups = [("as it is now", advice.baseline, ""), *((row.option, row.setup, row.apply) for row in advice.rows)]
     found = []
@@ -158,8 +144,7 @@ def _commands(advice: Advice) -> str:
         text = setup.command or setup.code
         if not text:
             continue
-        applied = f"<p>To apply it:</p><pre>{escape(apply)}</pre>" if apply else ""
-        found.append(f"<details><summary>{escape(name)}</summary>{applied}<pre>{escape(text)}</pre></details>")
-    if not found:
-        return ""
-    return panel("How to reproduce each figure", "".join(found), "The command prints the figures of the row again.")
+        applied: list[Part] = [Text("To apply it:"), Code(apply)] if apply else []
+        found.append(Details(name, [*applied, Code(text)]))
+    note = "The command prints the figures of the row again."
+    return [Panel("How to reproduce each figure", found, note)] if found else []

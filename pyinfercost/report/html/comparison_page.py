@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
-from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...results import figures
 from ...results.figures import MORE
@@ -24,11 +22,11 @@ from ..comparison import (
 )
 from ..glossary import BOUNDS
 from .about import written_by
-from .page import asset
-from .snippet import profile_snippet, standalone
+from .parts import asset, policy_of, rendered
+from .snippet import profile_snippet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from ...results.comparison import ComparedModel, Comparison
 
@@ -46,30 +44,29 @@ def comparison_page(comparison: Comparison, *, command: str = "") -> str:
     """
     good = [row for row in comparison.rows if not row.error]
     names = ", ".join(dict.fromkeys(row.model for row in comparison.rows))
-    parts = [
-        f"<header><h1>{escape(names)}</h1>{_terms(comparison)}<p id='sentence'>{escape(_sentence(comparison))}</p>"
-    ]
-    parts.append("</header><main>")
-    parts += [
-        f'<p class="bad">{escape(row_name(comparison, row))} failed: {escape(row.error)}</p>'
-        for row in comparison.failed
-    ]
-    parts += [f'<p class="bad">{escape(text)}</p>' for text in warnings_of(comparison)]
-    parts += [f"<p>{escape(text)}</p>" for text in comparison.notes]
-    if good:
-        parts += [_figures(comparison, good), _times(comparison, good), _details(comparison, good)]
-    parts.append(f"</main><footer><p>{escape(written_by(command))}</p></footer>")
-    return standalone(f"{names}: side by side", "".join(parts), _style(), headed=False)
-
-
-@cache
-def _style() -> str:
-    return color_variables(BOUND) + asset("base.css") + asset("comparison.css")
-
-
-def _terms(comparison: Comparison) -> str:
-    text = " · ".join(f"{name} {value}" for name, value in shared_terms(comparison))
-    return f'<p class="note">{escape(text)}</p>' if text else ""
+    failed = [f"{row_name(comparison, row)} failed: {row.error}" for row in comparison.failed]
+    shown = shown_figures(good) if good else []
+    profiled = [(row_name(comparison, row), row.profile) for row in good if row.profile is not None]
+    timed = [row for row in good if isinstance(row.figures["latency_s"], (int, float))]
+    return rendered(
+        "comparison.html",
+        title=f"{names}: side by side",
+        names=names,
+        terms=" · ".join(f"{name} {value}" for name, value in shared_terms(comparison)),
+        sentence=_sentence(comparison),
+        bad=[*failed, *warnings_of(comparison)],
+        notes=comparison.notes,
+        heads=[_head(key) for key, *_ in shown],
+        rows=_rows(comparison, good, [key for key, *_ in shown]),
+        times=_times(comparison, timed),
+        bounds=[(name, BOUNDS[name]) for name in BOUND if any(row.bound_shares.get(name, 0) > 0 for row in timed)],
+        profiles=[(name, profile_snippet(profile)) for name, profile in profiled[:_MOST_DETAILS]],
+        left=max(0, len(profiled) - _MOST_DETAILS),
+        origin=written_by(command),
+        style=color_variables(BOUND) + asset("base.css") + asset("comparison.css"),
+        script="",
+        policy=policy_of(""),
+    )
 
 
 def _sentence(comparison: Comparison) -> str:
@@ -101,34 +98,36 @@ def _best(comparison: Comparison, rows: Sequence[ComparedModel], key: str, word:
     return text if ratio is None or ratio > 1 / _ALIKE else f"{text}, {100 * ratio:.3g} % {what} of the first"
 
 
-def _figures(comparison: Comparison, rows: Sequence[ComparedModel]) -> str:
-    """Return the table: a row for each model, a column for each figure, with the ratio below, the best one bold."""
-    shown = shown_figures(rows)
-    best = {key: _best_value(fitting(rows), key) for key, *_ in shown}
-    titles = "".join(
-        f'<th title="{escape(figures.FIGURES[key].words)}">{escape(figures.FIGURES[key].title)}'
-        f"{'<small>per million</small>' if is_of_million(key) else ''}</th>"
-        for key, *_ in shown
-    )
-    body = []
-    for row in rows:
-        cells = []
-        for key, *_ in shown:
-            ratio = ratio_text(comparison.ratio(row, key)) if key in RATIOS and len(rows) > 1 else ""
-            kind = ' class="best"' if row.figures[key] is not None and row.figures[key] == best[key] else ""
-            cells.append(f"<td{kind}>{escape(figure_text(row, key, per=False))}<small>{escape(ratio)}</small></td>")
-        name = f"{escape(row_name(comparison, row))}{_misfit(row)}"
-        body.append(f"<tr><th scope=row>{name}</th>{''.join(cells)}<td>{_bound(row)}</td></tr>")
-    head = f"<tr><th>Model</th>{titles}<th>Bound by</th></tr>"
-    return (
-        '<section class="panel"><h2>Figures</h2><div class="scroll" tabindex="0">'
-        f"<table><thead>{head}</thead><tbody>{''.join(body)}</tbody></table></div></section>"
-    )
+def _head(key: str) -> tuple[str, str, str]:
+    figure = figures.FIGURES[key]
+    return figure.title, figure.words, "per million" if is_of_million(key) else ""
 
 
-def _misfit(row: ComparedModel) -> str:
-    """Return the mark of a row that does not fit the memory of its machine."""
-    return "" if row.figures["fits_in_memory"] is not False else "<small>does not fit the memory</small>"
+def _rows(comparison: Comparison, rows: Sequence[ComparedModel], keys: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows of the table: a cell for each figure with the ratio below, the best one marked."""
+    best = {key: _best_value(fitting(rows), key) for key in keys}
+    return [
+        {
+            "name": row_name(comparison, row),
+            "is_too_large": row.figures["fits_in_memory"] is False,
+            "cells": [
+                {
+                    "text": figure_text(row, key, per=False),
+                    "ratio": ratio_text(comparison.ratio(row, key)) if key in RATIOS and len(rows) > 1 else "",
+                    "is_best": row.figures[key] is not None and row.figures[key] == best[key],
+                }
+                for key in keys
+            ],
+            "bounds": [(f"{100 * share:.1f}", name) for share, name in _shares(row)],
+            "bound": ", ".join(f"{name} {100 * share:.0f} %" for share, name in _shares(row)),
+        }
+        for row in rows
+    ]
+
+
+def _shares(row: ComparedModel) -> list[tuple[float, str]]:
+    """Return the shares of the terms that bind the latency, the largest first."""
+    return sorted(((share, name) for name, share in row.bound_shares.items() if share > 0), reverse=True)
 
 
 def _best_value(rows: Sequence[ComparedModel], key: str) -> float | None:
@@ -138,57 +137,25 @@ def _best_value(rows: Sequence[ComparedModel], key: str) -> float | None:
     return max(values) if figures.FIGURES[key].better == MORE else min(values)
 
 
-def _bound(row: ComparedModel) -> str:
-    """Return the shares of the terms that bind the latency as a bar, with a text for those who do not see it."""
-    shares = sorted(((share, name) for name, share in row.bound_shares.items() if share > 0), reverse=True)
-    if not shares:
-        return ""
-    text = ", ".join(f"{name} {100 * share:.0f} %" for share, name in shares)
-    bars = "".join(f'<i style="width:{100 * share:.1f}%;background:var(--{name})"></i>' for share, name in shares)
-    bar = f'<span class="bar" role="img" aria-label="{text}" title="{text}">{bars}</span>'
-    return f"{bar}<small>{text.partition(',')[0]}</small>"
-
-
-def _times(comparison: Comparison, rows: Sequence[ComparedModel]) -> str:
-    """Return the latencies as bars from zero, with the ends of their bands."""
-    timed = [row for row in rows if isinstance(row.figures["latency_s"], (int, float))]
+def _times(comparison: Comparison, timed: Sequence[ComparedModel]) -> list[dict[str, Any]]:
+    """Return the latencies as bars from zero, with the ends of their bands, in percent of the largest."""
     most = max((_seconds(row, "latency_high_s") for row in timed), default=0.0)
-    if not most:
-        return ""
     lines = []
-    for row in timed:
+    for row in timed if most else ():
         value, low, high = (_seconds(row, key) for key in ("latency_s", "latency_low_s", "latency_high_s"))
         parts = [(share * value / most, name) for name, share in row.bound_shares.items() if share > 0]
-        bars = "".join(f'<i style="width:{100 * share:.2f}%;background:var(--{name})"></i>' for share, name in parts)
-        band = f'<b style="left:{100 * low / most:.2f}%;width:{100 * (high - low) / most:.2f}%"></b>'
         lines.append(
-            f'<div class="time"><span>{escape(row_name(comparison, row))}</span><span class="track">{bars}{band}</span>'
-            f'<span class="number">{quantity(value, "s")}</span></div>'
+            {
+                "name": row_name(comparison, row),
+                "parts": [(f"{100 * share:.2f}", name) for share, name in parts],
+                "low": f"{100 * low / most:.2f}",
+                "band": f"{100 * (high - low) / most:.2f}",
+                "text": quantity(value, "s"),
+            }
         )
-    legend = "".join(
-        f'<li title="{escape(BOUNDS[name])}"><i class="swatch" style="background:var(--{name})"></i>{name}-bound</li>'
-        for name in BOUND if any(row.bound_shares.get(name, 0) > 0 for row in timed)
-    )  # fmt: skip
-    return (
-        '<section class="panel"><h2>Latency</h2><p class="note">Colors are bounds of the time, lines are error bands: '
-        "four of five measurements are expected inside.</p>"
-        f'{"".join(lines)}<ul class="legend">{legend}</ul></section>'
-    )
+    return lines
 
 
 def _seconds(row: ComparedModel, key: str) -> float:
     value = row.figures[key]
     return float(value) if isinstance(value, (int, float)) else 0.0
-
-
-def _details(comparison: Comparison, rows: Iterable[ComparedModel]) -> str:
-    """Return the totals and the modules of each model, closed."""
-    profiled = [row for row in rows if row.profile is not None]
-    parts = [
-        f"<details><summary>{escape(row_name(comparison, row))}</summary>{profile_snippet(row.profile)}</details>"
-        for row in profiled[:_MOST_DETAILS]
-        if row.profile is not None
-    ]
-    left = len(profiled) - len(parts)
-    note = f'<p class="note">{left} more rows have no modules here.</p>' if left > 0 else ""
-    return f'<section class="panel"><h2>Modules</h2>{"".join(parts)}{note}</section>' if parts else ""

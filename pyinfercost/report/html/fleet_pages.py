@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING
 
 from ...results.bill import USES
@@ -20,27 +19,24 @@ from ..fleets import (
     monthly_unit,
     objective_text,
     per_text,
-    pool_columns,
     requests_text,
     share_text,
 )
 from ..layout import ALARM, Column
 from ..render import render
-from .charts import Curve, Dot, over_time, scatter
+from .charts import Dot, over_time, scatter
 from .fleet_parts import (
-    MINUS,
     bill_panels,
     cards,
     color_of,
-    head,
+    fleet_report,
     notes_panel,
     out_panel,
     over_time_panels,
-    page_of,
-    panel,
-    settings,
-    table,
+    replicas_panel,
+    uses_of,
 )
+from .static_page import MINUS, Group, Heading, Legend, Panel, Part, Text, table
 
 if TYPE_CHECKING:
     from ...results.fleet_plan import FleetPlan
@@ -55,6 +51,7 @@ _SPARE = 3  # columns with this `spare` or more are left out
 _FAR = 4  # times the median of the peaks, and times the cost of the best fleet: shown apart
 _POINTS_OF_SHARE = 100
 _BEYOND = "\u203a"  # of a dot that lies beyond the axis
+_LATE_AGAINST_COST = "Late requests (% of all) against cost"
 
 
 def _several(number: int, what: str) -> str:
@@ -63,98 +60,103 @@ def _several(number: int, what: str) -> str:
 
 
 def fleet_page(result: FleetResult) -> str:
-    """Return the report of one fleet: one file without scripts, which loads nothing."""
+    """Return the report of one fleet: one file, which loads nothing."""
     title = f"{result.model or 'Requests'}: {result.policy} on {result.deployment}"
-    body = head("What it costs in a month", title, _about(result))
-    main = [cards(result), over_time_panels(result), panel("Times of requests", table(latency_columns(result)))]
-    main += [
+    main = [
+        cards(result),
+        over_time_panels(result),
+        Panel("Times of requests", [table(latency_columns(result))]),
         bill_panels(result),
-        panel("Replicas", table(pool_columns(result)) + settings(result)),
-        notes_panel(result.notes),
+        replicas_panel("Replicas", result),
+        *notes_panel(result.notes),
     ]
-    return page_of(title, body, main, render(result, "dict", series=False))
+    about = [
+        ("traffic", result.traffic),
+        ("requests", requests_text(result)),
+        ("objective", objective_text(result)),
+        ("cost", per_text(result)),
+        ("energy", energy_text(result)),
+    ]
+    return fleet_report(title, "What it costs in a month", about, main, render(result, "dict", series=False))
 
 
 def comparison_page(comparison: FleetComparison) -> str:
-    """Return the report of a comparison: one file without scripts, which loads nothing."""
+    """Return the report of a comparison: one file, which loads nothing."""
     shown = comparison.best or next(iter(comparison.fleets), None)
     subject = comparison.model or "Requests"
     deployments = list(dict.fromkeys(each.deployment for each in comparison.fleets))
     title = f"{subject}: {_several(len(comparison), 'fleet')} of {_several(len(deployments), 'deployment')}"
-    lines = [("traffic", comparison.traffic)]
+    about = [("traffic", comparison.traffic)]
     if shown is not None:
-        lines.append(("requests", f"{shown.requests:,} in {duration_text(shown)}"))
-    if comparison.slo:
-        lines.append(("objective", comparison.slo))
+        about.append(("requests", f"{shown.requests:,} in {duration_text(shown)}"))
+    about.append(("objective", comparison.slo))
     if comparison.interrupted:
-        lines.append(("stopped", "not all fleets were simulated: there may be better ones"))
-    body = head("What it costs in a month, and otherwise", title, lines)
-    main: list[str] = []
-    if shown is not None:
-        if comparison.best is None:
-            main.append(
-                f'<section class="panel bad">No fleet holds {escape(comparison.slo)}. The one with the fewest late '
-                "requests is shown.</section>"
-            )
-        main += [
-            cards(shown, comparison.static_peak(shown.deployment)),
-            _scatter(comparison),
-            _all(comparison),
-            _savings(comparison, shown),
-        ]
-        which = "The cheapest fleet that holds the objective" if comparison.slo else "The cheapest fleet"
-        which = which if comparison.best is not None else "The fleet with the fewest late requests"
-        words = f"{shown.policy} on {shown.deployment}"
-        main.append(
-            f'<h2 class="part">{which}: {escape(words)}</h2><p class="note">{escape(objective_text(shown))}</p>'
-        )
-        main += [
-            over_time_panels(shown),
-            bill_panels(shown),
-            panel("Its replicas", table(pool_columns(shown)) + settings(shown)),
-        ]
-        main += [_small(comparison, shown), notes_panel(shown.notes)]
-    main.append(out_panel(comparison.out))
-    return page_of(title, body, main, render(comparison, "dict"))
+        about.append(("stopped", "not all fleets were simulated: there may be better ones"))
+    main = [] if shown is None else _compared(comparison, shown)
+    main += out_panel(comparison.out)
+    kicker = "What it costs in a month, and otherwise"
+    return fleet_report(title, kicker, about, main, render(comparison, "dict"))
+
+
+def _compared(comparison: FleetComparison, shown: FleetResult) -> list[Part]:
+    """Return the parts of a comparison that has fleets."""
+    which = "The cheapest fleet that holds the objective" if comparison.slo else "The cheapest fleet"
+    missed: list[Part] = []
+    if comparison.best is None:
+        which = "The fleet with the fewest late requests"
+        text = f"No fleet holds {comparison.slo}. The one with the fewest late requests is shown."
+        missed.append(Panel("", [Text(text)], css="bad"))
+    return [
+        *missed,
+        cards(shown, comparison.static_peak(shown.deployment)),
+        *_scatter(comparison),
+        _all(comparison),
+        *_savings(comparison, shown),
+        Heading(f"{which}: {shown.policy} on {shown.deployment}", objective_text(shown)),
+        over_time_panels(shown),
+        bill_panels(shown),
+        replicas_panel("Its replicas", shown),
+        *_small(comparison, shown),
+        *notes_panel(shown.notes),
+    ]
 
 
 def plan_page(plan: FleetPlan) -> str:
-    """Return the report of a plan: one file without scripts, which loads nothing."""
+    """Return the report of a plan: one file, which loads nothing."""
     best = plan.best
     title = f"{plan.model or 'Requests'}: the cheapest fleet within {plan.slo}"
-    lines = [("traffic", plan.traffic), ("objective", plan.slo), ("searched", searched_text(plan))]
+    about = [("traffic", plan.traffic), ("objective", plan.slo), ("searched", searched_text(plan))]
     if best is not None:
-        lines.insert(0, ("found", f"{best.policy} on {best.deployment}"))
+        about.insert(0, ("found", f"{best.policy} on {best.deployment}"))
     if plan.interrupted:
-        lines.append(("stopped", "the search did not end: there may be better ones"))
-    main: list[str] = []
+        about.append(("stopped", "the search did not end: there may be better ones"))
+    main: list[Part] = []
     if best is None:
-        main.append(f'<section class="panel bad">No fleet holds {escape(plan.slo)}.</section>')
+        main.append(Panel("", [Text(f"No fleet holds {plan.slo}.")], css="bad"))
     else:
         note = verification_note(best, plan.verified)
-        said = f"<p{' class=bad' if note.style == ALARM else ''}>{escape(note.text)}</p>"
-        main += [cards(best), panel("On the traffic of the plan, and on other traffic", said + _verified(plan, best))]
-    main += [_choice_scatter(plan), _choices(plan)]
+        said = Text(note.text, "bad" if note.style == ALARM else "")
+        verified = table(verification_columns(best, plan.verified))
+        main += [cards(best), Panel("On the traffic of the plan, and on other traffic", [said, verified])]
+    main += [*_choice_scatter(plan), *_choices(plan)]
     if best is not None:
-        words = f"The plan: {best.policy} on {best.deployment}"
-        main.append(f'<h2 class="part">{escape(words)}</h2><p class="note">{escape(objective_text(best))}</p>')
-        main += [over_time_panels(best), bill_panels(best)]
-        main += [panel("Its replicas", table(pool_columns(best)) + settings(best)), notes_panel(best.notes)]
-    main.append(out_panel(plan.out))
-    return page_of(
-        title, head("What it costs in a month, planned", title, lines), main, render(plan, "dict", series=False)
-    )
+        main += [
+            Heading(f"The plan: {best.policy} on {best.deployment}", objective_text(best)),
+            over_time_panels(best),
+            bill_panels(best),
+            replicas_panel("Its replicas", best),
+            *notes_panel(best.notes),
+        ]
+    main += out_panel(plan.out)
+    kicker = "What it costs in a month, planned"
+    return fleet_report(title, kicker, about, main, render(plan, "dict", series=False))
 
 
-def _verified(plan: FleetPlan, best: FleetResult) -> str:
-    return table(verification_columns(best, plan.verified))
-
-
-def _choice_scatter(plan: FleetPlan) -> str:
+def _choice_scatter(plan: FleetPlan) -> list[Part]:
     """Return the fleets that were simulated on all of the traffic."""
     known = [each for each in plan.choices if each.late_share is not None and each.stage == "all"]
     if not known:
-        return ""
+        return []
     cheapest = min(each.usd_per_month for each in known)
     end = max(each.usd_per_month for each in known if each.usd_per_month <= _FAR * cheapest)
     dots = []
@@ -163,19 +165,15 @@ def _choice_scatter(plan: FleetPlan) -> str:
         text = "" if rank > _NUMBERED else f"{rank}{_BEYOND if each.usd_per_month > end else ''}"
         words = f"{rank}: {each.policy} on {each.deployment}, {money(each.usd_per_month)} USD/month"
         dots.append(Dot(each.usd_per_month, each.late_share or 0.0, text, words, kind))
-    chart = scatter(dots, [], end, unit="USD in a month").replace('class="plot"', 'class="plot tall"', 1)
-    legend = (
-        '<ul class="legend"><li><span class="swatch full"></span>the plan</li>'
-        '<li><span class="swatch ring"></span>other fleets</li>'
-        '<li><span class="swatch dashed"></span>misses the objective</li></ul>'
-    )
-    return panel("Late requests (% of all) against cost", chart + legend, "Numbers are those of the table.")
+    legend = [("full", "the plan"), ("ring", "other fleets"), ("dashed", "misses the objective")]
+    chart = scatter(_LATE_AGAINST_COST, dots, [], end, unit="USD in a month", legend=legend)
+    return [Panel(_LATE_AGAINST_COST, [chart], "Numbers are those of the table.")]
 
 
-def _choices(plan: FleetPlan) -> str:
+def _choices(plan: FleetPlan) -> list[Part]:
     shown = plan.choices[:_ROWS]
     if not shown:
-        return ""
+        return []
     columns = choice_columns(shown)
     best = shown[0].usd_per_month
     place = next(number for number, column in enumerate(columns) if column.name == "cost")
@@ -186,23 +184,13 @@ def _choices(plan: FleetPlan) -> str:
     left = len(plan.choices) - len(shown)
     note = "Fleets that hold the objective by their cost, then those that miss it, then those that were out before."
     note += f" {left} more are in CSV and JSON." if left else ""
-    return panel("What was considered", table(columns, kinds=kinds, name="fleets"), note)
+    return [Panel("What was considered", [table(columns, kinds=kinds, name="fleets")], note)]
 
 
-def _about(result: FleetResult) -> list[tuple[str, str]]:
-    return [
-        ("traffic", result.traffic),
-        ("requests", requests_text(result)),
-        ("objective", objective_text(result)),
-        ("cost", per_text(result)),
-        ("energy", energy_text(result)),
-    ]
-
-
-def _scatter(comparison: FleetComparison) -> str:
-    """Return cost against late requests: each fleet is a dot with its number in the table; empty for one fleet."""
+def _scatter(comparison: FleetComparison) -> list[Part]:
+    """Return cost against late requests: each fleet is a dot with its number in the table; nothing for one fleet."""
     if len(comparison.fleets) <= 1:
-        return ""
+        return []
     many = len(comparison.fleets) > _NUMBERED
     front = comparison.front
     on_front = set(map(id, front))
@@ -223,25 +211,23 @@ def _scatter(comparison: FleetComparison) -> str:
         dots.append(Dot(monthly(each), 0.0, "", title, "bound" + " many" * many))
     dots.sort(key=lambda dot: "front" in dot.kind)
     steps = [(monthly(each), each.late_share) for each in front]
-    if not comparison.fleets:
-        return ""
     unit = "USD in a month" if monthly_unit(comparison.fleets[0]) == "USD" else "paid hours of replicas in a month"
-    legend = (
-        '<ul class="legend"><li><span class="swatch full"></span>Pareto-optimal in cost and late '
-        'requests</li><li><span class="swatch ring"></span>other fleets</li>'
-        + ('<li><span class="swatch dashed"></span>misses the objective</li>' if comparison.slo else "")
-        + '<li><span class="swatch square"></span>bound of a deployment</li></ul>'
-    )
+    legend = [
+        ("full", "Pareto-optimal in cost and late requests"),
+        ("ring", "other fleets"),
+        *([("dashed", "misses the objective")] if comparison.slo else []),
+        ("square", "bound of a deployment"),
+    ]
     note = "" if many else "Numbers are those of the table."
     beyond = sum(cost > end for cost in costs)
     note += f" {beyond} at the right edge cost more than the axis shows." if beyond else ""
     left = len(comparison.fleets) - len(shown)
     note += f" {left} fleets behind the first {_DOTS:,} are not drawn." if left else ""
-    chart = scatter(dots, steps, end, unit=unit).replace('class="plot"', 'class="plot tall"', 1)
-    return panel("Late requests (% of all) against cost", chart + legend, note)
+    chart = scatter(_LATE_AGAINST_COST, dots, steps, end, unit=unit, legend=legend)
+    return [Panel(_LATE_AGAINST_COST, [chart], note)]
 
 
-def _all(comparison: FleetComparison) -> str:
+def _all(comparison: FleetComparison) -> Panel:
     """Return the table of fleets: the first ones by rank, and the bounds."""
     columns = [column for column in fleet_columns(comparison, most=_ROWS) if column.spare < _SPARE]
     count = min(len(comparison.fleets), _ROWS)
@@ -253,14 +239,14 @@ def _all(comparison: FleetComparison) -> str:
     note = "Those that hold the objective by their cost, then the others by late requests. " if comparison.slo else ""
     note += f"{more} more are in CSV and JSON." if more else ""
     body = table([Column("", "", ranks), *columns], kinds=kinds, name="fleets")
-    return panel("All fleets", body, note.strip())
+    return Panel("All fleets", [body], note.strip())
 
 
-def _savings(comparison: FleetComparison, shown: FleetResult) -> str:
+def _savings(comparison: FleetComparison, shown: FleetResult) -> list[Part]:
     """Return what each policy costs more or less than the best fleet, and than replicas for the peak."""
     fleets = [each for each in comparison.fleets[:_ROWS] if each is not shown]
     if not fleets:
-        return ""
+        return []
     rows = sorted([shown, *fleets], key=cost_of)
     statics = {each.deployment: comparison.static_peak(each.deployment) for each in rows}
     several = len(statics) > 1
@@ -286,7 +272,7 @@ def _savings(comparison: FleetComparison, shown: FleetResult) -> str:
         "deployment needs."
     )
     kinds = ["best" if each is shown else "" for each in rows]
-    return panel("What each change of policy saves", table(columns, kinds=kinds, colored=True), note)
+    return [Panel("What each change of policy saves", [table(columns, kinds=kinds, colored=True)], note)]
 
 
 def _against(one: FleetResult, other: FleetResult | None) -> str:
@@ -309,11 +295,11 @@ def _points(one: FleetResult, other: FleetResult) -> str:
     return f"{'+' if difference > 0 else MINUS if difference < 0 else ''}{abs(difference):.2f}"
 
 
-def _small(comparison: FleetComparison, shown: FleetResult) -> str:
+def _small(comparison: FleetComparison, shown: FleetResult) -> list[Part]:
     """Return replicas over time of the policies on the deployment of the best fleet, beside each other."""
     fleets = [each for each in comparison.fleets if each.deployment == shown.deployment][:_SMALL]
     if len(fleets) < len(("one", "other")):
-        return ""
+        return []
     series = [series_of(each, most=_FEW_POINTS) for each in fleets]
     # One axis for all of them, except for policies with far more replicas than the others.
     peaks = [float(each.paid.max()) for each in series]
@@ -321,21 +307,13 @@ def _small(comparison: FleetComparison, shown: FleetResult) -> str:
     shared = max(peak for peak in peaks if peak <= usual)
     charts = []
     for each, over, peak in zip(fleets, series, peaks, strict=True):
-        top = max(peak, shared)
-        areas = [
-            Curve("busy", color_of("busy"), over.busy),
-            Curve("idle", color_of("idle"), over.idle),
-            Curve("cold", color_of("cold"), over.cold),
-        ]
         words = f"{each.policy}: {cost_text(each)}, {share_text(each.late_share)} % late"
-        charts.append(f"<div><h3>{escape(words)}</h3>{over_time(over.edges_s, areas=areas, top=top, small=True)}</div>")
-    legend = "".join(
-        f'<li><span class="swatch" style="background:{color_of(name)}"></span>{name}</li>' for name in USES[:3]
-    )
-    body = f'<div class="trio">{"".join(charts)}</div><ul class="legend">{legend}</ul>'
+        chart = over_time(words, over.edges_s, areas=uses_of(over), top=max(peak, shared), small=True)
+        charts.append(Group([chart], ""))
     others = [each.policy for each, peak in zip(fleets, peaks, strict=True) if peak > usual]
     note = f"{', '.join(others)}: axis of its own." if others else ""
-    return panel(f"Replicas over time by policy, on {shown.deployment}", body, note)
+    title = f"Replicas over time by policy, on {shown.deployment}"
+    return [Panel(title, [Group(charts, "trio"), Legend([("", color_of(use), use) for use in USES[:3]])], note)]
 
 
 def signed(amount: float) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ... import _core
@@ -16,6 +14,7 @@ from .catalog_pack import catalog_pack, machine_entry, number_or_word
 from .own_machine import own_machine_document
 from .packed_graphs import packed_graph
 from .packing import in_letters, packed
+from .parts import ASSETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from ..._core import Graph
     from ...results.exploration import Exploration, Phase
 
-CORE = Path(__file__).parent / "assets" / "core.wasm.zz"
+CORE = ASSETS / "core.wasm.zz"
 """The core as WebAssembly, compressed as pages have it; `nox -s wasm` compiles it."""
 
 LIVE_POLICY = " 'wasm-unsafe-eval'; worker-src blob:"
@@ -35,36 +34,31 @@ ESTIMATE_OF_PAGE = (*(key for key in ESTIMATE if key != "hardware"), "interval_s
 SERVED = {"rate_per_s": 10, "prompt": 1024, "output": 256, "ttft_s": 1, "tpot_s": 0.1}
 """Requests that a server's panel begins with: per second, mean tokens, and the limits of their 99th percentiles."""
 
-_PACK = '<script type="application/octet-stream" {attributes}>{content}</script>\n'
 
+def packs_of(live: Exploration | None, *, explores: bool = False) -> list[tuple[dict[str, str], str]]:
+    """Return what the script of a page unpacks, as attributes and contents of elements.
 
-def packs_of(live: Exploration | None, *, explores: bool = False) -> str:
-    """Return the elements that the script of a page unpacks; the core's is empty where the page shows one point.
+    The core's is empty where the page shows one point.
 
     Args:
         live: What other points are estimated from.
         explores: Whether the page takes device files of its reader.
     """
     if live is None or live.fixed:
-        return _PACK.format(attributes='id="pyinfercost-core"', content="")
-    packs = [_pack('id="pyinfercost-core"', in_letters(CORE.read_bytes()))]
+        return [({"id": "pyinfercost-core"}, "")]
+    packs = [({"id": "pyinfercost-core"}, in_letters(CORE.read_bytes()))]
     setup = json.dumps(setup_document(live, explores=explores), separators=(",", ":"))
-    packs.append(_pack('id="pyinfercost-setup"', packed(setup)))
-    packs.append(_pack('id="pyinfercost-catalog"', catalog_pack(live.catalog)))
+    packs.append(({"id": "pyinfercost-setup"}, packed(setup)))
+    packs.append(({"id": "pyinfercost-catalog"}, catalog_pack(live.catalog)))
     for phase in live.phases:
         for name, graph in phase.formats.items():
-            attributes = f'data-phase="{escape(phase.name)}" data-format="{escape(name)}"'
-            packs.append(_pack(attributes, packed(packed_graph(graph))))
-    return "".join(packs)
+            packs.append(({"data-phase": phase.name, "data-format": name}, packed(packed_graph(graph))))
+    return packs
 
 
 def fixed_words(live: Exploration | None) -> str:
     """Return a sentence about why a page shows the stored point alone; empty if it estimates others, or has no time."""
     return "" if live is None or not live.fixed else f"This page shows this point only: {live.fixed}."
-
-
-def _pack(attributes: str, content: str) -> str:
-    return _PACK.format(attributes=attributes, content=content)
 
 
 def setup_document(live: Exploration, *, explores: bool) -> dict[str, Any]:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from functools import cache
-from html import escape
-from string import Template
 from typing import TYPE_CHECKING, NamedTuple
 
-from ... import _core
 from ..colors import ALARM, FLEET, LIVE, color_variables
 from ..documents import as_json
 from ..live_history import history_document
-from .page import asset, embedded
+from .parts import asset, embedded, library, policy_of, rendered, script_of
 
 if TYPE_CHECKING:
     from ...results.live_history import LiveHistory
@@ -21,12 +16,8 @@ if TYPE_CHECKING:
 DATA_ID = "pyinfercost-live-history"
 """Id of the script element with the JSON of a saved page; it is empty in a live one."""
 
-_SCRIPTS = ("numbers", "tip", "axes", "live_data", "live_charts", "live_main")
+_SCRIPTS = ("numbers", "tip", "chart", "over_time", "live_data", "live_charts", "live_main")
 _COLORS = {**{use: FLEET[use] for use in ("busy", "idle", "cold", "requests")}, **LIVE, "late": ALARM}
-_HATCH = (
-    '<svg class="hatch" aria-hidden="true"><defs><pattern id="hatch" width="24" height="24" '
-    'patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path d="M0 0V24"/></pattern></defs></svg>'
-)
 
 
 class HtmlPage(NamedTuple):
@@ -39,52 +30,37 @@ class HtmlPage(NamedTuple):
 @cache
 def live_page() -> HtmlPage:
     """Return the page that polls `/api/history.json` of its own server; it holds no data itself."""
-    return _page("Live cost", "", "connect-src 'self'; ")
+    return _page("Live cost", "", connects="'self'")
 
 
 def history_page(history: LiveHistory) -> str:
     """Return the page of the last hours as they are now: one file, which loads nothing."""
-    return _page(history.title, embedded(as_json(history_document(history), indent=None)), "").text
+    return _page(history.title, embedded(as_json(history_document(history), indent=None)), connects="").text
 
 
 @cache
 def login_page() -> HtmlPage:
     """Return the page that asks for the token."""
     script = asset("login.js")
-    policy = _policy(script, "connect-src 'self'; ")
-    style = _style()
-    return HtmlPage(Template(asset("login.html")).substitute(policy=policy, style=style, script=script), policy)
+    policy = policy_of(script, connects="'self'")
+    page = rendered("login.html", title="Live page: token", policy=policy, style=_style(), script=script)
+    return HtmlPage(page, policy)
 
 
-def _page(title: str, data: str, connect: str) -> HtmlPage:
+def _page(title: str, data: str, *, connects: str) -> HtmlPage:
     script = _script()
-    policy = _policy(script, connect)
-    filled = Template(asset("live.html")).substitute(
-        title=escape(title),
-        policy=policy,
-        style=_style(),
-        hatch=_HATCH,
-        version=escape(_core.__version__),
-        data_id=DATA_ID,
-        data=data,
-        script=script,
+    policy = policy_of(script, connects=connects)
+    filled = rendered(
+        "live.html", title=title, policy=policy, style=_style(), data_id=DATA_ID, data=data, script=script
     )
     return HtmlPage(filled, policy)
 
 
-def _policy(script: str, connect: str) -> str:
-    own = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{own}'; {connect}img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
 @cache
 def _style() -> str:
-    return color_variables(_COLORS) + asset("base.css") + asset("fleet.css") + asset("live.css")
+    return color_variables(_COLORS) + asset("base.css") + asset("chart.css") + asset("fleet.css") + asset("live.css")
 
 
 @cache
 def _script() -> str:
-    return "".join(["(() => {\n", *(asset(f"{name}.js") for name in _SCRIPTS), "})();\n"])
+    return "".join(["(() => {\n", library("uplot"), script_of(_SCRIPTS), "})();\n"])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING
 
-from ... import _core
 from ...results.live_figures import USES
 from ...results.units import percent, significant
 from ..colors import ALARM, FLEET, PLAIN, color_variables
@@ -25,10 +23,10 @@ from ..monitor_report import (
     use_columns,
     verified_notes,
 )
-from .charts import Curve, over_time
-from .fleet_parts import head, notes_panel, panel, table
-from .page import asset
-from .snippet import standalone
+from .charts import Curve
+from .fleet_parts import chart_panel, notes_panel
+from .parts import asset
+from .static_page import Bullets, Cards, Details, Group, Panel, Part, Text, static_page, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,33 +46,37 @@ _FEW_PARTS = 3  # whose ratios have a card each
 
 
 def report_page(report: MonitorReport) -> str:
-    """Return the report: one file without scripts, which loads nothing."""
+    """Return the report: one file, which loads nothing."""
     title = f"{report.model or 'A model'}: {span_text(report.whole.length_s)} from {time_text(report.start_s)}"
-    main = [_cards(report), _findings(report)]
+    main: list[Part] = [_cards(report), *_findings(report)]
     if report.parts:
         note = "Ratio: measured / predicted time. Now: after the last change."
-        main.append(panel("Predicted and measured time", table(part_columns(report)), note))
+        main.append(Panel("Predicted and measured time", [table(part_columns(report))], note))
     main.append(_charts(report))
     if report.times:
-        main.append(panel("What users felt", table(felt_columns(report))))
+        main.append(Panel("What users felt", [table(felt_columns(report))]))
     if report.whole.reserved_s:
-        main.append(panel("Paid time by use", table(use_columns(report), total=True)))
+        main.append(Panel("Paid time by use", [table(use_columns(report), total=True)]))
     note = "Peak: time with more requests than the mean of the plan; without a plan, of what was recorded."
     name, note = ("Peak and the rest", note) if report.stretches else ("In all", "")
     beside = ", beside the plan" if report.whole.planned else ""
-    main.append(panel(f"{name}{beside}", table(stretch_columns(report)), note))
-    main.append(_slots(report))
+    main.append(Panel(f"{name}{beside}", [table(stretch_columns(report))], note))
+    main += _slots(report)
     if report.suggestion is not None:
         main.append(_suggestion(report.suggestion))
-    main.append(notes_panel(_notes(report)))
-    foot = (
-        f"<footer><p>Written by pyinfercost {escape(_core.__version__)} from the log of a monitor. Times are UTC. A "
-        "month is a twelfth of 365.25 days in which the same happens again and again. --format json has all figures. "
-        "Nothing is loaded from a network.</p></footer>"
+    main += notes_panel(_notes(report))
+    return static_page(
+        title,
+        main,
+        kicker="What it cost, beside what was predicted and planned",
+        heading=title,
+        about=heading_pairs(report),
+        style=color_variables(_COLORS) + asset("monitor_report.css"),
+        foot=(
+            " from the log of a monitor. Times are UTC. A month is a twelfth of 365.25 days in which the same happens "
+            "again and again. --format json has all figures."
+        ),
     )
-    body = f"{head('What it cost, beside what was predicted and planned', title, heading_pairs(report))}"
-    style = color_variables(_COLORS) + asset("base.css") + asset("fleet.css") + asset("monitor_report.css")
-    return standalone(title, f"{body}<main>{''.join(main)}</main>{foot}", style, headed=False)
 
 
 def _notes(report: MonitorReport) -> list[str]:
@@ -82,7 +84,7 @@ def _notes(report: MonitorReport) -> list[str]:
     return [*gaps, *report.notes]
 
 
-def _cards(report: MonitorReport) -> str:
+def _cards(report: MonitorReport) -> Cards:
     whole = report.whole
     found = []
     if whole.usd is not None and whole.usd_per_month is not None:
@@ -111,21 +113,15 @@ def _cards(report: MonitorReport) -> str:
     if suggestion is not None and suggestion.saved_usd_per_month is not None:
         saved = suggestion.saved_usd_per_month
         found.append((f"{money(abs(saved))} USD", f"{'less' if saved >= 0 else 'more'} a month as suggested"))
-    items = "".join(
-        f'<div class="card"><output>{escape(value)}</output><span class="title">{escape(words)}</span></div>'
-        for value, words in found
-    )
-    return f'<section class="cards" aria-label="Headline figures">{items}</section>' if items else ""
+    return Cards(found)
 
 
-def _findings(report: MonitorReport) -> str:
-    lines = "".join(
-        f"<li{' class=bad' if 'outside of its band' in each else ''}>{escape(each)}</li>" for each in report.findings
-    )
-    return panel("What to know", f'<ul class="findings">{lines}</ul>') if lines else ""
+def _findings(report: MonitorReport) -> list[Part]:
+    lines = [("bad" if "outside of its band" in each else "", each) for each in report.findings]
+    return [Panel("What to know", [Bullets(lines, "findings")])] if lines else []
 
 
-def _charts(report: MonitorReport) -> str:
+def _charts(report: MonitorReport) -> Group:
     """Return requests, money, replicas, and measured / predicted over time, beside the plan."""
     import numpy as np
 
@@ -148,26 +144,26 @@ def _charts(report: MonitorReport) -> str:
             uses = {use: column(lambda each, use=use: _hourly(each, use)) for use in USES}  # type: ignore[misc]
             if has_plan:  # a line is not seen on areas of every color
                 paid = column(lambda each: each.usd_per_h)
-                lines = [Curve("paid", "var(--demand)", paid), Curve("of these busy", "var(--good)", uses["busy"])]
+                lines = [Curve("paid", "demand", paid), Curve("of these busy", "good", uses["busy"])]
             else:
-                areas = [Curve(use, f"var(--{use})", values) for use, values in uses.items()]
+                areas = [Curve(use, use, values) for use, values in uses.items()]
         else:
-            lines = [Curve("measured", "var(--demand)", column(lambda each, name=figure: each.measured(name)))]  # type: ignore[misc]
+            lines = [Curve("measured", "demand", column(lambda each, name=figure: each.measured(name)))]  # type: ignore[misc]
         if has_plan:
             plan = column(lambda each, name=figure: each.planned.get(name))  # type: ignore[misc]
-            lines.append(Curve("plan", "var(--ink)", plan, dashed=True))
-        found.append(panel(title, over_time(edges, areas=areas, lines=lines)))
+            lines.append(Curve("plan", "ink", plan, dashed=True))
+        found.append(chart_panel(title, edges, areas=areas, lines=lines))
     if report.parts:
-        ratios = [Curve("measured", "var(--demand)", _carried(slots, lambda each: each.measured_to_predicted))]
+        ratios = [Curve("measured", "demand", _carried(slots, lambda each: each.measured_to_predicted))]
         for name, words in (("predicted_low_s", "low end of the band"), ("predicted_high_s", "high end")):
             values = _carried(
                 slots,
                 lambda each, name=name: getattr(each, name) / each.predicted_s if each.predicted_s else None,  # type: ignore[misc]
             )
-            ratios.append(Curve(words, "var(--late)", values, dashed=True))
+            ratios.append(Curve(words, "late", values, dashed=True))
         note = "Without requests, the value before them."
-        found.append(panel("Measured / predicted time", over_time(edges, lines=ratios), note))
-    return f'<div class="pair">{"".join(found)}</div>'
+        found.append(chart_panel("Measured / predicted time", edges, lines=ratios, note=note))
+    return Group(found)
 
 
 def _hourly(each: Stretch, use: str) -> float | None:
@@ -187,32 +183,30 @@ def _carried(slots: tuple[Stretch, ...], of: Callable[[Stretch], float | None]) 
     return np.array(found)
 
 
-def _slots(report: MonitorReport) -> str:
+def _slots(report: MonitorReport) -> list[Part]:
     """Return all slots as a table, collapsed if they are many, and then those farthest from the plan above it."""
     slots = report.slots
     if len(slots) < 2:  # noqa: PLR2004  # one slot is the whole
-        return ""
+        return []
     name = slots_text(report)
     whole = table(slot_columns(slots[:_ROWS]), name="fleets")
-    left = len(slots) - _ROWS
-    more = f"<p>{left} more are in CSV and JSON.</p>" if left > 0 else ""
     if len(slots) <= _OPEN:
-        return panel(f"{name.capitalize()}, beside the plan" if report.whole.planned else name.capitalize(), whole)
+        beside = ", beside the plan" if report.whole.planned else ""
+        return [Panel(f"{name.capitalize()}{beside}", [whole])]
+    left = len(slots) - _ROWS
+    more = [Text(f"{left} more are in CSV and JSON.")] if left > 0 else []
     shown = table(slot_columns(farthest(report)))
     by = "farthest from the plan" if report.whole.planned else "with most requests"
-    inside = f"<details><summary>All {len(slots)} {name}</summary>{whole}{more}</details>"
-    return panel(f"The {name} {by}", shown + inside)
+    return [Panel(f"The {name} {by}", [shown, Details(f"All {len(slots)} {name}", [whole, *more])])]
 
 
-def _suggestion(suggestion: Suggestion) -> str:
+def _suggestion(suggestion: Suggestion) -> Panel:
     plan = suggestion.plan
-    body = "".join(
-        f"<p{' class=bad' if each.style == LOUD else ''}>{escape(each.text)}</p>" for each in verified_notes(suggestion)
-    )
+    body: list[Part] = [Text(each.text, "bad" if each.style == LOUD else "") for each in verified_notes(suggestion)]
     shown = [each for each in plan.choices if each.stage == "all"][:_CHOICES]
     if shown:
         kinds = ["best" if place == 0 and plan.best is not None else "" for place in range(len(shown))]
-        body += table(choice_columns(shown), kinds=kinds, name="fleets")
-    body += "".join(f'<p class="note">{escape(each)}</p>' for each in suggestion.notes)
+        body.append(table(choice_columns(shown), kinds=kinds, name="fleets"))
+    body += [Text(each, "note") for each in suggestion.notes]
     note = f"The cheapest fleets within {plan.slo} for the {suggestion.requests:,} recorded requests."
-    return panel("Suggested change", body, note)
+    return Panel("Suggested change", body, note)

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import re
-import zlib
 from functools import cache
-from html import escape
-from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING, Any
 
-from ... import _core
 from ...hardware.dtypes import CORE_DTYPES, short_dtype
 from ...predict.exploring import exploration_of
 from ...results import figures
@@ -27,6 +19,7 @@ from ..summary import heading, ledger, totals
 from .about import call_of, terms_document, written_by
 from .live_packs import LIVE_POLICY, fixed_words, packs_of
 from .packing import packed
+from .parts import asset, embedded, library, policy_of, rendered, script_of
 from .snippet import snippet_of
 
 if TYPE_CHECKING:
@@ -35,10 +28,6 @@ if TYPE_CHECKING:
     from ...results.exploration import Exploration
     from ...results.language_profile import LanguageProfile
     from ...results.profile import Profile
-
-ASSETS = Path(__file__).parent / "assets"
-TOML = ASSETS / "toml.js.zz"
-"""A parser of TOML for browsers, compressed by zlib; `nox -s wasm` makes it."""
 
 PROFILE_ID = "pyinfercost-profile"
 """Id of the script element that holds the profile's JSON; the profile is read back from it."""
@@ -50,12 +39,6 @@ GROUPS = {
     "Work": ("flops", "traffic_bytes", "parameters"),
 }
 """Group of the page's headline -> figures in it."""
-
-_BOTH = """<section class="panel" id="phases-panel" aria-labelledby="phases-title">
-<h2 id="phases-title">Both phases, as they were profiled</h2>
-{}
-</section>
-"""
 
 _OF_FILES = (".json", ".gguf", ".onnx", ".pt2", ".safetensors")
 
@@ -88,7 +71,7 @@ _SCRIPTS = (
     "point",
     "sentence",
     "headline",
-    "axes",
+    "chart",
     "controls",
     "curves",
     "catalog",
@@ -100,7 +83,6 @@ _SCRIPTS = (
     "folding",
     "tree",
     "details",
-    "main",
 )
 _OF_START = ("gguf_header", "drop")
 """Scripts of a page that asks for the file of a model; they stand before `main`."""
@@ -205,18 +187,17 @@ def report_html(
     """
     title = "any model" if document is None else title_of(document["model"] if live is None else live.model)
     script = _script(start=document is None, explores=explores)
-    policy = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return Template(asset("page.html")).substitute(
-        title=escape(title),
-        empty=' class="empty"' if document is None else "",
+    policy = policy_of(script, runs="" if live is None or live.fixed else LIVE_POLICY)
+    return rendered(
+        "report.html",
+        title=title,
+        is_empty=document is None,
         policy=policy,
-        live_policy="" if live is None or live.fixed else LIVE_POLICY,
-        style=_colors() + asset("base.css") + asset("style.css"),
+        style=_colors() + asset("base.css") + asset("chart.css") + asset("style.css"),
         script=script,
-        version=escape(_core.__version__),
-        text=escape(text),
-        origin=escape(origin),
-        both=_BOTH.format(both) if both else "",
+        text=text,
+        origin=origin,
+        both=both,
         profile=packed(_compact(None if document is None else _folded(document))),
         figures=embedded(
             _compact(
@@ -259,13 +240,6 @@ def _compact(document: Any) -> str:
     return json.dumps(document, separators=(",", ":"), allow_nan=False)
 
 
-def embedded(text: str) -> str:
-    """Escape JSON for a script element, so that nothing in it ends the element or starts a comment."""
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
-
-
 def _colors() -> str:
     """Return the colors of bounds as CSS variables; they suit light and dark pages."""
     return ":root { " + " ".join(f"--{name}: {color};" for name, color in BOUND.items()) + " }\n"
@@ -273,22 +247,11 @@ def _colors() -> str:
 
 @cache
 def _script(*, start: bool, explores: bool) -> str:
-    files = [*_SCRIPTS[:-1], *(_OF_START if start else ()), _SCRIPTS[-1]]
     names = json.dumps({name: short_dtype(name) for name in CORE_DTYPES.values()})
-    own = [zlib.decompress(TOML.read_bytes()).decode(), _short(asset("own_machine.js"))]
-    machines = own if explores else [_NO_OWN_MACHINES]
-    scripts = [*(_short(asset(f"{name}.js")) for name in files[:-1]), *machines, _short(asset(f"{files[-1]}.js"))]
-    return "".join(["(async () => {\n", f"const SHORT_DTYPES = {names};\n", *scripts, "})();\n"])
-
-
-_COMMENT = re.compile(r"^[ \t]*(?:/\*.*?\*/[ \t]*|//[^\n]*)\n", re.MULTILINE | re.DOTALL)
-
-
-def _short(script: str) -> str:
-    """Return a script of ours without comments of whole lines and without indentation; its texts are of one line."""
-    return "\n".join(line.strip() for line in _COMMENT.sub("", script).split("\n"))
-
-
-def asset(name: str) -> str:
-    """Return the text of a file of the pages."""
-    return (ASSETS / name).read_text(encoding="utf-8")
+    parts = [
+        library("uplot"),
+        f"const SHORT_DTYPES = {names};\n",
+        script_of([*_SCRIPTS, *(_OF_START if start else ())]),
+    ]
+    parts += [library("toml"), script_of(["own_machine"])] if explores else [_NO_OWN_MACHINES]
+    return "".join(["(async () => {\n", *parts, script_of(["main"]), "})();\n"])

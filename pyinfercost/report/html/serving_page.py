@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING
 
-from ... import _core
 from ...results.latency import TITLES
 from ...results.serving_result import LATENCIES
 from ...results.units import amount, percent, significant
@@ -13,10 +11,9 @@ from ..colors import ALARM, FLEET, PLAIN, color_variables
 from ..derived import pairs_of
 from ..layout import Column
 from ..serving import latency_columns
-from .charts import Curve, over_time
-from .fleet_parts import head, notes_panel, panel, table
-from .page import asset
-from .snippet import standalone
+from .charts import Curve
+from .fleet_parts import chart_panel, notes_panel
+from .static_page import Cards, Group, Pairs, Panel, Part, Text, static_page, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,43 +27,40 @@ _MILLI = 1e3
 
 
 def serving_page(result: ServingResult) -> str:
-    """Return the report: one file without scripts, which loads nothing."""
+    """Return the report: one file, which loads nothing."""
     title = f"{result.model or 'A model'}: {result.engine} on {result.devices} x {result.hardware}"
     main = [
         _verdict(result),
         _cards(result),
-        _over_time(result),
-        panel("Times of requests", table(latency_columns(result))),
+        *_over_time(result),
+        Panel("Times of requests", [table(latency_columns(result))]),
     ]
     if result.rates is not None:
         note = "The same servers at other Poisson rates, in closed form: means."
-        main.append(panel("At other rates", table(_rate_columns(result.rates)), note))
-    pairs = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in pairs_of(result, figures=True))
-    main += [panel("Figures", f"<dl>{pairs}</dl>"), notes_panel(result.notes)]
-    body = head("What a server under load takes and costs", title, pairs_of(result, figures=False))
-    foot = (
-        f"<footer><p>Written by pyinfercost {escape(_core.__version__)}. Each step of the engine's scheduler is "
-        "simulated. Nothing is loaded from a network.</p></footer>"
+        main.append(Panel("At other rates", [table(_rate_columns(result.rates))], note))
+    main += [Panel("Figures", [Pairs(pairs_of(result, figures=True))]), *notes_panel(result.notes)]
+    return static_page(
+        title,
+        main,
+        kicker="What a server under load takes and costs",
+        heading=title,
+        about=pairs_of(result, figures=False),
+        style=color_variables(_COLORS),
+        foot=". Each step of the engine's scheduler is simulated.",
     )
-    style = color_variables(_COLORS) + asset("base.css") + asset("fleet.css")
-    return standalone(title, f"{body}<main>{''.join(main)}</main>{foot}", style, headed=False)
 
 
-def _verdict(result: ServingResult) -> str:
+def _verdict(result: ServingResult) -> Panel:
     """Return whether the objective holds, and what limits the server."""
     said = f"Bottleneck: {result.bottleneck}."
-    kind = ""
     if result.slo:
         share = f"{percent(result.slo_share or 0)} % of the requests are within it."
-        if result.slo_met:
-            said = f"The objective {result.slo} holds: {share} {said}"
-        else:
-            kind = " bad"
-            said = f"The objective {result.slo} is missed: {'; '.join(result.slo_missed)}. {share} {said}"
-    return f'<section class="panel{kind}">{escape(said)}</section>'
+        holds = "holds" if result.slo_met else f"is missed: {'; '.join(result.slo_missed)}"
+        said = f"The objective {result.slo} {holds}{':' if result.slo_met else '.'} {share} {said}"
+    return Panel("", [Text(said)], css="bad" if result.slo and not result.slo_met else "")
 
 
-def _cards(result: ServingResult) -> str:
+def _cards(result: ServingResult) -> Cards:
     """Return the headline figures."""
     found = []
     if result.usd_per_million_tokens is not None:
@@ -82,40 +76,38 @@ def _cards(result: ServingResult) -> str:
     ]
     found.append((f"{percent(result.utilization)} %", "of the time in steps"))
     found.append((f"{percent(result.kv_use_peak)} %", "of the cache in use at the peak"))
-    items = "".join(
-        f'<div class="card"><output>{escape(value)}</output><span class="title">{escape(words)}</span></div>'
-        for value, words in found
-    )
-    return f'<section class="cards" aria-label="Headline figures">{items}</section>'
+    return Cards(found)
 
 
 def _median(result: ServingResult, name: str) -> str:
     return f"{significant(_MILLI * result[name].p50)} ms"
 
 
-def _over_time(result: ServingResult) -> str:
+def _over_time(result: ServingResult) -> list[Part]:
     """Return the panels of requests and of the cache over time."""
     import numpy as np
 
     timeline = result.timeline
     if not len(timeline.running):
-        return ""
+        return []
     every = -(-len(timeline.running) // _POINTS)
     count = -(-len(timeline.running) // every)
     edges = np.linspace(0.0, timeline.interval_s * every * count, count + 1)
 
     def thinned(values: Sequence[float], color: str, label: str) -> Curve:
         most = [max(values[first : first + every]) for first in range(0, len(values), every)]
-        return Curve(label, f"var(--{color})", np.asarray(most, dtype=np.float64))
+        return Curve(label, color, np.asarray(most, dtype=np.float64))
 
     requests = [thinned(timeline.running, "busy", "running"), thinned(timeline.waiting, "late", "waiting")]
     cache = [thinned([100 * each for each in timeline.kv_use], "memory", "blocks in use")]
-    return (
-        '<div class="pair">'
-        + panel("Requests in the servers", over_time(edges, areas=requests))
-        + panel("Cache (% of the blocks)", over_time(edges, areas=cache, top=100.0))
-        + "</div>"
-    )
+    return [
+        Group(
+            [
+                chart_panel("Requests in the servers", edges, areas=requests),
+                chart_panel("Cache (% of the blocks)", edges, areas=cache, top=100.0),
+            ]
+        )
+    ]
 
 
 def _rate_columns(rates: ServingRates) -> list[Column]:

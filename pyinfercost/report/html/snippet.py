@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ..layout import ALARM, Command, Note, Pairs, Table, titled
+from ..layout import ALARM, GAP, Command, Note, Pairs, Table, titled
 from ..render import render
 from ..rows import of_the_whole, profile_columns, shown_rows
 from ..summary import heading, ledger, totals
+from .parts import policy_of, rendered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from ...results.profile import Profile
-    from ..layout import Column, Layout
+    from ..layout import Layout
 
 _ROWS = 20
 _DEEPEST = 8
@@ -55,60 +53,26 @@ def layout_snippet(result: object, **options: Any) -> str:
 
 def snippet_of(layout: Layout) -> str:
     """Return the parts of a layout as a snippet."""
-    parts = []
-    for part in layout:
-        if isinstance(part, Pairs):
-            parts.append(_pairs(part.pairs))
-        elif isinstance(part, Table):
-            parts.append(_table([column for column in part.columns if column.spare < _SPARE], total=part.total))
-        elif isinstance(part, Command):
-            parts.append(f"<pre>{escape(part.text)}</pre>")
-        elif part.text:
-            parts.append(f'<div class="{"a" if part.style == ALARM else "d"}">{escape(part.text)}</div>')
-    return f'<div class="pyinfercost"><style>{_STYLE}</style>{"".join(parts)}</div>'
+    return rendered("snippet.html", style=_STYLE, parts=[_part(each) for each in layout if each != GAP])
+
+
+def _part(part: Pairs | Table | Note | Command) -> dict[str, Any]:
+    """Return a part of a layout as `snippet.html` reads it; spare columns are left out."""
+    if isinstance(part, Pairs):
+        return {"pairs": part.pairs}
+    if isinstance(part, Command):
+        return {"command": part.text}
+    if isinstance(part, Note):
+        return {"text": part.text, "css": "a" if part.style == ALARM else "d"}
+    columns = [column for column in part.columns if column.spare < _SPARE]
+    kinds = ["" if column.numeric else "t" for column in columns]
+    rows = [list(zip(kinds, cells, strict=True)) for cells in zip(*(column.cells for column in columns), strict=True)]
+    return {"heads": list(zip(kinds, map(titled, columns), strict=True)), "rows": rows, "total": part.total}
 
 
 def snippet_page(result: object, **options: Any) -> str:
     """Return the snippet of a result as a standalone page without external resources."""
     title = f"{type(result).__name__} of {getattr(result, 'model', '') or getattr(result, 'hardware', '') or 'a graph'}"
-    return standalone(title, render(result, "snippet", **options), "body{font-family:sans-serif;margin:2em}")
-
-
-def standalone(title: str, body: str, style: str, *, headed: bool = True) -> str:
-    """Return HTML as a page without scripts, which loads nothing.
-
-    Args:
-        title: The title, which is escaped.
-        body: HTML of the body.
-        style: CSS.
-        headed: Whether the title is a heading above the body, too.
-    """
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>{escape(title)}</title><style>{style}</style></head>"
-        f"<body>{f'<h1>{escape(title)}</h1>' if headed else ''}{body}</body></html>\n"
-    )
-
-
-def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
-    lines = "".join(
-        f'<tr><td class="t d">{escape(name)}</td><td class="t">{escape(text)}</td></tr>' for name, text in pairs
-    )
-    return f"<table>{lines}</table>"
-
-
-def _table(columns: Sequence[Column], *, total: bool) -> str:
-    kinds = ["" if column.numeric else ' class="t"' for column in columns]
-    titles = "".join(f"<th{kind}>{escape(titled(column))}</th>" for kind, column in zip(kinds, columns, strict=True))
-    rows = list(zip(*(column.cells for column in columns), strict=True))
-    body = "".join(
-        f"<tr{' class=s' if total and place == len(rows) - 1 else ''}>"
-        + "".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(kinds, cells, strict=True))
-        + "</tr>"
-        for place, cells in enumerate(rows)
-    )
-    return f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
+    style = "body{font-family:sans-serif;margin:2em}"
+    snippet = render(result, "snippet", **options)
+    return rendered("snippet_page.html", title=title, snippet=snippet, style=style, script="", policy=policy_of(""))

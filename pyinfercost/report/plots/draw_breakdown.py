@@ -14,7 +14,7 @@ from .inputs import ProfileLike, document_of, heading, share_text
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SEGMENTS = {**BOUND, UNKNOWN: PLAIN}
+_SEGMENTS = {**BOUND, UNKNOWN: PLAIN}
 """Colors of the segments of a bar."""
 
 _TEXTS = {
@@ -66,11 +66,11 @@ def plot_breakdown(
         raise InputError(f"all layers of this profile have a {value} of 0, so there is nothing to draw")
     ax = axes_for(ax, 8.0, max(2.5, 1.3 + _BAR * len(result.parts)))
     places = range(len(result.parts))
-    there = [bound for bound in SEGMENTS if any(bound in part.segments for part in result.parts)]
+    there = [bound for bound in _SEGMENTS if any(bound in part.segments for part in result.parts)]
     begins = [0.0] * len(result.parts)
     for bound in there:
         widths = [part.segments.get(bound, 0.0) for part in result.parts]
-        options = {"height": 0.72, "color": SEGMENTS[bound], "label": _TEXTS[bound], **kwargs}
+        options = {"height": 0.72, "color": _SEGMENTS[bound], "label": _TEXTS[bound], **kwargs}
         ax.barh(places, widths, left=begins, **options)
         begins = [begin + width for begin, width in zip(begins, widths, strict=True)]
     for place, part in zip(places, result.parts, strict=True):
@@ -90,11 +90,11 @@ def plot_breakdown(
     label_axis(ax.xaxis, name, unit)
     if legend and there != [UNKNOWN] and by != "bound":
         ax.legend(loc="lower right", fontsize="small")
-    title_and_caption(ax, title, heading(document), whole_text(result), captioned=caption, names=names)
+    title_and_caption(ax, title, heading(document), _whole_text(result), captioned=caption, names=names)
     return ax
 
 
-def whole_text(result: Breakdown) -> list[str]:
+def _whole_text(result: Breakdown) -> list[str]:
     """Return notes on the whole and on layers in no bar."""
     name, unit = VALUES[result.value]
     texts = [f"{name} by {result.by}, of {quantity(result.whole, unit)} in all"]

@@ -47,7 +47,7 @@ def plot_memory(
     """
     document = document_of(profile)
     held = memory_of(document)
-    fixed = below(held, fixed)
+    fixed = _below(held, fixed)
     ax = axes_for(ax, 8.0, 4.5)
     nodes = len(held.live_bytes)
     # Repeat the last value, so that the last step is as wide as the others.
@@ -61,7 +61,7 @@ def plot_memory(
     options = {"color": MEMORY["activations"], "alpha": 0.9, "linewidth": 0, "label": "activations", **kwargs}
     ax.fill_between(edges, base, [base + size for size in live], step="post", **options)
     peak = base + max(held.live_bytes)
-    in_reach = capacity_in_reach(held, fixed)
+    in_reach = _capacity_in_reach(held, fixed)
     top = max(peak, held.capacity_bytes or 0.0) if in_reach else peak
     ax.set_xlim(0, nodes)
     ax.set_ylim(0, (1.12 if in_reach else 1.3) * max(top, 1.0))
@@ -81,29 +81,29 @@ def plot_memory(
     _sections(ax, held, labels)
     ax.set_xlabel("node, in the order in which they run")
     label_axis(ax.yaxis, "memory", "B")
-    title_and_caption(ax, title, heading(document), memory_text(held, fixed), captioned=caption)
+    title_and_caption(ax, title, heading(document), _memory_text(held, fixed), captioned=caption)
     return ax
 
 
-def below(held: MemoryTimeline, fixed: bool | None) -> bool:
+def _below(held: MemoryTimeline, fixed: bool | None) -> bool:
     """Return whether the constant memory is drawn."""
     if fixed is not None:
         return fixed
     return max(held.live_bytes) >= FLAT * held.peak_bytes
 
 
-def capacity_in_reach(held: MemoryTimeline, fixed: bool) -> bool:
+def _capacity_in_reach(held: MemoryTimeline, fixed: bool) -> bool:
     """Return whether the machine's memory is drawn as a line."""
     return fixed and held.capacity_bytes is not None and held.capacity_bytes <= IN_REACH * held.peak_bytes
 
 
-def memory_text(held: MemoryTimeline, fixed: bool) -> list[str]:
+def _memory_text(held: MemoryTimeline, fixed: bool) -> list[str]:
     """Return notes on the parts that are not drawn."""
     texts = []
     if not fixed:
         parts = [("weights", held.weight_bytes), ("inputs", held.input_bytes)]
         texts.append(" and ".join(f"{name} of {quantity(size, 'B')}" for name, size in parts if size) + " not drawn")
-    if held.capacity_bytes is not None and not capacity_in_reach(held, fixed):
+    if held.capacity_bytes is not None and not _capacity_in_reach(held, fixed):
         share = share_text(held.peak_bytes / held.capacity_bytes)
         texts.append(f"at most {share} of {quantity(held.capacity_bytes, 'B')} of {held.hardware}")
     if held.lifetimes != "observed":

@@ -105,7 +105,7 @@ def plot_roofline(
     label_axis(ax.yaxis, "performance", "FLOP/s", log=True)
     ax.set_xlabel("intensity (FLOP/B)")
     default = heading(documents[0]) if len(documents) == 1 else "Roofline"
-    title_and_caption(ax, title, default, [*roofline_text(lines), _outside(ax, lines)], captioned=caption)
+    title_and_caption(ax, title, default, [*_roofline_text(lines), _outside(ax, lines)], captioned=caption)
     return ax
 
 
@@ -118,7 +118,7 @@ def longest(line: Roofline, most: int) -> list[tuple[Dot, int]]:
     return [(max(dots, key=lambda dot: dot.latency_s), len(dots)) for dots in ranked[:most]]
 
 
-def roofline_text(lines: Sequence[Roofline]) -> list[str]:
+def _roofline_text(lines: Sequence[Roofline]) -> list[str]:
     """Return notes on areas and on layers that have no place on a roofline."""
     if len(lines) > 1:
         return ["area of a dot: its share of the time"]
@@ -132,7 +132,7 @@ def roofline_text(lines: Sequence[Roofline]) -> list[str]:
     return texts
 
 
-def top_of(line: Roofline) -> float:
+def _top_of(line: Roofline) -> float:
     """Return the highest roof that a layer uses, where slopes end."""
     return max(roof.flop_per_s for roof in [roof for roof in line.roofs if roof.used] or line.roofs)
 
@@ -145,7 +145,7 @@ def _several(profile: Any) -> list[Any]:
     return [profile]
 
 
-def limits_of(lines: Iterable[Roofline]) -> tuple[tuple[float, float], tuple[float, float]]:
+def _limits_of(lines: Iterable[Roofline]) -> tuple[tuple[float, float], tuple[float, float]]:
     """Return the limits of the axes: around the relevant dots, the roofs in use, and their ridges with DRAM."""
     seen = [dot for line in lines for dot in _most_of_time(line)]
     x = [dot.intensity for dot in seen]
@@ -161,7 +161,7 @@ def _limits(ax: Axes, lines: Iterable[Roofline]) -> None:
     before = (ax.get_xlim(), ax.get_ylim()) if ax.has_data() else None
     ax.set_xscale("log")
     ax.set_yscale("log")
-    across, upwards = limits_of(lines)
+    across, upwards = _limits_of(lines)
     if before is not None:
         across, upwards = (
             (min(new[0], old[0]) if old[0] > 0 else new[0], max(new[1], old[1]))
@@ -188,7 +188,7 @@ def _machine(ax: Axes, line: Roofline, labels: Labels, *, unused: bool, style: s
 
     color = library("matplotlib").rcParams["text.color"]
     low, high = ax.get_xlim()
-    top = top_of(line)
+    top = _top_of(line)
     fastest = max((slope.byte_per_s for slope in line.slopes), default=0.0)
     for roof in line.roofs:
         if not roof.used and not unused:
@@ -222,7 +222,7 @@ def _names(ax: Axes, line: Roofline, labels: Labels, *, unused: bool, prefix: st
             _on_roof(ax, labels, texts[roof], roof.flop_per_s, faint=False)
     for slope in line.slopes:
         text = f"{prefix}{slope.level}: {rate_text(slope.byte_per_s, 'B/s')}"
-        _on_slope(ax, labels, text, slope.byte_per_s, top_of(line))
+        _on_slope(ax, labels, text, slope.byte_per_s, _top_of(line))
     for ridge in line.ridges:
         if ridge.level == "dram":
             labels.put(ridge.intensity, ridge.flop_per_s, f"{ridge.intensity:.3g} FLOP/B", zorder=5)

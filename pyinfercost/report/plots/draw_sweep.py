@@ -108,11 +108,11 @@ def plot_sweep(
         labels.took(ax.get_legend())
     if along is not None:
         _label(ax, shown, labels, colors)
-    title_and_caption(ax, title, sweep_title(shown), sweep_text(shown), captioned=caption)
+    title_and_caption(ax, title, _sweep_title(shown), _sweep_text(shown), captioned=caption)
     return ax
 
 
-def sweep_text(shown: SweepCurves) -> list[str]:
+def _sweep_text(shown: SweepCurves) -> list[str]:
     """Return notes on the meaning of numbers and on omitted points."""
     texts = []
     if shown.along is not None and shown.curves[0].joined:
@@ -129,7 +129,7 @@ def sweep_text(shown: SweepCurves) -> list[str]:
     return texts
 
 
-def sweep_title(shown: SweepCurves) -> str:
+def _sweep_title(shown: SweepCurves) -> str:
     """Return what is drawn, the model, and the axis values that all points share."""
     drawn = (
         f"{title_of(shown.y)} by {title_of(shown.x)}"
@@ -140,12 +140,12 @@ def sweep_title(shown: SweepCurves) -> str:
     return f"{drawn[0].upper()}{drawn[1:]}: {whose}"
 
 
-def is_spanning(values: Sequence[float]) -> bool:
+def _is_spanning(values: Sequence[float]) -> bool:
     """Return whether a logarithmic axis suits the values: positive, and over more than a decade."""
     return min(values) > 0 and max(values) >= _SPAN * min(values)
 
 
-def front_text(shown: SweepCurves) -> str:
+def _front_text(shown: SweepCurves) -> str:
     """Return the name of the front in the legend."""
     return "Pareto front of " + ", ".join(MEASURES.get(name, (name,))[0] for name in shown.objectives)
 
@@ -161,7 +161,7 @@ def _scales(ax: Axes, shown: SweepCurves, log: bool | None) -> tuple[bool, bool]
         ([value for curve in shown.curves for value in curve.x.tolist()], ax.set_xscale),
         ([value for curve in shown.curves for value in curve.y.tolist()], ax.set_yscale),
     ):
-        is_log = is_spanning(values) if log is None else log
+        is_log = _is_spanning(values) if log is None else log
         if is_log:
             set_scale("log")
         found.append(is_log)
@@ -201,7 +201,7 @@ def _draw_front(ax: Axes, shown: SweepCurves, color: Any) -> None:
         linewidth=0.8,
         alpha=0.8,
         zorder=3,
-        label=front_text(shown),
+        label=_front_text(shown),
         **style,
     )
 

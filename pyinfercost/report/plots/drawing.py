@@ -37,8 +37,7 @@ def library(name: str) -> Any:
         return import_module(name)
     except ImportError as error:
         raise MissingLibraryError(
-            f"a plot needs matplotlib, which cannot be imported ({error}); run pip install 'pyinfercost[plot]', or use "
-            "to_vega() for a Vega-Lite specification without it",
+            f"a plot needs matplotlib, which cannot be imported ({error}); run pip install 'pyinfercost[plot]'",
             name="matplotlib",
         ) from error
 

@@ -51,7 +51,7 @@ class Reports(GraphJson):
                     entry[name] = random.choice((*_NAMES, text(random)))
         if isinstance(tree, dict) and random.random() < 0.2:
             tree["model"] = random.choice((*_NAMES, text(random)))
-        forms = ("text", "csv", "markdown", "html", "trace", "vega", "text", "snippet")
+        forms = ("text", "csv", "markdown", "html", "trace", "text", "snippet")
         return {**value, "form": random.choice(forms)}
 
     def run(self, value: Value) -> Iterator[Figure]:
@@ -75,7 +75,5 @@ class Reports(GraphJson):
             page.encode()
         elif form == "trace":
             json.dumps(profile.to_trace(), allow_nan=False).encode()
-        elif form == "vega":
-            json.dumps(profile.to_vega("breakdown"), allow_nan=False).encode()
         else:
             require("<script>" not in profile._repr_html_(), "names are no markup in a notebook")

@@ -1,21 +1,37 @@
-/* All machines of the catalog at many batches: which one is the cheapest, or the fastest, under a limit of the latency. */
+/* All machines of the catalog at many batches: which one is the cheapest, or the fastest, under a limit of the
+   latency. */
 const CATALOG_BATCHES = 20;
 const CATALOG_ROWS = 12;
 
 function makeCatalog(evaluator, choose, setLimit) {
   let shown = null;
   let all = false;
-  const limit = element("input", { type: "number", min: 0, step: "any", "aria-label": "Latency at most, in milliseconds" });
+  const limit = element("input", {
+    type: "number",
+    min: 0,
+    step: "any",
+    "aria-label": "Latency at most, in milliseconds",
+  });
   const more = element("button", { type: "button" }, "All machines");
   byId("catalog-tools").replaceChildren(element("label", {}, "latency at most ", limit, " ms"), more);
   limit.addEventListener("change", () => setLimit(limit.value === "" ? "" : Number(limit.value) / 1e3));
-  more.addEventListener("click", () => { all = !all; more.textContent = all ? "The best ones" : "All machines"; drawTable(); });
+  more.addEventListener("click", () => {
+    all = !all;
+    more.textContent = all ? "The best ones" : "All machines";
+    drawTable();
+  });
 
   async function update(view, state, current) {
-    if (document.activeElement !== limit) limit.value = state.limit_s === "" ? "" : Number((state.limit_s * 1e3).toPrecision(6));
+    if (document.activeElement !== limit)
+      limit.value = state.limit_s === "" ? "" : Number((state.limit_s * 1e3).toPrecision(6));
     const batch = sizesOf(state).find(({ role }) => role === "batch");
     const axis = batch ? batch.name : (sizesOf(state)[0] || {}).name;
-    const values = axis === undefined ? [0] : batch ? spread(batch.minimum, Math.max(batch.minimum + 1, Math.min(batch.maximum ?? 512, 512)), CATALOG_BATCHES) : [state.sizes[axis]];
+    const values =
+      axis === undefined
+        ? [0]
+        : batch
+          ? spread(batch.minimum, Math.max(batch.minimum + 1, Math.min(batch.maximum ?? 512, 512)), CATALOG_BATCHES)
+          : [state.sizes[axis]];
     if (batch && !values.includes(state.sizes[axis])) values.push(state.sizes[axis]);
     values.sort((one, other) => one - other);
     byId("catalog-panel").hidden = false;
@@ -27,7 +43,8 @@ function makeCatalog(evaluator, choose, setLimit) {
     let found = await evaluator.curve(state, ids, axis, values, columns);
     if (!current()) return;
     let onlyThis = "";
-    if (batch && found.every(({ refused }) => refused)) { /* a graph may hold at few batches; the chosen one has figures */
+    if (batch && found.every(({ refused }) => refused)) {
+      /* a graph may hold at few batches; the chosen one has figures */
       onlyThis = found[0].refused;
       values.splice(0, values.length, state.sizes[axis]);
       found = await evaluator.curve(state, ids, axis, values, columns);
@@ -39,14 +56,22 @@ function makeCatalog(evaluator, choose, setLimit) {
     draw();
   }
 
-  /* The cheapest point of a machine that holds the limit and fits its memory; the fastest one where no price is known. */
+  /* The cheapest point of a machine that holds the limit and fits its memory; the fastest one where no price is
+     known. */
   function bestOf(known, columns, values, cost, state) {
     if (columns.refused) return { known, value: null };
     const capacity = known.machine.memory[known.machine.memory.length - 1].capacity_bytes;
     const scale = cost === "cost_usd" ? 1e6 : 1;
     let best = null;
     values.forEach((value, at) => {
-      const point = { known, value, latency: columns.latency_s[at], cost: columns[cost][at] === null ? null : columns[cost][at] * scale, rate: columns.throughput_per_s[at], usdPerH: columns.usd_per_h[at] };
+      const point = {
+        known,
+        value,
+        latency: columns.latency_s[at],
+        cost: columns[cost][at] === null ? null : columns[cost][at] * scale,
+        rate: columns.throughput_per_s[at],
+        usdPerH: columns.usd_per_h[at],
+      };
       if (capacity !== null && columns.peak_memory_bytes[at] > capacity) return;
       if (state.limit_s !== "" && point.latency > state.limit_s) return;
       const better = !best || (point.cost !== null ? point.cost < best.cost : point.rate > best.rate);
@@ -57,50 +82,87 @@ function makeCatalog(evaluator, choose, setLimit) {
 
   function ranked() {
     const able = shown.rows.filter(({ value }) => value !== null);
-    return able.sort((one, other) => (one.cost === null) - (other.cost === null) || (one.cost ?? -one.rate) - (other.cost ?? -other.rate));
+    return able.sort(
+      (one, other) =>
+        (one.cost === null) - (other.cost === null) || (one.cost ?? -one.rate) - (other.cost ?? -other.rate),
+    );
   }
 
   function draw() {
     if (!shown || byId("catalog-panel").hidden) return;
-    drawChart();
+    drawMachines();
     drawTable();
   }
   const perMillion = () => `USD per million ${shown.tokens ? "tokens" : "items"}`;
 
-  function drawChart() {
+  function drawMachines() {
     const place = byId("catalog");
     const rows = ranked().filter(({ cost, latency }) => cost > 0 && latency > 0);
     const best = rows[0];
     const unfit = shown.rows.length - ranked().length;
-    byId("catalog-note").textContent = `${shown.rows.length} machines, each at ${shown.onlyThis ? `${shown.axis} ${shown.state.sizes[shown.axis]}` : shown.batch ? `the cheapest ${shown.axis} of the ${shown.values.length} computed` : "this point"}${shown.state.limit_s === "" ? "" : ` with a latency of at most ${quantity(shown.state.limit_s, "s")}`}`
-      + `${unfit ? `; ${unfit} cannot hold the model${shown.state.limit_s === "" ? "" : " or the limit"}` : ""}. ${best ? `The cheapest is ${withArticle(shortName(best.known.machine))}: ${digits(best.cost)} ${perMillion()}${shown.batch ? ` with ${shown.axis} ${best.value}` : ""}, ${quantity(best.latency, "s")}.` : "No machine with a known price does."}`;
-    if (!rows.length) { place.replaceChildren(); return; }
-    const { svg, width, height } = canvas(place, Math.min(Math.max(widthOf(place) * 0.5, 260), 420), byId("catalog-note").textContent);
-    const box = { left: 66, right: width - 16, top: 14, bottom: height - 40 };
+    byId("catalog-note").textContent =
+      `${shown.rows.length} machines, each at ` +
+      (shown.onlyThis
+        ? `${shown.axis} ${shown.state.sizes[shown.axis]}`
+        : shown.batch
+          ? `the cheapest ${shown.axis} of the ${shown.values.length} computed`
+          : "this point") +
+      `${shown.state.limit_s === "" ? "" : ` with a latency of at most ${quantity(shown.state.limit_s, "s")}`}` +
+      `${unfit ? `; ${unfit} cannot hold the model${shown.state.limit_s === "" ? "" : " or the limit"}` : ""}` +
+      ". " +
+      (best
+        ? `The cheapest is ${withArticle(shortName(best.known.machine))}: ${digits(best.cost)} ${perMillion()}` +
+          `${shown.batch ? ` with ${shown.axis} ${best.value}` : ""}, ${quantity(best.latency, "s")}.`
+        : "No machine with a known price does.");
+    if (!rows.length) {
+      eraseChart(place);
+      return;
+    }
     const [xs, ys] = [rows.map(({ latency }) => latency), rows.map(({ cost }) => cost)];
-    const [xLow, xHigh, yLow, yHigh] = [Math.min(...xs) * 0.7, Math.max(...xs) * 1.4, Math.min(...ys) * 0.6, Math.max(...ys) * 1.5];
-    const [x, y] = [logScale(xLow, xHigh, box.left, box.right), logScale(yLow, yHigh, box.bottom, box.top)];
-    for (const tick of niceTicks(xLow, xHigh, width / 80)) svg.append(line(x(tick), box.top, x(tick), box.bottom, "grid"), label(x(tick), box.bottom + 15, quantity(tick, "s").replace(/\.?0+(?= |$)/, ""), "tick", "middle"));
-    for (const tick of niceTicks(yLow, yHigh, 6)) svg.append(line(box.left, y(tick), box.right, y(tick), "grid"), label(box.left - 6, y(tick) + 4, tickText(tick, ""), "tick", "end"));
-    svg.append(label((box.left + box.right) / 2, height - 5, "latency", "axis", "middle"), label(12, (box.top + box.bottom) / 2, perMillion(), "axis", "middle", { transform: `rotate(-90 12 ${(box.top + box.bottom) / 2})` }));
-    for (const row of [...rows].reverse()) {
-      const own = row.known.id === shown.state.machine;
-      const dot = element("svg:circle", { cx: x(row.latency), cy: y(row.cost), r: own ? 7 : 5, class: `machine ${row.known.kind}${own ? " own" : ""}` });
-      dot.addEventListener("pointerenter", (event) => showTip([row.known.name, `${quantity(row.latency, "s")}, ${digits(row.cost)} ${perMillion()}${shown.batch ? `, ${shown.axis} ${row.value}` : ""}`], event.clientX, event.clientY));
-      dot.addEventListener("pointerleave", hideTip);
-      dot.addEventListener("click", () => { hideTip(); pick(row); });
-      svg.append(dot);
-    }
-    const named = rows.filter((row, at) => at < 3 || row.known.id === shown.state.machine);
+    const isOwn = (row) => row.known.id === shown.state.machine;
+    const named = rows.filter((row, at) => at < 3 || isOwn(row)).filter(farApart(xs, ys));
+    drawChart(place, {
+      title: byId("catalog-note").textContent,
+      height: (width) => Math.min(Math.max(width * 0.5, 260), 420),
+      x: {
+        low: Math.min(...xs) * 0.7,
+        high: Math.max(...xs) * 1.4,
+        log: true,
+        label: "latency",
+        ticks: 9,
+        text: seconds,
+      },
+      y: { low: Math.min(...ys) * 0.6, high: Math.max(...ys) * 1.5, log: true, label: perMillion(), ticks: 6 },
+      at: [],
+      lines: [],
+      items: rows.map((row) => ({
+        x: row.latency,
+        y: row.cost,
+        css: `machine ${row.known.kind}${isOwn(row) ? " own" : ""}`,
+        size: isOwn(row) ? 14 : 10,
+      })),
+      isSilent: true /* the table is for the keyboard */,
+      tell: (at) => [
+        rows[at].known.name,
+        `${quantity(rows[at].latency, "s")}, ${digits(rows[at].cost)} ${perMillion()}` +
+          `${shown.batch ? `, ${shown.axis} ${rows[at].value}` : ""}`,
+      ],
+      pick: (at) => pick(rows[at]),
+      marks: named.map((row) => ({ x: row.latency, y: row.cost, text: shortName(row.known.machine), css: "name" })),
+    });
+  }
+  const seconds = (tick) => tickOf(tick, "s");
+  /* Whether a name does not hide one before it. */
+  function farApart(xs, ys) {
+    const [across, up] = [xs, ys].map((all) => Math.log(Math.max(...all) / Math.min(...all)) || 1);
     const taken = [];
-    for (const row of named) {
-      const [left, top] = [x(row.latency), y(row.cost)];
-      if (taken.some(([a, b]) => Math.abs(a - left) < 110 && Math.abs(b - top) < 13)) continue;
-      taken.push([left, top]);
-      const right = left > box.right - 110;
-      svg.append(label(left + (right ? -9 : 9), top + 4, shortName(row.known.machine), "name", right ? "end" : "start"));
-    }
-    place.replaceChildren(svg);
+    return ({ latency, cost }) => {
+      const isFree = !taken.some(
+        ([x, y]) => Math.abs(Math.log(latency / x)) < across / 6 && Math.abs(Math.log(cost / y)) < up / 20,
+      );
+      if (isFree) taken.push([latency, cost]);
+      return isFree;
+    };
   }
   const pick = (row) => choose(row.known.id, shown.batch ? { [shown.axis]: row.value } : {});
 
@@ -111,16 +173,47 @@ function makeCatalog(evaluator, choose, setLimit) {
     const own = rows.find(({ known }) => known.id === shown.state.machine);
     if (!all && own && !listed.includes(own)) listed.push(own);
     const wide = { class: "wide" }; /* left out on a small screen */
-    const heads = [["Machine"], shown.batch ? [shown.axis] : null, ["Latency"], [shown.tokens ? "Sequences/s" : "Items/s", wide], [perMillion()], ["USD/h", wide]].filter(Boolean);
+    const heads = [
+      ["Machine"],
+      shown.batch ? [shown.axis] : null,
+      ["Latency"],
+      [shown.tokens ? "Sequences/s" : "Items/s", wide],
+      [perMillion()],
+      ["USD/h", wide],
+    ].filter(Boolean);
     const body = listed.map((row) => {
       const go = element("button", { type: "button", class: "link" }, row.known.name);
       go.addEventListener("click", () => pick(row));
-      const cells = [shown.batch ? [String(row.value)] : null, [quantity(row.latency, "s")], [row.rate === null ? "–" : digits(row.rate), wide], [row.cost === null ? "no price" : digits(row.cost)], [row.usdPerH === null ? "" : digits(row.usdPerH), wide]];
-      return element("tr", { class: row === own ? "own" : null }, element("th", { scope: "row" }, go), ...cells.filter(Boolean).map(([text, attributes]) => element("td", attributes, text)));
+      const cells = [
+        shown.batch ? [String(row.value)] : null,
+        [quantity(row.latency, "s")],
+        [row.rate === null ? "–" : digits(row.rate), wide],
+        [row.cost === null ? "no price" : digits(row.cost)],
+        [row.usdPerH === null ? "" : digits(row.usdPerH), wide],
+      ];
+      return element(
+        "tr",
+        { class: row === own ? "own" : null },
+        element("th", { scope: "row" }, go),
+        ...cells.filter(Boolean).map(([text, attributes]) => element("td", attributes, text)),
+      );
     });
-    byId("catalog-table").replaceChildren(element("table", {}, element("thead", {}, element("tr", {}, ...heads.map(([text, attributes]) => element("th", { scope: "col", ...attributes }, text)))), element("tbody", {}, ...body)));
+    byId("catalog-table").replaceChildren(
+      element(
+        "table",
+        {},
+        element(
+          "thead",
+          {},
+          element("tr", {}, ...heads.map(([text, attributes]) => element("th", { scope: "col", ...attributes }, text))),
+        ),
+        element("tbody", {}, ...body),
+      ),
+    );
     more.hidden = rows.length <= CATALOG_ROWS;
   }
-  const refuse = (message) => { byId("catalog-note").textContent = `No machine can run this: ${message}.`; };
-  return { update, draw, refuse };
+  const refuse = (message) => {
+    byId("catalog-note").textContent = `No machine can run this: ${message}.`;
+  };
+  return { update, refuse };
 }

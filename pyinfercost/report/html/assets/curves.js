@@ -18,15 +18,26 @@ function makeCurves(evaluator, choose) {
   const axes = element("select", { "aria-label": "Size along the chart" });
   const figures = element("select", { "aria-label": "Figure" });
   byId("curve-tools").replaceChildren(figures, element("span", {}, "along"), axes);
-  axes.addEventListener("change", () => { axis = axes.value; byId("curves-panel").dispatchEvent(new Event("redraw")); });
-  figures.addEventListener("change", () => { figure = figures.value; byId("curves-panel").dispatchEvent(new Event("redraw")); });
+  axes.addEventListener("change", () => {
+    axis = axes.value;
+    byId("curves-panel").dispatchEvent(new Event("redraw"));
+  });
+  figures.addEventListener("change", () => {
+    figure = figures.value;
+    byId("curves-panel").dispatchEvent(new Event("redraw"));
+  });
 
   function offer(view, state) {
     const names = sizesOf(state).map(({ name }) => name);
     if (!names.includes(axis)) [axis] = names;
     axes.replaceChildren(...names.map((name) => element("option", { value: name }, name)));
     axes.value = axis;
-    const allowed = CURVE_FIGURES.filter((each) => (!each.tokens || view.estimate.tokens) && (!each.priced || view.estimate.cost) && (each.key !== "energy_j" || view.estimate.energy_j !== null));
+    const allowed = CURVE_FIGURES.filter(
+      (each) =>
+        (!each.tokens || view.estimate.tokens) &&
+        (!each.priced || view.estimate.cost) &&
+        (each.key !== "energy_j" || view.estimate.energy_j !== null),
+    );
     if (!allowed.some(({ key }) => key === figure)) figure = "latency_s";
     figures.replaceChildren(...allowed.map(({ key, title }) => element("option", { value: key }, title)));
     figures.value = figure;
@@ -35,14 +46,30 @@ function makeCurves(evaluator, choose) {
   /* The curve of a state for the size and the figure that are chosen. */
   async function curveOf(state) {
     const size = sizesOf(state).find(({ name }) => name === axis);
-    const wanted = Math.max(4 * state.sizes[axis], { batch: 512, context: 32768, sequence: 8192 }[size.role] ?? 4 * size.value);
+    const wanted = Math.max(
+      4 * state.sizes[axis],
+      { batch: 512, context: 32768, sequence: 8192 }[size.role] ?? 4 * size.value,
+    );
     const high = Math.max(state.sizes[axis], Math.min(wanted, reachOf(size, wanted)));
-    const values = [...new Set([...spread(size.minimum, high, CURVE_POINTS), state.sizes[axis]])].sort((one, other) => one - other);
+    const values = [...new Set([...spread(size.minimum, high, CURVE_POINTS), state.sizes[axis]])].sort(
+      (one, other) => one - other,
+    );
     const row = CURVE_FIGURES.find(({ key }) => key === figure);
-    const columns = [row.key, "throughput_per_s", "peak_memory_bytes", ...(row.band ? ["latency_low_s", "latency_high_s"] : [])];
+    const columns = [
+      row.key,
+      "throughput_per_s",
+      "peak_memory_bytes",
+      ...(row.band ? ["latency_low_s", "latency_high_s"] : []),
+    ];
     const of = axis;
     const [found] = await evaluator.curve(state, [state.machine], of, values, [...new Set(columns)]);
-    return { of, values, found, row, held: found.refused ? null : await heldOf(state, of, values, found.peak_memory_bytes) };
+    return {
+      of,
+      values,
+      found,
+      row,
+      held: found.refused ? null : await heldOf(state, of, values, found.peak_memory_bytes),
+    };
   }
 
   /* The largest value that fits into the memory: between two points of the chart, others are asked for. */
@@ -69,8 +96,10 @@ function makeCurves(evaluator, choose) {
     curve.catch(() => {}); /* told where it is shown */
     ahead = { state, curve };
   }
-  /* Resolves when the curve is there, or after a while: drawn together with the point it costs one layout of the page. */
-  const prepared = () => Promise.race([ahead ? ahead.curve.catch(() => {}) : null, new Promise((done) => setTimeout(done, PATIENCE_MS))]);
+  /* Resolves when the curve is there, or after a while: drawn together with the point it costs one layout of the
+     page. */
+  const prepared = () =>
+    Promise.race([ahead ? ahead.curve.catch(() => {}) : null, new Promise((done) => setTimeout(done, PATIENCE_MS))]);
 
   async function update(view, state, current) {
     const panel = byId("curves-panel");
@@ -92,98 +121,92 @@ function makeCurves(evaluator, choose) {
     const times = row.per || 1;
     const ys = found[row.key].map((value) => value * times);
     const place = byId("curve");
-    if (!ys.some((value) => value > 0)) { /* a graph that takes no time */
-      place.replaceChildren();
+    if (!ys.some((value) => value > 0)) {
+      /* a graph that takes no time */
+      eraseChart(place);
       byId("curve-note").textContent = `${row.words || row.title}: it is zero, or not known.`;
       return;
     }
     const at = values.indexOf(state.sizes[axis]);
-    const { svg, width, height } = canvas(place, Math.min(Math.max(widthOf(place) * 0.45, 240), 360), `${row.title} along ${axis}`, {
-      role: "slider", tabindex: 0, "aria-valuemin": values[0], "aria-valuemax": values[values.length - 1], "aria-valuenow": state.sizes[axis],
-      "aria-valuetext": `${axis} ${state.sizes[axis]}: ${quantity(ys[at], row.unit)}`,
-    });
-    const box = { left: 66, right: width - 16, top: 14, bottom: height - 40 };
+    const [low, high] = [values[0], values[values.length - 1]];
     const lows = row.band ? found.latency_low_s : ys;
     const highs = row.band ? found.latency_high_s : ys;
-    const [xLow, xHigh] = [values[0], values[values.length - 1]];
-    const x = xHigh > xLow ? logScale(xLow, xHigh, box.left, box.right) : () => (box.left + box.right) / 2;
-    const [yLow, yHigh] = [Math.min(...lows.filter((value) => value > 0)) * 0.8, Math.max(...highs) * 1.25];
-    const y = logScale(yLow, yHigh, box.bottom, box.top);
-    for (const tick of niceTicks(xLow, xHigh, width / 60)) svg.append(line(x(tick), box.top, x(tick), box.bottom, "grid"), label(x(tick), box.bottom + 15, tickText(tick, ""), "tick", "middle"));
-    for (const tick of niceTicks(yLow, yHigh, 6)) svg.append(line(box.left, y(tick), box.right, y(tick), "grid"), label(box.left - 6, y(tick) + 4, quantity(tick, row.unit).replace(/\.?0+(?= |$)/, ""), "tick", "end"));
-    svg.append(label((box.left + box.right) / 2, height - 5, axis, "axis", "middle"));
-    const points = (column) => column.map((value, index) => `${x(values[index]).toFixed(1)},${y(Math.max(value, yLow)).toFixed(1)}`);
-    if (row.band) svg.append(element("svg:path", { d: `M${points(highs).join("L")}L${points(lows).reverse().join("L")}Z`, class: "band-area" }));
+    const yLow = Math.min(...lows.filter((value) => value > 0)) * 0.8;
+    const shownAt = (column) => column.map((value) => Math.max(value, yLow));
     const { memory } = view.machine;
     const capacity = memory[memory.length - 1].capacity_bytes;
     const unfit = capacity === null ? -1 : found.peak_memory_bytes.findIndex((bytes) => bytes > capacity);
     const held = unfit < 0 ? values.length : unfit;
-    svg.append(element("svg:path", { d: `M${points(ys).join("L")}`, class: held < values.length ? "curve-line far" : "curve-line" }));
-    if (held > 1 && held < values.length) svg.append(element("svg:path", { d: `M${points(ys).slice(0, held).join("L")}`, class: "curve-line" }));
-    if (row.memory && view.machine) {
-      const dram = view.machine.memory[view.machine.memory.length - 1].capacity_bytes;
-      if (dram && dram > yLow && dram < yHigh) svg.append(line(box.left, y(dram), box.right, y(dram), "capacity"), label(box.right - 4, y(dram) - 5, `the machine has ${quantity(dram, "B")}`, "tick", "end"));
-    }
     const knee = kneeOf(found.throughput_per_s.slice(0, held));
     const isBatch = size(axis).role === "batch";
-    const hasKnee = isBatch && knee > 0 && 2 * values[knee] <= values[held - 1]; /* near the end of the chart, none is known */
-    if (hasKnee) {
-      const right = x(values[knee]) > (box.left + box.right) / 2;
-      svg.append(line(x(values[knee]), box.top, x(values[knee]), box.bottom, "knee"), label(x(values[knee]) + (right ? -5 : 5), box.top + 10, `knee at ${values[knee]}`, "tick", right ? "end" : "start"));
-    }
-    svg.append(element("svg:circle", { cx: x(values[at]), cy: y(ys[at]), r: 5, class: "here" }));
-    byId("curve-note").textContent = `${row.words || row.title} on ${view.estimate.devices > 1 ? `${view.estimate.devices} x ` : ""}${shortName(view.machine)}; the dot is the chosen ${axis}.`
-      + (hasKnee ? ` At ${axis} ${values[knee]}, the knee, the rate is ${100 * KNEE} % of the largest in the chart; from there on, latency grows faster than the rate.`
-        : isBatch && held > 1 ? ` The rate grows up to the ${held < values.length ? "largest that fits" : "end of the chart"}: take the largest ${axis} whose latency is short enough.` : "")
-      + (held < values.length ? ` ${held ? `Dashed: from ${axis} ${largest + 1} on, it does not fit into the memory.` : "Dashed: it does not fit into the memory."}` : "") + (isBatch ? keptWords(view, state) : "") + " Choose a point in the chart to go there.";
-    const nearest = (event) => {
-      const left = event.clientX - svg.getBoundingClientRect().left;
-      return values.reduce((best, value, index) => (Math.abs(x(value) - left) < Math.abs(x(values[best]) - left) ? index : best), 0);
-    };
-    svg.addEventListener("pointermove", (event) => {
-      const index = nearest(event);
-      showTip([`${axis} ${values[index]}`, `${quantity(ys[index], row.unit)}${row.per ? ` per million` : ""}`], event.clientX, event.clientY);
+    /* near the end of the chart, none is known */
+    const hasKnee = isBatch && knee > 0 && 2 * values[knee] <= values[held - 1];
+    const fits = shownAt(ys).map((value, index) => (index < held ? value : null));
+    const beyond = shownAt(ys).map((value, index) => (index >= held - 1 ? value : null));
+    drawChart(place, {
+      title: `${row.title} along ${axis}`,
+      role: "slider",
+      aria: {
+        valuemin: low,
+        valuemax: high,
+        valuenow: state.sizes[axis],
+        valuetext: `${axis} ${state.sizes[axis]}: ${quantity(ys[at], row.unit)}`,
+      },
+      height: (width) => Math.min(Math.max(width * 0.45, 240), 360),
+      x: { low: high > low ? low : low / 2, high: high > low ? high : 2 * low, log: true, label: axis, ticks: 12 },
+      y: { low: yLow, high: Math.max(...highs) * 1.25, log: true, ticks: 6, text: (tick) => tickOf(tick, row.unit) },
+      at: values,
+      lines: [
+        { values: shownAt(lows) },
+        { values: shownAt(highs), above: 0, fill: "accent", opacity: 0.13 },
+        { values: fits, color: "accent", width: 2 },
+        { values: beyond, color: "accent", width: 2, dash: [6, 4] },
+      ],
+      items: values.map((value, index) => ({ x: value, y: ys[index], css: index === at ? "here" : undefined })),
+      nearest: true,
+      begin: at,
+      tell: (index) => [`${axis} ${values[index]}`, `${quantity(ys[index], row.unit)}${row.per ? " per million" : ""}`],
+      pick: (index) => choose(axis, values[index]),
+      marks: [
+        ...(row.memory && capacity
+          ? [{ y: capacity, text: `the machine has ${quantity(capacity, "B")}`, css: "bad" }]
+          : []),
+        ...(hasKnee ? [{ x: values[knee], text: `knee at ${values[knee]}` }] : []),
+      ],
     });
-    svg.addEventListener("pointerleave", hideTip);
-    svg.addEventListener("click", (event) => choose(axis, values[nearest(event)]));
-    svg.addEventListener("keydown", (event) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (!step) return;
-      event.preventDefault();
-      choose(axis, values[Math.max(0, Math.min(values.length - 1, at + step))]);
-    });
-    const focused = place.contains(document.activeElement);
-    place.replaceChildren(svg);
-    if (focused) svg.focus();
+    byId("curve-note").textContent =
+      `${row.words || row.title} on ${view.estimate.devices > 1 ? `${view.estimate.devices} x ` : ""}` +
+      `${shortName(view.machine)}; the dot is the chosen ${axis}.` +
+      (hasKnee
+        ? ` At ${axis} ${values[knee]}, the knee, the rate is ${100 * KNEE} % of the largest in the chart; ` +
+          "from there on, latency grows faster than the rate."
+        : isBatch && held > 1
+          ? ` The rate grows up to the ${held < values.length ? "largest that fits" : "end of the chart"}: ` +
+            `take the largest ${axis} whose latency is short enough.`
+          : "") +
+      (held < values.length
+        ? ` Dashed: ${held ? `from ${axis} ${largest + 1} on, ` : ""}it does not fit into the memory.`
+        : "") +
+      (isBatch ? keptWords(view, state) : "") +
+      " Choose a point in the chart to go there.";
   }
+
   /* A serving engine holds fewer sequences than the memory would: it keeps a part of that for itself. */
   function keptWords({ estimate: { max_sequences: most, memory, layout } }, { engine }) {
     if (most === null || engine === "torch" || memory?.reserved_bytes === undefined) return "";
-    return ` The caches of ${ENGINE_NAMES[engine]} hold ${most} sequences${layout.data > 1 ? " of each copy" : ""} at once: beside the weights, it keeps ${quantity(memory.reserved_bytes, "B")} of a device for its steps and as a reserve; the chart counts what a step needs.`;
+    return (
+      ` The caches of ${ENGINE_NAMES[engine]} hold ${most} sequences${layout.data > 1 ? " of each copy" : ""}` +
+      ` at once: beside the weights, it keeps ${quantity(memory.reserved_bytes, "B")} of a device for its ` +
+      "steps and as a reserve; the chart counts what a step needs."
+    );
   }
   const size = (name) => sizesOf(shown.state).find((each) => each.name === name);
   /* The first point whose rate is near the largest one. */
   const kneeOf = (rates) => rates.findIndex((rate) => rate >= KNEE * Math.max(...rates));
   function refuse(message) {
     shown = null;
-    byId("curve").replaceChildren();
+    eraseChart(byId("curve"));
     byId("curve-note").textContent = `There is no such chart: ${message}.`;
   }
-  return { prepare, prepared, update, draw, refuse };
-}
-
-/* Ticks of a scale of logarithms: decades, and 2 and 5 between them where there is room. */
-function niceTicks(low, high, most) {
-  if (!(low > 0) || !Number.isFinite(high)) return [];
-  for (const steps of [[1, 2, 5], [1, 3], [1]]) {
-    const found = [];
-    for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) {
-      for (const step of steps) {
-        const tick = Number(`${step}e${power}`);
-        if (tick >= low && tick <= high) found.push(tick);
-      }
-    }
-    if (found.length <= most || steps.length === 1) return found.length <= most ? found : decades(low, high, most);
-  }
-  return [];
+  return { prepare, prepared, update, refuse };
 }

@@ -12,13 +12,21 @@ function drawDetails(view, node, tree) {
   const pairs = [["op", tree.opOf(node)]];
   if (own.latency !== null) pairs.push(["time", `${quantity(own.latency, "s")}, ${percent(own.share)} of the forward`]);
   if (own.bound) pairs.push(["bound by", term(own.bound, meaningOf(own.bound))]);
-  if (busy.length > 1 && kinds.size === 1) pairs.push(["kernels", `${busy.length} equal ones of ${quantity(busy[0].latency_s, "s")}`]);
+  if (busy.length > 1 && kinds.size === 1)
+    pairs.push(["kernels", `${busy.length} equal ones of ${quantity(busy[0].latency_s, "s")}`]);
   if (kinds.size === 1) {
     const [layer] = busy;
-    pairs.push(["effect", term(`${layer.effect}, ${percent(layer.effect_share)} of its time`, effectText(layer.effect))]);
+    pairs.push([
+      "effect",
+      term(`${layer.effect}, ${percent(layer.effect_share)} of its time`, effectText(layer.effect)),
+    ]);
     if (layer.kernel_flops) {
       pairs.push(["runs on", layer.unit]);
-      pairs.push(["reaches", `${quantity(layer.kernel_flops / layer.latency_s, "FLOP/s")} at ${digits(layer.kernel_flops / layer.kernel_bytes)} FLOP/B`]);
+      pairs.push([
+        "reaches",
+        `${quantity(layer.kernel_flops / layer.latency_s, "FLOP/s")} at ` +
+          `${digits(layer.kernel_flops / layer.kernel_bytes)} FLOP/B`,
+      ]);
     }
     pairs.push(["its kernel moves", quantity(layer.kernel_bytes, "B")]);
   }
@@ -38,7 +46,8 @@ function drawDetails(view, node, tree) {
 }
 
 /* Equal kernels have equal texts. */
-const kernelOf = (layer) => [layer.op, layer.latency_s, layer.bound, layer.effect, layer.unit, layer.kernel_flops, layer.kernel_bytes].join();
+const kernelOf = (layer) =>
+  [layer.op, layer.latency_s, layer.bound, layer.effect, layer.unit, layer.kernel_flops, layer.kernel_bytes].join();
 function effectText(name) {
   const { meaning, remedy } = SAID.effects[name] || { meaning: "", remedy: "" };
   return remedy ? `${meaning} Less of it: ${remedy}.` : meaning;
@@ -47,11 +56,29 @@ function effectText(name) {
 /* The terms of which the time consists; the longest of compute, dram, cache and link counts, on top of the launches. */
 function termBars(layers, latency) {
   const known = ["launch", "compute", "dram", "cache", "link"];
-  const rows = known.filter((name) => name !== "link" || layers.some((layer) => layer.link_s)).map((name) => {
-    const seconds = sum(layers.map((layer) => layer[`${name}_s`]));
-    return element("div", { class: "term" }, element("span", {}, name),
-      element("span", { class: "bar" }, element("span", { class: `fill ${name}`, style: `width:${Math.min(100 * seconds / latency, 100).toFixed(1)}%` })),
-      element("span", { class: "number" }, quantity(seconds, "s")));
-  });
-  return element("div", { class: "terms" }, element("span", { class: "title" }, "Terms: launch, and the longest of the others in each kernel"), ...rows);
+  const rows = known
+    .filter((name) => name !== "link" || layers.some((layer) => layer.link_s))
+    .map((name) => {
+      const seconds = sum(layers.map((layer) => layer[`${name}_s`]));
+      return element(
+        "div",
+        { class: "term" },
+        element("span", {}, name),
+        element(
+          "span",
+          { class: "bar" },
+          element("span", {
+            class: `fill ${name}`,
+            style: `width:${Math.min((100 * seconds) / latency, 100).toFixed(1)}%`,
+          }),
+        ),
+        element("span", { class: "number" }, quantity(seconds, "s")),
+      );
+    });
+  return element(
+    "div",
+    { class: "terms" },
+    element("span", { class: "title" }, "Terms: launch, and the longest of the others in each kernel"),
+    ...rows,
+  );
 }

@@ -1,6 +1,5 @@
 /* How the model lies on several devices: nodes with their devices, what each holds, and what travels between them. */
 const MOST_DRAWN = 16;
-const CHARACTER = 5.9;  // width of a character in the boxes of devices
 
 /* The repeated layers of a model: the most frequent list of modules, and its first and last number. */
 function layerRange(layers) {
@@ -21,18 +20,24 @@ function layerRange(layers) {
 function placeOfRank(rank, { tensor = 1, context = 1, pipeline = 1 }) {
   const within = Math.floor(rank / tensor);
   return {
-    tensor: rank % tensor, context: within % context, pipeline: Math.floor(within / context) % pipeline,
+    tensor: rank % tensor,
+    context: within % context,
+    pipeline: Math.floor(within / context) % pipeline,
     data: Math.floor(within / context / pipeline),
   };
 }
 
 /* The layers of a stage, and its other modules. */
 function stageLines({ modules, latency_s: latency, memory_bytes: memory }, number, stages) {
-  const layers = modules.map((module) => /\.(\d+)$/.exec(module)).filter(Boolean).map((found) => Number(found[1]));
+  const layers = modules
+    .map((module) => /\.(\d+)$/.exec(module))
+    .filter(Boolean)
+    .map((found) => Number(found[1]));
   const others = modules.filter((module) => !/\.\d+$/.test(module)).map((module) => module.split(".").pop());
   const parts = layers.length ? [`layers ${layers[0]}-${layers[layers.length - 1]}`] : [];
   return [
-    `stage ${number + 1} of ${stages}`, [...parts, ...new Set(others)].join(", ") || "no module",
+    `stage ${number + 1} of ${stages}`,
+    [...parts, ...new Set(others)].join(", ") || "no module",
     `${quantity(latency, "s")}, ${quantity(memory, "B")}`,
   ];
 }
@@ -50,23 +55,31 @@ function holdings(rank, estimate, range) {
   if (layout.context > 1) lines.push(`tokens ${place.context + 1} of ${layout.context}`);
   const copies = (layout.data || 1) * (layout.attention_data || 1);
   if (copies > 1) {
-    const own = place.data * (layout.attention_data || 1)
-      + Math.floor(place.tensor / ((layout.tensor || 1) / (layout.attention_data || 1)));
+    const own =
+      place.data * (layout.attention_data || 1) +
+      Math.floor(place.tensor / ((layout.tensor || 1) / (layout.attention_data || 1)));
     lines.push(`batch ${own + 1} of ${copies}`);
   }
   return lines;
 }
 
 const WAYS = {
-  all_reduce: "sums", reduce_scatter: "sums, each device a part", all_gather: "parts, to all devices",
-  all_to_all: "parts, to their devices", send: "activations, to the next stage", dispatch: "tokens, to their experts",
-  combine: "results of experts, to their tokens", broadcast: "from one device to all",
+  all_reduce: "sums",
+  reduce_scatter: "sums, each device a part",
+  all_gather: "parts, to all devices",
+  all_to_all: "parts, to their devices",
+  send: "activations, to the next stage",
+  dispatch: "tokens, to their experts",
+  combine: "results of experts, to their tokens",
+  broadcast: "from one device to all",
 };
 
 function travels({ op, devices, nodes, calls, bytes_sent: bytes, latency_s: latency }) {
   const where = nodes > 1 ? `between ${nodes} nodes` : "inside a node";
   const swatch = element("span", { class: `swatch ${nodes > 1 ? "network" : "near"}` });
-  const text = `${calls} x ${op} (${WAYS[op] || op}), ${devices} devices ${where}: a device sends ${quantity(bytes, "B")} in ${quantity(latency, "s")}`;
+  const text =
+    `${calls} x ${op} (${WAYS[op] || op}), ${devices} devices ${where}: a device sends ` +
+    `${quantity(bytes, "B")} in ${quantity(latency, "s")}`;
   return element("li", {}, swatch, text);
 }
 
@@ -74,8 +87,10 @@ function useLine(title, use) {
   const parts = [
     `weights ${quantity(use.weight_bytes, "B")}`,
     use.kv_cache_bytes === null ? "" : `KV cache ${quantity(use.kv_cache_bytes, "B")}`,
-    `${quantity(use.memory_bytes, "B")} at the peak`, quantity(use.contraction_flops + use.pointwise_flops, "FLOP"),
-    `${quantity(use.bytes_sent, "B")} sent`, use.energy_j === null ? "" : quantity(use.energy_j, "J"),
+    `${quantity(use.memory_bytes, "B")} at the peak`,
+    quantity(use.contraction_flops + use.pointwise_flops, "FLOP"),
+    `${quantity(use.bytes_sent, "B")} sent`,
+    use.energy_j === null ? "" : quantity(use.energy_j, "J"),
     use.link_energy_j ? `${quantity(use.link_energy_j, "J")} of it links` : "",
     use.usd_per_h === null ? "" : `${digits(use.usd_per_h)} USD/h`,
   ];
@@ -90,52 +105,49 @@ function drawLayout(view) {
   const { devices, nodes, layout } = estimate;
   const drawn = Math.min(devices, MOST_DRAWN);
   const inNode = Math.ceil(devices / nodes);
-  const text = Object.entries(layout).map(([name, value]) => `${name}=${Number(value)}`).join(", ") || "copies of the model";
-  byId("layout-note").textContent = `${devices} devices in ${nodes} node${nodes > 1 ? "s" : ""}, ${text}.`
-    + (drawn < devices ? ` The first ${drawn} are drawn.` : "");
+  const text =
+    Object.entries(layout)
+      .map(([name, value]) => `${name}=${Number(value)}`)
+      .join(", ") || "copies of the model";
+  byId("layout-note").textContent =
+    `${devices} devices in ${nodes} node${nodes > 1 ? "s" : ""}, ${text}.` +
+    (drawn < devices ? ` The first ${drawn} are drawn.` : "");
   const range = layerRange(view.layers);
   const place = byId("layout");
-  const count = holdings(0, estimate, range).length;
-  const wide = Math.max(widthOf(place), 280);
-  const columns = Math.max(1, Math.min(inNode, 8, Math.floor((wide - 24) / 132)));
-  const box = { width: Math.floor((wide - 24) / columns) - 8, height: 26 + 15 * count };
-  const rows = Math.ceil(Math.min(inNode, drawn) / columns);
-  const nodeHeight = rows * (box.height + 18) + 34;
-  const drawnNodes = Math.ceil(drawn / inNode);
-  const { svg } = canvas(place, drawnNodes * (nodeHeight + 14), byId("layout-note").textContent);
   const near = estimate.exchanges.some((exchange) => exchange.nodes === 1);
   const far = estimate.exchanges.some((exchange) => exchange.nodes > 1);
-  const wired = near || far;
-  const wire = `wire ${near ? "near" : "network"}`;
-  for (let node = 0; node < drawnNodes; node++) {
-    const top = node * (nodeHeight + 14) + 4;
-    svg.append(element("svg:rect", { x: 4, y: top, width: wide - 8, height: nodeHeight - 6, rx: 8, class: "node-box" }));
-    svg.append(label(14, top + 17, nodes > 1 ? `node ${node}` : "one node", "tick"));
-    if (far && node > 0) svg.append(line(wide / 2, top - 20, wide / 2, top, "wire network"));
+  const wire = near ? " near" : far ? " network" : "";
+  const columns = Math.max(1, Math.min(inNode, 8, Math.floor((place.clientWidth - 24) / 132)));
+  const tensor = layout.tensor || 1;
+  /* A wire below the devices of a group that shares products. */
+  const isWired = (rank, at, ranks) =>
+    wire &&
+    at % columns !== columns - 1 &&
+    at !== ranks - 1 &&
+    (tensor === 1 || (rank + 1) % tensor !== 0 || layout.expert > tensor);
+  const boxes = Array.from({ length: Math.ceil(drawn / inNode) }, (_, node) => {
     const ranks = Math.min(inNode, drawn - node * inNode);
-    for (let at = 0; at < ranks; at++) {
+    const devices = Array.from({ length: ranks }, (__, at) => {
       const rank = node * inNode + at;
-      const x = 12 + (at % columns) * (box.width + 8);
-      const y = top + 26 + Math.floor(at / columns) * (box.height + 18);
-      svg.append(element("svg:rect", { x, y, width: box.width, height: box.height, rx: 5, class: "device-box" }));
-      svg.append(label(x + 8, y + 17, `rank ${rank}`, "device-name"));
-      const most = Math.floor((box.width - 14) / CHARACTER);
-      holdings(rank, estimate, range).forEach((entry, row) => {
-        const text = entry.length > most ? `${entry.slice(0, most - 1)}\u2026` : entry;
-        svg.append(label(x + 8, y + 34 + 15 * row, text, "held"));
-      });
-      /* A wire below the devices of a group that shares products. */
-      const tensor = layout.tensor || 1;
-      const last = at % columns === columns - 1 || at === ranks - 1;
-      if (wired && !last && (tensor === 1 || (rank + 1) % tensor !== 0 || layout.expert > tensor)) {
-        const below = y + box.height + 6;
-        svg.append(line(x + box.width / 2, below, x + box.width * 1.5 + 8, below, wire));
-        for (const end of [x + box.width / 2, x + box.width * 1.5 + 8]) svg.append(line(end, y + box.height, end, below, wire));
-      }
-    }
-  }
-  place.replaceChildren(svg);
-  byId("layout-travels").replaceChildren(...(estimate.exchanges.length ? estimate.exchanges.map(travels)
-    : [element("li", {}, "Nothing travels between the devices.")]));
-  byId("layout-uses").replaceChildren(...useLine("a device", estimate.per_device), ...useLine(`all ${devices}`, estimate.in_all));
+      const lines = holdings(rank, estimate, range).map((text) => element("small", { title: text }, text));
+      const css = `device${isWired(rank, at, ranks) ? ` wired${wire}` : ""}`;
+      return element("div", { class: css }, element("strong", {}, `rank ${rank}`), ...lines);
+    });
+    return element(
+      "div",
+      { class: `node${far && node ? " linked" : ""}` },
+      element("p", { class: "note" }, nodes > 1 ? `node ${node}` : "one node"),
+      element("div", { class: "ranks", style: `grid-template-columns:repeat(${columns},minmax(0,1fr))` }, ...devices),
+    );
+  });
+  place.replaceChildren(...boxes);
+  byId("layout-travels").replaceChildren(
+    ...(estimate.exchanges.length
+      ? estimate.exchanges.map(travels)
+      : [element("li", {}, "Nothing travels between the devices.")]),
+  );
+  byId("layout-uses").replaceChildren(
+    ...useLine("a device", estimate.per_device),
+    ...useLine(`all ${devices}`, estimate.in_all),
+  );
 }

@@ -35,18 +35,20 @@ async function startCore(compiled) {
   worker.onmessage = ({ data }) => {
     const { done, fail } = waiting.get(data.id);
     waiting.delete(data.id);
-    if (data.failure) fail(new Error(data.failure)); else done(data.text);
+    if (data.failure) fail(new Error(data.failure));
+    else done(data.text);
   };
   const failed = (event) => {
     for (const { fail } of waiting.values()) fail(new Error(event.message || "the worker of the core cannot start"));
     waiting.clear();
   };
   worker.onerror = failed;
-  const send = (message) => new Promise((done, fail) => {
-    last += 1;
-    waiting.set(last, { done, fail });
-    worker.postMessage({ ...message, id: last });
-  });
+  const send = (message) =>
+    new Promise((done, fail) => {
+      last += 1;
+      waiting.set(last, { done, fail });
+      worker.postMessage({ ...message, id: last });
+    });
   await send({ compiled });
   URL.revokeObjectURL(address);
   const ask = async (name, fields, document = "") => {

@@ -41,7 +41,10 @@ async function ask(observer, hours, whole) {
   const stop = new AbortController();
   const timer = setTimeout(() => stop.abort(), 1000 * ANSWER_S);
   try {
-    const answer = await fetch(`/api/history.json?observer=${observer}&hours=${hours}&since=${since}`, { signal: stop.signal, cache: "no-store" });
+    const answer = await fetch(`/api/history.json?observer=${observer}&hours=${hours}&since=${since}`, {
+      signal: stop.signal,
+      cache: "no-store",
+    });
     if (answer.status === 401) throw new Error("the token is not valid any more; load this page again");
     if (!answer.ok) throw new Error(`the monitor answers ${answer.status}`);
     return { found: await answer.json(), whole: since === 0 };
@@ -68,9 +71,15 @@ function stateNow(lost) {
   const { interval_s: interval, failure, whole } = store.told;
   const age = ageNow();
   const old = age === null ? "" : `Newest sample: ${duration(age)} old.`;
-  if (!store.live) return [store.told.state === "live" ? "saved" : store.told.state, `Saved on ${moment(store.told.now_s, true)}. ${store.told.state === "live" ? "" : `Then ${store.told.state}. `}${old}`];
+  if (!store.live)
+    return [
+      store.told.state === "live" ? "saved" : store.told.state,
+      `Saved on ${moment(store.told.now_s, true)}. ` +
+        `${store.told.state === "live" ? "" : `Then ${store.told.state}. `}${old}`,
+    ];
   if (lost) return ["lost", `The monitor does not answer (${lost}). What is shown is old. ${old} Trying again.`];
-  if (age === null) return ["waiting", failure ? `No sample yet: ${failure}` : `Waiting for the first sample. ${begins(interval)}`];
+  if (age === null)
+    return ["waiting", failure ? `No sample yet: ${failure}` : `Waiting for the first sample. ${begins(interval)}`];
   if (age > STALE_INTERVALS * interval) return ["stale", `Stale: no new sample. ${old}${failure ? ` ${failure}` : ""}`];
   if (store.told.state === "down") return ["down", `The observed server does not answer. ${old}`];
   if (failure) return ["live", `Live. ${old} The last sample failed: ${failure}`];

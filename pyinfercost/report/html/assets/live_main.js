@@ -3,10 +3,12 @@ const saved = JSON.parse(byId("pyinfercost-live-history").textContent || "null")
 store.live = saved === null;
 
 const page = { observer: 0, hours: 24, paused: false, lost: "", timer: null, failures: 0, asking: null };
-const charts = CHARTS.map((chart, at) => makeChart(chart, byId("charts"), at));
+const charts = CHARTS.map((chart, at) => makePanel(chart, byId("charts"), at));
 const cards = new Map();
 
-const text = (place, words) => { if (place.textContent !== words) place.textContent = words; };
+const text = (place, words) => {
+  if (place.textContent !== words) place.textContent = words;
+};
 const signedPercent = (ratio) => `${ratio > 1 ? "+" : "\u2212"}${Math.abs(100 * (ratio - 1)).toFixed(0)} %`;
 
 /* Beside the plan: more is bad for money. */
@@ -14,7 +16,10 @@ function beside(value, planned, what, words) {
   if (!known(value) || !known(planned) || planned <= 0) return ["", ""];
   const ratio = value / planned;
   const near = Math.abs(ratio - 1) < 0.005;
-  return [`plan ${words(planned)}${near ? "" : ` (${signedPercent(ratio)})`}`, what !== "money" ? "" : ratio > 1 + store.told.plan_tolerance ? "over" : near || ratio > 1 ? "" : "under"];
+  return [
+    `plan ${words(planned)}${near ? "" : ` (${signedPercent(ratio)})`}`,
+    what !== "money" ? "" : ratio > 1 + store.told.plan_tolerance ? "over" : near || ratio > 1 ? "" : "under",
+  ];
 }
 
 /* Failures above 1 % stand before the plan. */
@@ -28,7 +33,12 @@ function requestsBeside(now) {
 const FEW_PARTS = 3;
 function ratiosOf(told, now) {
   if (told.parts.length > 1 && told.parts.length <= FEW_PARTS) {
-    return told.parts.map((each) => [`${each.part}: measured / predicted`, ratioOf(each.lately), bandOf(each.predicted_low, each.predicted_high, "band "), each.lately_in_band === false ? "over" : ""]);
+    return told.parts.map((each) => [
+      `${each.part}: measured / predicted`,
+      ratioOf(each.lately),
+      bandOf(each.predicted_low, each.predicted_high, "band "),
+      each.lately_in_band === false ? "over" : "",
+    ]);
   }
   const range = bandOf(now.predicted_low, now.predicted_high, "band ");
   return [["measured / predicted", ratioOf(now.measured_to_predicted), range, now.in_band === false ? "over" : ""]];
@@ -39,20 +49,55 @@ function cardsOf(told) {
   const all = told.whole || {};
   return [
     ["USD per h", money(now.usd_per_h), ...beside(now.usd_per_h, now.planned_usd_per_h, "money", money)],
-    ["USD per million generated tokens", money(now.usd_per_million_tokens), ...beside(now.usd_per_million_tokens, now.planned_usd_per_million_tokens, "money", money)],
-    ["USD per 1,000 requests", known(now.usd_per_million_tokens) ? null : money(known(now.usd_per_request) ? 1000 * now.usd_per_request : null), "", ""],
+    [
+      "USD per million generated tokens",
+      money(now.usd_per_million_tokens),
+      ...beside(now.usd_per_million_tokens, now.planned_usd_per_million_tokens, "money", money),
+    ],
+    [
+      "USD per 1,000 requests",
+      known(now.usd_per_million_tokens) ? null : money(known(now.usd_per_request) ? 1000 * now.usd_per_request : null),
+      "",
+      "",
+    ],
     ["requests per s", amountOf(now.requests_per_s), ...requestsBeside(now)],
-    ["generated tokens per s", amountOf(now.output_tokens_per_s), known(now.prompt_tokens_per_s) ? `prompts ${digits3(now.prompt_tokens_per_s)}` : "", ""],
-    ["time to the first token, p99", latencyOf(now.ttft_p99_s), known(now.ttft_p50_s) ? `median ${timed(now.ttft_p50_s)}` : "", ""],
-    ["time per further token, p99", latencyOf(now.tpot_p99_s), known(now.tpot_p50_s) ? `median ${timed(now.tpot_p50_s)}` : "", ""],
-    ["time of a request, p99", known(now.ttft_p99_s) ? null : latencyOf(now.request_p99_s), known(now.request_p50_s) ? `median ${timed(now.request_p50_s)}` : "", ""],
-    ["of paid time busy", known(now.busy_share) ? percent(now.busy_share) : null, known(all.busy_share) ? `${percent(all.busy_share)} in ${hoursText(told)}` : "", ""],
+    [
+      "generated tokens per s",
+      amountOf(now.output_tokens_per_s),
+      known(now.prompt_tokens_per_s) ? `prompts ${digits3(now.prompt_tokens_per_s)}` : "",
+      "",
+    ],
+    [
+      "time to the first token, p99",
+      latencyOf(now.ttft_p99_s),
+      known(now.ttft_p50_s) ? `median ${timed(now.ttft_p50_s)}` : "",
+      "",
+    ],
+    [
+      "time per further token, p99",
+      latencyOf(now.tpot_p99_s),
+      known(now.tpot_p50_s) ? `median ${timed(now.tpot_p50_s)}` : "",
+      "",
+    ],
+    [
+      "time of a request, p99",
+      known(now.ttft_p99_s) ? null : latencyOf(now.request_p99_s),
+      known(now.request_p50_s) ? `median ${timed(now.request_p50_s)}` : "",
+      "",
+    ],
+    [
+      "of paid time busy",
+      known(now.busy_share) ? percent(now.busy_share) : null,
+      known(all.busy_share) ? `${percent(all.busy_share)} in ${hoursText(told)}` : "",
+      "",
+    ],
     ...ratiosOf(told, now),
   ].filter(([, value]) => value !== null);
 }
 
 const ratioOf = (value) => (known(value) ? ratioText(value) : null);
-const bandOf = (low, high, before = "") => (known(low) && known(high) ? `${before}${ratioText(low)} to ${ratioText(high)}` : "");
+const bandOf = (low, high, before = "") =>
+  known(low) && known(high) ? `${before}${ratioText(low)} to ${ratioText(high)}` : "";
 const amountOf = (value) => (known(value) ? digits3(value) : null);
 const latencyOf = (value) => (known(value) ? timed(value) : null);
 const spanOf = (value) => (!known(value) ? "" : value < 600 ? timed(value) : `${digits3(value / 3600)} h`);
@@ -74,7 +119,11 @@ function drawCards(told) {
     if (!cards.has(title)) {
       const output = element("output");
       const note = element("span", { class: "against" });
-      cards.set(title, { card: element("div", { class: "card" }, output, element("span", { class: "title" }, title), note), output, note });
+      cards.set(title, {
+        card: element("div", { class: "card" }, output, element("span", { class: "title" }, title), note),
+        output,
+        note,
+      });
     }
     const { output, note } = cards.get(title);
     text(output, value);
@@ -82,7 +131,8 @@ function drawCards(told) {
     note.className = `against ${css}`;
   }
   const kept = wanted.map(([title]) => cards.get(title).card);
-  if (kept.length !== place.children.length || kept.some((card, at) => place.children[at] !== card)) place.replaceChildren(...kept);
+  if (kept.length !== place.children.length || kept.some((card, at) => place.children[at] !== card))
+    place.replaceChildren(...kept);
 }
 
 /* Names and values; elements are replaced only if something changed. */
@@ -98,21 +148,55 @@ function drawTable(place, heads, lines) {
   const key = JSON.stringify([heads, lines]);
   if (place.dataset.key === key) return;
   place.dataset.key = key;
-  const head = element("tr", {}, ...heads.map(([name, unit, css]) => element("th", { class: css, scope: "col" }, name, unit ? element("small", {}, unit) : null)));
-  const body = lines.map((cells) => element("tr", {}, ...cells.map(([value, css], at) => element("td", { class: [heads[at][2], css].filter(Boolean).join(" ") || null }, value))));
+  const head = element(
+    "tr",
+    {},
+    ...heads.map(([name, unit, css]) =>
+      element("th", { class: css, scope: "col" }, name, unit ? element("small", {}, unit) : null),
+    ),
+  );
+  const body = lines.map((cells) =>
+    element(
+      "tr",
+      {},
+      ...cells.map(([value, css], at) =>
+        element("td", { class: [heads[at][2], css].filter(Boolean).join(" ") || null }, value),
+      ),
+    ),
+  );
   place.replaceChildren(element("table", {}, element("thead", {}, head), element("tbody", {}, ...body)));
 }
 
-const TIMES = [["ttft", "first token"], ["tpot", "further token"], ["request", "request"], ["queue_wait", "before service"]];
+const TIMES = [
+  ["ttft", "first token"],
+  ["tpot", "further token"],
+  ["request", "request"],
+  ["queue_wait", "before service"],
+];
 function drawTimes(told) {
   const { whole: all, lately: now } = told;
-  const lines = all ? TIMES.filter(([name]) => known(all[`${name}_p50_s`])).map(([name, words]) => [
-    [words], ...[50, 90, 99].map((p) => [latencyOf(all[`${name}_p${p}_s`]) || ""]), ...[50, 99].map((p) => [latencyOf(now && now[`${name}_p${p}_s`]) || ""]),
-  ]) : [];
+  const lines = all
+    ? TIMES.filter(([name]) => known(all[`${name}_p50_s`])).map(([name, words]) => [
+        [words],
+        ...[50, 90, 99].map((p) => [latencyOf(all[`${name}_p${p}_s`]) || ""]),
+        ...[50, 99].map((p) => [latencyOf(now && now[`${name}_p${p}_s`]) || ""]),
+      ])
+    : [];
   byId("times-panel").hidden = !lines.length;
   const recent = now ? `last ${duration(now.duration_s)}` : "";
   const range = all ? hoursText(told) : "";
-  drawTable(byId("times"), [["time", "", "t"], ["p50", range], ["p90", range, "wide"], ["p99", range], ["p50", recent], ["p99", recent]], lines);
+  drawTable(
+    byId("times"),
+    [
+      ["time", "", "t"],
+      ["p50", range],
+      ["p90", range, "wide"],
+      ["p99", range],
+      ["p50", recent],
+      ["p99", recent],
+    ],
+    lines,
+  );
 }
 
 function drawTotals(told) {
@@ -121,33 +205,77 @@ function drawTotals(told) {
   if (!all) return;
   text(byId("totals-title"), `In all, ${hoursText(told)}`);
   const spent = all.cost_usd;
-  const uses = Object.entries(spent).filter(([, usd]) => usd > 0).map(([use, usd]) => `${use} ${digits3(usd)}`).join(", ");
+  const uses = Object.entries(spent)
+    .filter(([, usd]) => usd > 0)
+    .map(([use, usd]) => `${use} ${digits3(usd)}`)
+    .join(", ");
   const usd = Object.keys(spent).length ? `${money(sum(Object.values(spent)))} USD${uses ? ` (${uses})` : ""}` : null;
   const { ok, error, cancelled } = all.requests;
-  const answers = [[ok, "answered"], [error, "failed"], [cancelled, "cancelled"]].filter(([count]) => known(count)).map(([count, words]) => `${whole(count)} ${words}`).join(", ");
-  const cached = known(all.cached_prompt_tokens) && all.prompt_tokens > 0 ? ` (${percent(all.cached_prompt_tokens / all.prompt_tokens)} cached)` : "";
+  const answers = [
+    [ok, "answered"],
+    [error, "failed"],
+    [cancelled, "cancelled"],
+  ]
+    .filter(([count]) => known(count))
+    .map(([count, words]) => `${whole(count)} ${words}`)
+    .join(", ");
+  const cached =
+    known(all.cached_prompt_tokens) && all.prompt_tokens > 0
+      ? ` (${percent(all.cached_prompt_tokens / all.prompt_tokens)} cached)`
+      : "";
   drawPairs(byId("totals"), [
     ["spent", usd],
-    ["per million generated tokens", known(all.usd_per_million_tokens) ? `${money(all.usd_per_million_tokens)} USD` : null],
+    [
+      "per million generated tokens",
+      known(all.usd_per_million_tokens) ? `${money(all.usd_per_million_tokens)} USD` : null,
+    ],
     ["requests", answers],
     ["items", all.items > 0 ? whole(all.items) : null],
-    ["tokens", known(all.output_tokens) ? `${whole(all.output_tokens)} generated${known(all.prompt_tokens) ? `, ${whole(all.prompt_tokens)} of prompts${cached}` : ""}` : null],
-    ["energy", known(all.energy_j) ? `${quantity(all.energy_j / 3600, "Wh")}${known(all.joules_per_token) ? `, ${digits3(all.joules_per_token)} J for a token` : ""}` : null],
+    [
+      "tokens",
+      known(all.output_tokens)
+        ? `${whole(all.output_tokens)} ` +
+          `generated${known(all.prompt_tokens) ? `, ${whole(all.prompt_tokens)} of prompts${cached}` : ""}`
+        : null,
+    ],
+    [
+      "energy",
+      known(all.energy_j)
+        ? `${quantity(all.energy_j / 3600, "Wh")}` +
+          `${known(all.joules_per_token) ? `, ${digits3(all.joules_per_token)} J for a token` : ""}`
+        : null,
+    ],
     ["paid time", known(all.busy_share) ? `${percent(all.busy_share)} busy` : null],
     ["cold starts", whole(all.cold_starts)],
     ["preemptions", whole(all.preemptions)],
   ]);
 }
 
-const PART_HEADS = [["part", "", "t"], ["measured", "in all"], ["predicted", "in all", "wide"], ["ratio", "in all"], ["band", "", "wide"], ["ratio", "lately"], ["drift", ""]];
+const PART_HEADS = [
+  ["part", "", "t"],
+  ["measured", "in all"],
+  ["predicted", "in all", "wide"],
+  ["ratio", "in all"],
+  ["band", "", "wide"],
+  ["ratio", "lately"],
+  ["drift", ""],
+];
 function drawParts(told) {
   byId("parts-panel").hidden = !told.parts.length;
   const outside = (inside) => (inside === false ? "outside" : "");
-  drawTable(byId("parts"), PART_HEADS, told.parts.map((each) => [
-    [each.part], [spanOf(each.measured_s)], [spanOf(each.predicted_s)], [ratioOf(each.measured_to_predicted) || "", outside(each.in_band)],
-    [bandOf(each.predicted_low, each.predicted_high)],
-    [ratioOf(each.lately) || "", outside(each.lately_in_band)], [ratioOf(each.measured_to_first) || ""],
-  ]));
+  drawTable(
+    byId("parts"),
+    PART_HEADS,
+    told.parts.map((each) => [
+      [each.part],
+      [spanOf(each.measured_s)],
+      [spanOf(each.predicted_s)],
+      [ratioOf(each.measured_to_predicted) || "", outside(each.in_band)],
+      [bandOf(each.predicted_low, each.predicted_high)],
+      [ratioOf(each.lately) || "", outside(each.lately_in_band)],
+      [ratioOf(each.measured_to_first) || ""],
+    ]),
+  );
 }
 
 /* A list of texts; elements are replaced only if something changed. */
@@ -173,7 +301,15 @@ function drawHealth(told) {
     ["last error", told.failure],
     ["without data", all.unknown_s > 0 ? `${duration(all.unknown_s)} (${reasons.join("; ")})` : ""],
     ["records not kept", all.dropped_records > 0 ? whole(all.dropped_records) : null],
-    ["not measured", told.whole ? charts.filter((chart) => chart.panel.hidden).map((chart) => lowerFirst(chart.title)).join(", ") : null],
+    [
+      "not measured",
+      told.whole
+        ? charts
+            .filter((chart) => chart.panel.hidden)
+            .map((chart) => lowerFirst(chart.title))
+            .join(", ")
+        : null,
+    ],
   ]);
   drawList(byId("notes"), told.notes);
 }
@@ -199,12 +335,17 @@ function drawAll() {
   const name = told.model || "a model";
   text(byId("model"), name);
   document.title = `${name}: live cost`;
-  text(byId("subtitle"), [info.hardware && `on ${info.hardware}`, info.engine, info.precision, info.layout, info.observer].filter(Boolean).join(" \u00b7 "));
+  text(
+    byId("subtitle"),
+    [info.hardware && `on ${info.hardware}`, info.engine, info.precision, info.layout, info.observer]
+      .filter(Boolean)
+      .join(" \u00b7 "),
+  );
   drawObservers(told);
   drawAlerts(told);
   drawCards(told);
   const span = spanNow();
-  for (const chart of charts) updateChart(chart, store.rows, span);
+  for (const chart of charts) updatePanel(chart, store.rows, span);
   drawTimes(told);
   drawTotals(told);
   drawParts(told);
@@ -237,7 +378,12 @@ async function poll(whole = false) {
     page.failures = 0;
   } catch (failed) {
     if (page.asking !== asking) return;
-    page.lost = failed.name === "AbortError" ? `no answer in ${ANSWER_S} s` : failed instanceof TypeError ? "no connection" : failed.message;
+    page.lost =
+      failed.name === "AbortError"
+        ? `no answer in ${ANSWER_S} s`
+        : failed instanceof TypeError
+          ? "no connection"
+          : failed.message;
     page.failures += 1;
   }
   drawAll();
@@ -254,19 +400,30 @@ function schedule() {
 }
 
 function begin() {
-  byId("hours").replaceChildren(...HOURS.map((hours) => element("option", { value: hours }, hours < 48 ? `${hours} h` : `${hours / 24} days`)));
+  byId("hours").replaceChildren(
+    ...HOURS.map((hours) => element("option", { value: hours }, hours < 48 ? `${hours} h` : `${hours / 24} days`)),
+  );
   byId("hours").value = String(page.hours);
   byId("controls").addEventListener("submit", (event) => event.preventDefault());
-  byId("hours").addEventListener("change", (event) => { page.hours = Number(event.target.value); poll(true); });
-  byId("observer").addEventListener("change", (event) => { page.observer = Number(event.target.value); poll(true); });
+  byId("hours").addEventListener("change", (event) => {
+    page.hours = Number(event.target.value);
+    poll(true);
+  });
+  byId("observer").addEventListener("change", (event) => {
+    page.observer = Number(event.target.value);
+    poll(true);
+  });
   byId("pause").addEventListener("click", () => {
     page.paused = !page.paused;
     byId("pause").setAttribute("aria-pressed", String(page.paused));
     text(byId("pause"), page.paused ? "Go on" : "Pause");
     drawState();
-    if (page.paused) clearTimeout(page.timer); else poll();
+    if (page.paused) clearTimeout(page.timer);
+    else poll();
   });
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && !page.paused) poll(); });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && !page.paused) poll();
+  });
   setInterval(drawState, 1000);
   poll(true);
 }

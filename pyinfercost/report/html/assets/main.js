@@ -21,14 +21,29 @@ function drawCharts() {
 }
 
 function drawAll() {
-  const sizes = Object.entries(view.sizes).filter(([name]) => !name.includes(".")).map(([name, value]) => `${name} ${value}`).join(", ");
+  const sizes = Object.entries(view.sizes)
+    .filter(([name]) => !name.includes("."))
+    .map(([name, value]) => `${name} ${value}`)
+    .join(", ");
   const { estimate } = view;
   const title = STORED ? SAID.title : view.model;
   byId("model").textContent = title;
   document.title = `${title}: cost report`;
-  byId("subtitle").textContent = [sizes, view.precision, ...(estimate ? [
-    estimate.engine === "torch" ? "" : ENGINE_NAMES[estimate.engine] ?? estimate.engine, EXECUTION_NAMES[estimate.execution] ?? estimate.execution, `on ${estimate.devices > 1 ? `${estimate.devices} x ` : ""}${view.machine.name}`, estimate.threads ? `${estimate.threads} threads` : "", estimate.sustained ? "at work all the time" : "",
-  ] : ["counted only: no machine was named"])].filter(Boolean).join(" · ");
+  byId("subtitle").textContent = [
+    sizes,
+    view.precision,
+    ...(estimate
+      ? [
+          estimate.engine === "torch" ? "" : (ENGINE_NAMES[estimate.engine] ?? estimate.engine),
+          EXECUTION_NAMES[estimate.execution] ?? estimate.execution,
+          `on ${estimate.devices > 1 ? `${estimate.devices} x ` : ""}${view.machine.name}`,
+          estimate.threads ? `${estimate.threads} threads` : "",
+          estimate.sustained ? "at work all the time" : "",
+        ]
+      : ["counted only: no machine was named"]),
+  ]
+    .filter(Boolean)
+    .join(" · ");
   drawHeadline(view);
   drawOrigin(view);
   drawLedger(view);
@@ -42,13 +57,8 @@ if (view) drawAll();
 else document.querySelector(".stored").hidden = true; /* a start page has no profile */
 root.dataset.drawn = String(performance.now());
 
-let redraw = view ? [drawCharts] : [];
-let width = root.clientWidth;
 window.addEventListener("resize", () => {
-  if (root.clientWidth === width) return;
-  width = root.clientWidth;
-  widths.clear();
-  for (const draw of redraw) draw();
+  if (view) drawLayout(view);
 });
 document.addEventListener("keydown", (event) => {
   if (event.key === "/" && !/^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName)) {
@@ -64,8 +74,14 @@ async function live() {
     byId("fixed").textContent = SAID.fixed;
     return;
   }
-  if (typeof WebAssembly === "undefined" || typeof DecompressionStream === "undefined" || typeof Worker === "undefined") {
-    byId("fixed").textContent = `This browser has no WebAssembly${view ? ", so the page shows the stored point only" : ", which this page needs"}.`;
+  if (
+    typeof WebAssembly === "undefined" ||
+    typeof DecompressionStream === "undefined" ||
+    typeof Worker === "undefined"
+  ) {
+    byId("fixed").textContent =
+      "This browser has no " +
+      `WebAssembly${view ? ", so the page shows the stored point only" : ", which this page needs"}.`;
     return;
   }
   SETUP = await readSetup();
@@ -85,7 +101,11 @@ async function live() {
     SETUP.scheme = phases.scheme; /* of the command line's spec */
     SETUP.start.phase = phases[phases.length - 1].name;
     const steps = phases.some(({ splits }) => splits);
-    SETUP.engines = Object.fromEntries(Object.entries(SETUP.all_engines).filter(([name, { serves }]) => name === "torch" || serves === steps).map(([name, { executions }]) => [name, executions]));
+    SETUP.engines = Object.fromEntries(
+      Object.entries(SETUP.all_engines)
+        .filter(([name, { serves }]) => name === "torch" || serves === steps)
+        .map(([name, { executions }]) => [name, executions]),
+    );
     SETUP.start.engine = phases.engine || "torch";
     [SETUP.start.execution] = SETUP.engines[SETUP.start.engine];
     history.replaceState(null, "", "#");
@@ -95,11 +115,16 @@ async function live() {
   });
 }
 
-/* The point at which the page begins has what the profile says besides: the hint, what devices exchange, the date of the
-   price. A profile without a price gets that of the catalog, as all other points do. */
+/* The point at which the page begins has what the profile says besides: the hint, what devices exchange, the date of
+   the price. A profile without a price gets that of the catalog, as all other points do. */
 function withStored(live) {
   const said = Object.entries(STORED.estimate).filter(([, value]) => value !== null);
-  return { ...live, isReported: true, machine: STORED.estimate.machine, estimate: { ...live.estimate, ...Object.fromEntries(said) } };
+  return {
+    ...live,
+    isReported: true,
+    machine: STORED.estimate.machine,
+    estimate: { ...live.estimate, ...Object.fromEntries(said) },
+  };
 }
 
 /* The page of a model, which answers as its controls change. */
@@ -107,7 +132,10 @@ async function explore([near, far], signal = undefined) {
   let state = stateOfAddress();
   let turn = 0;
   const change = (next) => {
-    const execution = next.engine === state.engine ? next.execution : SETUP.engines[next.engine][0]; /* how that engine runs by itself */
+    const execution =
+      next.engine === state.engine
+        ? next.execution
+        : SETUP.engines[next.engine][0]; /* how that engine runs by itself */
     state = allowed({ ...next, execution });
     const address = addressOf(state);
     history.replaceState(null, "", address ? `#${address}` : "#");
@@ -115,10 +143,13 @@ async function explore([near, far], signal = undefined) {
   };
   const sync = makeControls(byId("controls"), change, () => view);
   const curves = makeCurves(near, (axis, value) => change({ ...state, sizes: { ...state.sizes, [axis]: value } }));
-  const catalog = makeCatalog(far, (machine, sizes) => change({ ...state, machine, usd_per_h: "", sizes: { ...state.sizes, ...sizes } }), (limit) => change({ ...state, limit_s: limit }));
+  const catalog = makeCatalog(
+    far,
+    (machine, sizes) => change({ ...state, machine, usd_per_h: "", sizes: { ...state.sizes, ...sizes } }),
+    (limit) => change({ ...state, limit_s: limit }),
+  );
   const alternatives = makeAlternatives(far, (parts) => change({ ...state, ...parts }));
   const serving = makeServing(far, (key, value) => change({ ...state, [key]: value }));
-  redraw = [drawCharts, curves.draw, catalog.draw, serving.draw];
   let busy = false;
   /* The newest state is computed after the point that is under way; those between are left out. */
   async function update() {
@@ -137,7 +168,11 @@ async function explore([near, far], signal = undefined) {
   }
   /* A panel shows a point, or why it cannot. */
   async function shown(panel, of, asked, current) {
-    try { await panel.update(of, asked, current); } catch (error) { panel.refuse(error.message); }
+    try {
+      await panel.update(of, asked, current);
+    } catch (error) {
+      panel.refuse(error.message);
+    }
   }
   async function step(asked, current) {
     const begin = performance.now();
@@ -152,7 +187,10 @@ async function explore([near, far], signal = undefined) {
       sync.priced(view.estimate.cost, asked);
       root.dataset.pointMs = String(performance.now() - begin);
     } catch (error) {
-      byId("fixed").textContent = error instanceof Refused ? `There is no such point, and the figures are those of the last one: ${error.message}.` : `The core failed, and the figures are those of the last point: ${error.message}.`;
+      byId("fixed").textContent =
+        error instanceof Refused
+          ? `There is no such point, and the figures are those of the last one: ${error.message}.`
+          : `The core failed, and the figures are those of the last point: ${error.message}.`;
       root.dataset.rested = String(turn);
       return;
     }
@@ -181,16 +219,27 @@ async function explore([near, far], signal = undefined) {
     root.dataset.rested = String(turn);
   }
   byId("curves-panel").addEventListener("redraw", () => shown(curves, view, state, () => true), { signal });
-  window.addEventListener("hashchange", () => { state = stateOfAddress(); update(); }, { signal });
+  window.addEventListener(
+    "hashchange",
+    () => {
+      state = stateOfAddress();
+      update();
+    },
+    { signal },
+  );
   byId("settings").hidden = false;
   byId("settings").open = matchMedia("(min-width: 1100px)").matches; /* as the style has them beside the page */
   root.classList.add("live");
   root.classList.remove("empty");
-  widths.clear();
   await update();
   root.dataset.live = String(performance.now());
 }
 
-live().catch((error) => {
-  byId("fixed").textContent = `The core of this page does not run here${view ? ", so it shows the stored point only" : ""}: ${error.message}`;
-}).finally(() => { root.dataset.ready = "true"; });
+live()
+  .catch((error) => {
+    byId("fixed").textContent =
+      `The core of this page does not run here${view ? ", so it shows the stored point only" : ""}: ${error.message}`;
+  })
+  .finally(() => {
+    root.dataset.ready = "true";
+  });

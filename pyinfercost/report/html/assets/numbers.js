@@ -1,7 +1,19 @@
 "use strict";
 const byId = (id) => document.getElementById(id);
-const PREFIXES = [[1e18, "E"], [1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""]];
-const SMALL = [[1e-3, "m"], [1e-6, "u"], [1e-9, "n"]];
+const PREFIXES = [
+  [1e18, "E"],
+  [1e15, "P"],
+  [1e12, "T"],
+  [1e9, "G"],
+  [1e6, "M"],
+  [1e3, "k"],
+  [1, ""],
+];
+const SMALL = [
+  [1e-3, "m"],
+  [1e-6, "u"],
+  [1e-9, "n"],
+];
 const MEASURED = new Set(["s", "J", "g"]);
 const PLAIN = new Set(["USD", "per s"]); /* never with a prefix */
 const BOUNDS = ["compute", "dram", "cache", "link", "launch"];
@@ -36,9 +48,7 @@ function percent(share) {
 
 /* An element with attributes, text and children; text never becomes markup. */
 function element(name, attributes = {}, ...children) {
-  const made = name.startsWith("svg:")
-    ? document.createElementNS("http://www.w3.org/2000/svg", name.slice(4))
-    : document.createElement(name);
+  const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
     if (value !== null && value !== undefined && value !== false) made.setAttribute(key, value === true ? "" : value);
   }

@@ -5,7 +5,17 @@ const meaningOf = (word) => SAID.bounds[word] || (SAID.effects[word] || {}).mean
 /* A word with a meaning: a button, so that it is reached by the keyboard and said as something that can be asked. */
 function term(text, meaning, attributes = {}) {
   if (!meaning) return element("span", attributes, text);
-  return element("button", { ...attributes, type: "button", class: `meant ${attributes.class || ""}`.trim(), "data-tip": meaning, "aria-description": meaning }, text);
+  return element(
+    "button",
+    {
+      ...attributes,
+      type: "button",
+      class: `meant ${attributes.class || ""}`.trim(),
+      "data-tip": meaning,
+      "aria-description": meaning,
+    },
+    text,
+  );
 }
 for (const place of document.querySelectorAll("[data-term]")) {
   place.replaceWith(term(place.textContent, meaningOf(place.dataset.term)));
@@ -22,8 +32,16 @@ function untipOf(event) {
 }
 document.addEventListener("pointerover", tipOf);
 document.addEventListener("pointerout", untipOf);
-document.addEventListener("focusin", (event) => { if (event.target.matches(":focus-visible")) tipOf(event); });
+document.addEventListener("focusin", (event) => {
+  if (event.target.matches(":focus-visible")) tipOf(event);
+});
 document.addEventListener("focusout", untipOf);
-document.addEventListener("click", (event) => { if (event.target.closest && event.target.closest(".meant")) tipOf(event); }); /* also by a finger, or Enter */
-document.addEventListener("pointerdown", (event) => { if (!(event.target.closest && event.target.closest("[data-tip]"))) hideTip(); });
-document.addEventListener("keydown", (event) => { if (event.key === "Escape") hideTip(); });
+document.addEventListener("click", (event) => {
+  if (event.target.closest && event.target.closest(".meant")) tipOf(event);
+}); /* also by a finger, or Enter */
+document.addEventListener("pointerdown", (event) => {
+  if (!(event.target.closest && event.target.closest("[data-tip]"))) hideTip();
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") hideTip();
+});

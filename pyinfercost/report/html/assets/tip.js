@@ -7,4 +7,6 @@ function showTip(lines, x, y) {
   tip.style.left = `${Math.max(4, Math.min(x + 14, window.innerWidth - width - 8))}px`;
   tip.style.top = `${Math.max(4, y + 14 + height > window.innerHeight ? y - height - 10 : y + 14)}px`;
 }
-const hideTip = () => { tip.hidden = true; };
+const hideTip = () => {
+  tip.hidden = true;
+};

@@ -25,8 +25,15 @@ function makeTree(pick) {
     root = pruned(treeOf(plant), plant);
     if (byId("fold").checked) folded(root, plant);
     nodes = new Map();
-    (function visit(node) { for (const child of node.children) { nodes.set(child.id, child); visit(child); } })(root);
-    texts = new Map([...nodes.values()].map((node) => [node.id, { name: node.name || "·", op: opOf(node), words: wordsOf(node) }]));
+    (function visit(node) {
+      for (const child of node.children) {
+        nodes.set(child.id, child);
+        visit(child);
+      }
+    })(root);
+    texts = new Map(
+      [...nodes.values()].map((node) => [node.id, { name: node.name || "·", op: opOf(node), words: wordsOf(node) }]),
+    );
     deepest = Math.max(1, ...[...nodes.values()].map((node) => node.level));
   }
 
@@ -41,8 +48,13 @@ function makeTree(pick) {
   const opOf = (node) => {
     const layers = node.layers.filter((index) => !isIdle(plant.layers[index], plant));
     const missing = layers.filter((index) => plant.unmodelled.has(plant.layers[index].op)).length;
-    if (node.times > 1) return `${layers.length === node.times ? `${plant.layers[layers[0]].op.replace(/^(aten|engine)\./, "")}, ` : ""}${node.times} x${missing ? `, ${missing} unknown` : ""}`;
-    if (layers.length === 1) return plant.layers[layers[0]].op.replace(/^(aten|engine)\./, "") + (missing ? ", unknown" : "");
+    if (node.times > 1)
+      return (
+        `${layers.length === node.times ? `${plant.layers[layers[0]].op.replace(/^(aten|engine)\./, "")}, ` : ""}` +
+        `${node.times} x${missing ? `, ${missing} unknown` : ""}`
+      );
+    if (layers.length === 1)
+      return plant.layers[layers[0]].op.replace(/^(aten|engine)\./, "") + (missing ? ", unknown" : "");
     return `${layers.length} ops${missing ? `, ${missing} unknown` : ""}`;
   };
   const wordsOf = (node) => [...(node.members || [node.path]), opOf(node)].join(" ").toLowerCase();
@@ -60,7 +72,9 @@ function makeTree(pick) {
     });
   }
   function openTo(depth) {
-    open = new Set([...nodes.values()].filter((node) => node.children.length && node.level < depth).map((node) => node.id));
+    open = new Set(
+      [...nodes.values()].filter((node) => node.children.length && node.level < depth).map((node) => node.id),
+    );
   }
   const rowsAt = (depth) => [...nodes.values()].filter((node) => node.level <= depth).length;
   function openFew() {
@@ -94,21 +108,42 @@ function makeTree(pick) {
   function html({ node, isOpen }) {
     const own = figures.get(node.id);
     const text = texts.get(node.id);
-    const twisty = node.children.length ? `<span class="twisty" aria-hidden="true">${isOpen ? "▾" : "▸"}</span>` : '<span class="twisty"></span>';
-    const cells = columns.map((column) => {
-      if (column.key === "name") {
-        return `<div role="rowheader" class="name-cell" style="--level:${node.level}" title="${escaped(node.path || "(model)")}${node.times > 1 ? `: ${node.times} equal modules, their figures together` : ""}">${twisty}<span class="name">${escaped(text.name)}</span> <span class="op">${escaped(text.op)}</span></div>`;
-      }
-      const value = own[column.key];
-      if (column.key === "bound") return `<div role="gridcell" data-key="bound" class="text"><span class="pill ${escaped(value)}" data-tip="${escaped(meaningOf(value))}">${escaped(value)}</span></div>`;
-      const attributes = `role="gridcell" data-key="${column.key}" data-v="${value === null ? "" : value}"`;
-      if (column.key === "share") {
-        return `<div ${attributes}><span class="bar"><span class="fill ${escaped(own.bound)}" style="width:${Math.min(100 * (value || 0), 100).toFixed(2)}%"></span></span><span class="number">${percent(value)}</span></div>`;
-      }
-      return `<div ${attributes}>${escaped(column.show(value))}</div>`;
-    }).join("");
+    const twisty = node.children.length
+      ? `<span class="twisty" aria-hidden="true">${isOpen ? "▾" : "▸"}</span>`
+      : '<span class="twisty"></span>';
+    const cells = columns
+      .map((column) => {
+        if (column.key === "name") {
+          return (
+            `<div role="rowheader" class="name-cell" style="--level:${node.level}" ` +
+            `title="${escaped(node.path || "(model)")}` +
+            `${node.times > 1 ? `: ${node.times} equal modules, their figures together` : ""}">${twisty}` +
+            `<span class="name">${escaped(text.name)}</span> <span class="op">${escaped(text.op)}` +
+            "</span></div>"
+          );
+        }
+        const value = own[column.key];
+        if (column.key === "bound")
+          return (
+            `<div role="gridcell" data-key="bound" class="text"><span class="pill ${escaped(value)}" ` +
+            `data-tip="${escaped(meaningOf(value))}">${escaped(value)}</span></div>`
+          );
+        const attributes = `role="gridcell" data-key="${column.key}" data-v="${value === null ? "" : value}"`;
+        if (column.key === "share") {
+          return (
+            `<div ${attributes}><span class="bar"><span class="fill ${escaped(own.bound)}" ` +
+            `style="width:${Math.min(100 * (value || 0), 100).toFixed(2)}%"></span></span><span ` +
+            `class="number">${percent(value)}</span></div>`
+          );
+        }
+        return `<div ${attributes}>${escaped(column.show(value))}</div>`;
+      })
+      .join("");
     const expanded = node.children.length ? ` aria-expanded="${isOpen}"` : "";
-    return `<div class="row" role="row" tabindex="-1" data-id="${escaped(node.id)}" aria-level="${node.level}" aria-selected="${node.id === selected}"${expanded}>${cells}</div>`;
+    return (
+      `<div class="row" role="row" tabindex="-1" data-id="${escaped(node.id)}" aria-level="${node.level}" ` +
+      `aria-selected="${node.id === selected}"${expanded}>${cells}</div>`
+    );
   }
 
   function draw() {
@@ -122,15 +157,23 @@ function makeTree(pick) {
       const active = sort && sort.key === header.dataset.key;
       header.setAttribute("aria-sort", active ? (sort.down ? "descending" : "ascending") : "none");
     }
-    if (focused) { const row = rowOf(focused); if (row) row.focus({ preventScroll: true }); focused = null; }
+    if (focused) {
+      const row = rowOf(focused);
+      if (row) row.focus({ preventScroll: true });
+      focused = null;
+    }
   }
   const rowOf = (id) => [...body.children].find((row) => row.dataset.id === id);
 
   function select(node, { scroll = false, focus = false } = {}) {
     selected = node.id;
     let row = rowOf(node.id);
-    if (!row) { draw(); row = rowOf(node.id); }
-    for (const other of body.querySelectorAll('[aria-selected="true"]')) if (other !== row) other.setAttribute("aria-selected", "false");
+    if (!row) {
+      draw();
+      row = rowOf(node.id);
+    }
+    for (const other of body.querySelectorAll('[aria-selected="true"]'))
+      if (other !== row) other.setAttribute("aria-selected", "false");
     row.setAttribute("aria-selected", "true");
     if (scroll) row.scrollIntoView({ block: "nearest" });
     if (focus) row.focus({ preventScroll: true });
@@ -138,15 +181,21 @@ function makeTree(pick) {
   }
   /* Opens what a layer's row lies in, and makes it the chosen one. */
   function choose(index) {
-    const node = [...nodes.values()].filter((each) => !each.children.length).find((each) => each.layers.includes(index));
+    const node = [...nodes.values()]
+      .filter((each) => !each.children.length)
+      .find((each) => each.layers.includes(index));
     if (!node) return null;
     for (let up = node.parent; up && up !== root; up = up.parent) open.add(up.id);
-    if (query) { query = ""; byId("search").value = ""; }
+    if (query) {
+      query = "";
+      byId("search").value = "";
+    }
     selected = node.id;
     return node;
   }
   function toggle(node) {
-    if (open.has(node.id)) open.delete(node.id); else open.add(node.id);
+    if (open.has(node.id)) open.delete(node.id);
+    else open.add(node.id);
     focused = node.id;
     draw();
   }
@@ -154,14 +203,35 @@ function makeTree(pick) {
   /* Columns of time need a machine, and that of money a price. */
   function drawHead() {
     const timed = Boolean(view.estimate);
-    const wanted = COLUMNS.filter((column) => !(!timed && column.timed) && !(column.priced && !(timed && view.estimate.cost)));
+    const wanted = COLUMNS.filter(
+      (column) => !(!timed && column.timed) && !(column.priced && !(timed && view.estimate.cost)),
+    );
     if (columns.map((column) => column.key).join() === wanted.map((column) => column.key).join()) return;
     columns = wanted;
     table.style.setProperty("--columns", columns.map((column) => `var(--${column.key}-width)`).join(" "));
     const titleOf = (column) => (column.key === "share" && !timed ? "% of FLOPs" : column.title);
-    head.replaceChildren(element("div", { class: "row", role: "row" }, ...columns.map((column) =>
-      element("div", { role: "columnheader", "data-key": column.key, class: column.text ? "text" : "", "aria-sort": "none" },
-        element("button", { type: "button", ...(SAID.columns[column.key] ? { "data-tip": SAID.columns[column.key], "aria-description": SAID.columns[column.key] } : {}) }, titleOf(column))))));
+    head.replaceChildren(
+      element(
+        "div",
+        { class: "row", role: "row" },
+        ...columns.map((column) =>
+          element(
+            "div",
+            { role: "columnheader", "data-key": column.key, class: column.text ? "text" : "", "aria-sort": "none" },
+            element(
+              "button",
+              {
+                type: "button",
+                ...(SAID.columns[column.key]
+                  ? { "data-tip": SAID.columns[column.key], "aria-description": SAID.columns[column.key] }
+                  : {}),
+              },
+              titleOf(column),
+            ),
+          ),
+        ),
+      ),
+    );
   }
   head.addEventListener("click", (event) => {
     const header = event.target.closest("[role=columnheader]");
@@ -189,13 +259,28 @@ function makeTree(pick) {
     const row = event.target.closest(".row");
     if (!row) return;
     const node = nodes.get(row.dataset.id);
-    const go = (other) => { if (other) { row.tabIndex = -1; other.tabIndex = 0; other.focus(); } };
+    const go = (other) => {
+      if (other) {
+        row.tabIndex = -1;
+        other.tabIndex = 0;
+        other.focus();
+      }
+    };
     const actions = {
-      ArrowDown: () => go(row.nextElementSibling), ArrowUp: () => go(row.previousElementSibling),
-      Home: () => go(body.firstElementChild), End: () => go(body.lastElementChild),
-      ArrowRight: () => { if (node.children.length && !open.has(node.id)) toggle(node); else go(row.nextElementSibling); },
-      ArrowLeft: () => { if (node.children.length && open.has(node.id)) toggle(node); else if (node.parent !== root) go(rowOf(node.parent.id)); },
-      Enter: () => select(node, { focus: true }), " ": () => select(node, { focus: true }),
+      ArrowDown: () => go(row.nextElementSibling),
+      ArrowUp: () => go(row.previousElementSibling),
+      Home: () => go(body.firstElementChild),
+      End: () => go(body.lastElementChild),
+      ArrowRight: () => {
+        if (node.children.length && !open.has(node.id)) toggle(node);
+        else go(row.nextElementSibling);
+      },
+      ArrowLeft: () => {
+        if (node.children.length && open.has(node.id)) toggle(node);
+        else if (node.parent !== root) go(rowOf(node.parent.id));
+      },
+      Enter: () => select(node, { focus: true }),
+      " ": () => select(node, { focus: true }),
     };
     if (!actions[event.key]) return;
     event.preventDefault();
@@ -211,27 +296,50 @@ function makeTree(pick) {
     draw();
     if (node) select(node, { scroll: false });
   });
-  byId("search").addEventListener("input", (event) => { query = event.target.value.trim(); draw(); });
-  byId("expand").addEventListener("click", () => { openTo(deepest + 1); draw(); });
-  byId("collapse").addEventListener("click", () => { open = new Set(); draw(); });
+  byId("search").addEventListener("input", (event) => {
+    query = event.target.value.trim();
+    draw();
+  });
+  byId("expand").addEventListener("click", () => {
+    openTo(deepest + 1);
+    draw();
+  });
+  byId("collapse").addEventListener("click", () => {
+    open = new Set();
+    draw();
+  });
 
   function drawTotal() {
     const whole = figuresOf(view, root);
     whole.parameters = view.totals.parameters;
-    foot.replaceChildren(element("div", { class: "row", role: "row" }, ...columns.map((column) => {
-      if (column.key === "name") return element("div", { role: "rowheader", class: "name-cell" }, "total");
-      if (column.key === "bound") return element("div", { role: "gridcell", "data-key": column.key });
-      return element("div", { role: "gridcell", "data-key": column.key, "data-v": whole[column.key] }, column.show(whole[column.key]));
-    })));
+    foot.replaceChildren(
+      element(
+        "div",
+        { class: "row", role: "row" },
+        ...columns.map((column) => {
+          if (column.key === "name") return element("div", { role: "rowheader", class: "name-cell" }, "total");
+          if (column.key === "bound") return element("div", { role: "gridcell", "data-key": column.key });
+          return element(
+            "div",
+            { role: "gridcell", "data-key": column.key, "data-v": whole[column.key] },
+            column.show(whole[column.key]),
+          );
+        }),
+      ),
+    );
   }
 
   function slowest() {
-    const taken = view.layers.map((layer) => (view.estimate ? layer.latency_s || 0 : layer.contraction_flops + layer.pointwise_flops));
+    const taken = view.layers.map((layer) =>
+      view.estimate ? layer.latency_s || 0 : layer.contraction_flops + layer.pointwise_flops,
+    );
     const most = taken.reduce((best, seconds, index) => (seconds > taken[best] ? index : best), 0);
     return taken[most] > 0 ? most : null;
   }
   function measure() {
-    figures = new Map([...nodes.values()].map((node) => [node.id, { ...figuresOf(view, node), parameters: node.parameters }]));
+    figures = new Map(
+      [...nodes.values()].map((node) => [node.id, { ...figuresOf(view, node), parameters: node.parameters }]),
+    );
   }
 
   return {
@@ -242,7 +350,8 @@ function makeTree(pick) {
         const kept = new Set(open);
         grow();
         byId("fold-label").hidden = byId("fold").checked && ![...nodes.values()].some((node) => node.times > 1);
-        if (![...kept].some((id) => nodes.has(id))) openFew(); else open = kept;
+        if (![...kept].some((id) => nodes.has(id))) openFew();
+        else open = kept;
         if (!nodes.has(selected)) {
           selected = null;
           const layer = slowest();
