@@ -33,16 +33,16 @@ constexpr Alias kAliases[] = {
 }  // namespace
 
 int bits_of(DType dtype) {
-    return kDTypes[static_cast<std::size_t>(dtype)].bits;
+    return kDTypes[dtype].bits;
 }
 bool is_floating(DType dtype) {
-    return kDTypes[static_cast<std::size_t>(dtype)].floating;
+    return kDTypes[dtype].floating;
 }
 bool is_complex(DType dtype) {
     return dtype == DType::complex128 || dtype == DType::complex64 || dtype == DType::complex32;
 }
 std::string_view name_of(DType dtype) {
-    return kDTypes[static_cast<std::size_t>(dtype)].name;
+    return kDTypes[dtype].name;
 }
 
 DType parse_dtype(std::string_view name) {

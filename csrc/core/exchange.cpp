@@ -31,10 +31,8 @@ void check(const ExchangeGroup& group) {
     const bool tokens = group.kernel == ExchangeKernel::low_latency || group.kernel == ExchangeKernel::normal;
     const bool reduction = group.kernel == ExchangeKernel::push;
     if ((tokens && !exchanges_tokens(group.op)) || (reduction && group.op != Collective::all_reduce)) {
-        throw std::invalid_argument(
-            "kernel '" + std::string(kExchangeKernels[static_cast<std::size_t>(group.kernel)]) +
-            "' does no " + std::string(kCollectives[static_cast<std::size_t>(group.op)]) +
-            "; expected 'library' or 'engine'");
+        throw std::invalid_argument("kernel '" + std::string(kExchangeKernels[group.kernel]) + "' does no " +
+                                    std::string(kCollectives[group.op]) + "; expected 'library' or 'engine'");
     }
     if (!exchanges_tokens(group.op)) return;
     require(group.experts >= 1, "experts", group.experts, "a whole number, 1 or more");

@@ -7,11 +7,11 @@
 namespace infercost {
 namespace {
 
-constexpr std::array<std::string_view, kRoleCount> kRoleNames = {"input",    "parameter",  "buffer",
-                                                                 "constant", "activation", "kv_cache"};
+constexpr EnumArray<Role, std::string_view> kRoleNames = {"input",    "parameter",  "buffer",
+                                                          "constant", "activation", "kv_cache"};
 
-constexpr std::array<std::string_view, kSizeRoleCount> kSizeRoleNames = {"other",   "batch",   "sequence",
-                                                                         "context", "channel", "data"};
+constexpr EnumArray<SizeRole, std::string_view> kSizeRoleNames = {"other",   "batch",   "sequence",
+                                                                  "context", "channel", "data"};
 
 [[noreturn]] void invalid(const std::string& what) {
     throw std::invalid_argument("invalid graph: " + what);
@@ -29,7 +29,7 @@ std::string assigned(const Sizes& sizes) {
 }  // namespace
 
 std::string_view name_of(Role role) {
-    return kRoleNames[static_cast<std::size_t>(role)];
+    return kRoleNames[role];
 }
 
 Role parse_role(std::string_view name) {
@@ -41,7 +41,7 @@ Role parse_role(std::string_view name) {
 }
 
 std::string_view name_of(SizeRole role) {
-    return kSizeRoleNames[static_cast<std::size_t>(role)];
+    return kSizeRoleNames[role];
 }
 
 SizeRole parse_size_role(std::string_view name) {
@@ -194,8 +194,9 @@ void Graph::check_guards(const Sizes& sizes) const {
     }
 }
 
-void Graph::check_defined(TensorIndex t, const std::vector<bool>& defined, const Node* node) const {
-    if (defined[static_cast<std::size_t>(t)]) return;
+void Graph::check_defined(TensorIndex t, const IndexedVector<TensorIndex, bool>& defined,
+                          const Node* node) const {
+    if (defined[t]) return;
     const std::string where =
         node ? "node " + std::to_string(node - nodes_.data()) + " (" + ops_[node->op].full + ")"
              : "the graph's outputs";
@@ -217,9 +218,9 @@ void Graph::check_held_until() const {
         }
     }
     for (NodeIndex i = 0; i < count; ++i) {
-        const Node& node = nodes_[static_cast<std::size_t>(i)];
+        const Node& node = nodes_[i];
         const auto check = [&](std::int64_t t) {
-            const NodeIndex until = held_until_[static_cast<std::size_t>(t)];
+            const NodeIndex until = held_until_[t];
             if (until == kNotObserved || until >= i) return;
             invalid("tensor " + std::to_string(t) + " is held until node " + std::to_string(until) +
                     " but node " + std::to_string(i) + " (" + ops_[node.op].full + ") uses it");
@@ -255,18 +256,17 @@ void Graph::find_open_lengths() {
 }
 
 void Graph::validate() {
-    std::vector<bool> defined(tensors_.size(), false);
+    IndexedVector<TensorIndex, bool> defined(tensors_.size(), false);
     for (std::size_t i = 0; i < tensors_.size(); ++i) defined[i] = tensors_[i].role != Role::activation;
     for (const TensorIndex t : inputs_) {
-        if (!defined[static_cast<std::size_t>(t)]) {
+        if (!defined[t]) {
             invalid("input tensor " + std::to_string(t) + " has role activation; expected input or kv_cache");
         }
     }
     for (const Node& node : nodes_) {
         for_each_input(node, [&](TensorIndex t) { check_defined(t, defined, &node); });
         for (const std::int64_t out : node_outputs(node)) {
-            const auto at = static_cast<std::size_t>(out);
-            if (defined[at]) {
+            if (defined[out]) {
                 // Only an op that returns its own operand (in place, or a no-op) may name a known tensor.
                 bool own = false;
                 for_each_input(node, [&](TensorIndex t) { own = own || t == out; });
@@ -275,7 +275,7 @@ void Graph::validate() {
                             ") produces tensor " + std::to_string(out) + ", which already exists");
                 }
             }
-            defined[at] = true;
+            defined[out] = true;
         }
     }
     for (const TensorIndex t : outputs_) check_defined(t, defined, nullptr);
@@ -296,8 +296,8 @@ std::shared_ptr<const Graph> Graph::without_lifetimes() const {
 }
 
 std::string_view name_of(Guard::Relation relation) {
-    constexpr std::array<std::string_view, 6> kNames = {"==", "!=", "<", "<=", ">", ">="};
-    return kNames[static_cast<std::size_t>(relation)];
+    constexpr EnumArray<Guard::Relation, std::string_view, 6> kNames = {"==", "!=", "<", "<=", ">", ">="};
+    return kNames[relation];
 }
 
 Guard::Relation parse_relation(std::string_view name) {

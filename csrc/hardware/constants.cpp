@@ -23,8 +23,8 @@ bool has_kernels(std::size_t kind) {
 }
 
 const std::string& kernel_table(std::size_t kind) {
-    static const std::array<std::string, kWorkKindCount> kTables = [] {
-        std::array<std::string, kWorkKindCount> names;
+    static const EnumArray<WorkKind, std::string> kTables = [] {
+        EnumArray<WorkKind, std::string> names;
         for (std::size_t k = 0; k < kWorkKindCount; ++k) {
             names[k] = "kernel." + std::string(name_of(static_cast<WorkKind>(k)));
         }
@@ -86,7 +86,7 @@ std::string for_engine(std::string_view pattern, std::string_view engine, DType 
         if (at != std::string::npos) text.replace(at, place.size(), word);
     };
     put("{engine}", engine);
-    put("{dtype}", kDTypes[static_cast<std::size_t>(dtype)].short_name);
+    put("{dtype}", kDTypes[dtype].short_name);
     return text;
 }
 
@@ -129,14 +129,13 @@ struct Slots {
             for (const auto& row : rows)
                 add(std::string(table) + "." + std::string(row.name), group.*row.field, row);
         });
-        visit_engines(prototype,
-                      [&](std::string_view table, const EngineFigures& figures, const Constant& row) {
-                          for_each_engine([&](std::string_view engine, DType dtype) {
-                              const auto& of_dtypes = engine == kEngines[0] ? figures.matrix : figures.vector;
-                              add(std::string(table) + "." + for_engine(row.name, engine, dtype),
-                                  of_dtypes[static_cast<std::size_t>(dtype)], row);
-                          });
-                      });
+        visit_engines(prototype, [&](std::string_view table, const EngineFigures& figures,
+                                     const Constant& row) {
+            for_each_engine([&](std::string_view engine, DType dtype) {
+                const auto& of_dtypes = engine == kEngines[0] ? figures.matrix : figures.vector;
+                add(std::string(table) + "." + for_engine(row.name, engine, dtype), of_dtypes[dtype], row);
+            });
+        });
     }
 };
 

@@ -14,15 +14,15 @@ namespace infercost {
 
 // The constants of one machine in base units. A field is kUnset if nothing sets it.
 struct Constants {
-    std::array<KernelConstants, kWorkKindCount> kernel;
-    std::array<BandConstants, kWorkKindCount> band;
+    EnumArray<WorkKind, KernelConstants> kernel;
+    EnumArray<WorkKind, BandConstants> band;
     KernelConstants depthwise_kernel;
     DepthwiseConstants depthwise;
     StreamConstants stream;
     ForwardConstants forward;
     LimitConstants limits;
-    std::array<TileConstants, kTileTableCount> tiles;
-    std::array<RowConstants, kRowTableCount> rows;
+    EnumArray<TileTable, TileConstants> tiles;
+    EnumArray<RowTable, RowConstants> rows;
     AttentionConstants attention;
     WinogradConstants winograd;
     ArrayConstants array;

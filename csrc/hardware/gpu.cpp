@@ -41,8 +41,7 @@ bool is_grouped(const KernelTerms& terms) {
 }
 
 const KernelConstants& class_of(const KernelTerms& terms, const Constants& constants) {
-    return is_depthwise(terms) ? constants.depthwise_kernel
-                               : constants.kernel[static_cast<std::size_t>(terms.kind)];
+    return is_depthwise(terms) ? constants.depthwise_kernel : constants.kernel[terms.kind];
 }
 
 // Tables of products by their operands.
@@ -59,7 +58,7 @@ TileTable table_of(const KernelTerms& terms, const Engine& engine) {
 }
 
 const TileConstants& tiles_of(const KernelTerms& terms, const Engine& engine, const Constants& constants) {
-    return constants.tiles[static_cast<std::size_t>(table_of(terms, engine))];
+    return constants.tiles[table_of(terms, engine)];
 }
 
 // Tables of row kernels by their function; kernels of serving engines use one block per token.
@@ -71,7 +70,7 @@ RowTable row_table_of(const KernelTerms& terms) {
 }
 
 const RowConstants& rows_of(const KernelTerms& terms, const Constants& constants) {
-    return constants.rows[static_cast<std::size_t>(row_table_of(terms))];
+    return constants.rows[row_table_of(terms)];
 }
 
 TileCosts tile_costs(const TileConstants& tiles, double core_s_per_flop, double stream_s_per_byte,
@@ -156,8 +155,8 @@ AttentionCosts Binder::gpu_attention(const KernelTerms& terms, const Engine& eng
     const double clock_s = hardware_.clock_hz > 0 ? 1.0 / hardware_.clock_hz : 0.0;
     const double turned = attention.narrow_element_per_clock;
     // Narrow keys are multiplied at the rate of their dtype, if the matrix unit has it.
-    const double rate = hardware_.matrix[static_cast<std::size_t>(engine.dtype)];
-    const double narrow_rate = hardware_.matrix[static_cast<std::size_t>(DType::float8_e4m3fn)];
+    const double rate = hardware_.matrix[engine.dtype];
+    const double narrow_rate = hardware_.matrix[DType::float8_e4m3fn];
     const double narrower = engine.matrix && narrow_rate > rate ? rate / narrow_rate : 1.0;
     AttentionCosts costs;
     costs.core_s_per_flop = hardware_.cores * seconds_per(engine.flop_per_s) * attention.matrix;
@@ -202,7 +201,7 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     const auto& [engine, vector] = engines(terms.dtype);
     const Overheads& over = hardware_.overheads;
     const KernelConstants& of_class = terms.prepared && terms.kind == WorkKind::convolution && engine.matrix
-                                          ? constants_.kernel[static_cast<std::size_t>(WorkKind::gemm)]
+                                          ? constants_.kernel[WorkKind::gemm]
                                           : class_of(terms, constants_);
     const TileConstants& table = tiles_of(terms, engine, constants_);
     const bool product = terms.kind == WorkKind::gemm;

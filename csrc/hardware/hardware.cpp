@@ -67,7 +67,7 @@ std::vector<DType> candidates(DType dtype) {
 }
 
 double rate_of(const Rates& rates, DType dtype) {
-    return rates[static_cast<std::size_t>(dtype)];
+    return rates[dtype];
 }
 
 }  // namespace

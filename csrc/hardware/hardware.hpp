@@ -39,7 +39,7 @@ struct Overheads {
     double kernel_minimum_s = 0;  // what the smallest contraction costs beyond the gap
 };
 
-using Rates = std::array<double, kDTypeCount>;  // FLOP/s, dense; 0: the engine cannot
+using Rates = EnumArray<DType, double>;  // FLOP/s, dense; 0: the engine cannot
 
 struct Hardware {
     std::string id;

@@ -74,7 +74,7 @@ double Binder::static_w() const {
 }
 
 const EnergyCosts& Binder::energy_of(DType dtype) {
-    std::optional<EnergyCosts>& slot = energies_[static_cast<std::size_t>(dtype)];
+    std::optional<EnergyCosts>& slot = energies_[dtype];
     if (!slot) {
         const auto& [engine, vector] = engines(dtype);
         const MemoryLevel* last = hardware_.last_cache();
@@ -108,7 +108,7 @@ EnergyCosts Binder::energy(const KernelTerms& terms) {
 }
 
 const Binder::Engines& Binder::engines(DType dtype) {
-    std::optional<Engines>& slot = engines_[static_cast<std::size_t>(dtype)];
+    std::optional<Engines>& slot = engines_[dtype];
     if (!slot) slot = {contraction_engine(hardware_, dtype), vector_engine(hardware_, dtype)};
     return *slot;
 }

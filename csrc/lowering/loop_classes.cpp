@@ -26,11 +26,11 @@ bool pools_planes(const Call& call) {
 // Whether the reduced axes are innermost, as captured or with channels last.
 bool reduces_inner(const Call& call, bool channels_last) {
     const int rank = call.rank(call.first_operand());
-    std::vector<bool> reduced(static_cast<std::size_t>(rank), !call.has("dim"));
+    IndexedVector<std::int64_t, bool> reduced(rank, !call.has("dim"));
     for (const Expr& dim : call.integers("dim")) {
         if (!dim.is_constant()) return false;
         const std::int64_t axis = dim.constant() < 0 ? dim.constant() + rank : dim.constant();
-        if (axis >= 0 && axis < rank) reduced[static_cast<std::size_t>(axis)] = true;
+        if (axis >= 0 && axis < rank) reduced[axis] = true;
     }
     if (std::all_of(reduced.begin(), reduced.end(), [](bool r) { return r; })) return true;
     if (rank == kRankOfImages && channels_last) return reduced[1];

@@ -2,6 +2,8 @@
 // needs: reading beyond the end is an error, never a read outside.
 #pragma once
 
+#include <concepts>
+#include <cstddef>
 #include <initializer_list>
 #include <stdexcept>
 #include <string>
@@ -15,8 +17,8 @@ class List : public std::vector<T> {
   public:
     using std::vector<T>::vector;
 
-    const T& operator[](std::size_t i) const { return std::vector<T>::operator[](checked(i)); }
-    T& operator[](std::size_t i) { return std::vector<T>::operator[](checked(i)); }
+    const T& operator[](std::integral auto i) const { return std::vector<T>::operator[](checked(i)); }
+    T& operator[](std::integral auto i) { return std::vector<T>::operator[](checked(i)); }
     const T& front() const { return (*this)[0]; }
     const T& back() const { return (*this)[this->size() - 1]; }
 
@@ -26,7 +28,8 @@ class List : public std::vector<T> {
     }
 
   private:
-    std::size_t checked(std::size_t i) const {
+    std::size_t checked(std::integral auto index) const {
+        const auto i = static_cast<std::size_t>(index);
         if (i >= this->size()) too_short(i + 1 == 0 ? "1" : std::to_string(i + 1));
         return i;
     }

@@ -21,10 +21,10 @@ void bilinear(const Call& call, Work& work) {
 // The lengths of an operand of _trilinear after ones are inserted at `expand`.
 List<Expr> expanded(const Call& call, const char* tensor, const char* expand, std::size_t rank) {
     List<Expr> lengths = call.shape(call.require_tensor(tensor));
-    std::vector<bool> put_in(rank, false);
+    IndexedVector<std::int64_t, bool> put_in(rank, false);
     for (const Expr& axis : call.integers(expand)) {
         if (axis.is_constant() && axis.constant() >= 0 && static_cast<std::size_t>(axis.constant()) < rank) {
-            put_in[static_cast<std::size_t>(axis.constant())] = true;
+            put_in[axis.constant()] = true;
         }
     }
     List<Expr> result;

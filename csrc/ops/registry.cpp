@@ -90,7 +90,7 @@ Analyzer::Analyzer(std::shared_ptr<const Graph> graph, const Sizes& sizes, const
             throw std::invalid_argument("a rule is given for node " + std::to_string(node) +
                                         "; the graph has " + std::to_string(overrides_.size()) + " nodes");
         }
-        overrides_[static_cast<std::size_t>(node)] = &work;
+        overrides_[node] = &work;
     }
 }
 

@@ -95,10 +95,8 @@ class Analyzer {
              const Overrides* overrides = nullptr);
 
     const Pass& pass() const { return pass_; }
-    Call call(NodeIndex node) const { return {pass_, graph_->nodes()[static_cast<std::size_t>(node)]}; }
-    bool has_override(NodeIndex node) const {
-        return !overrides_.empty() && overrides_[static_cast<std::size_t>(node)];
-    }
+    Call call(NodeIndex node) const { return {pass_, graph_->nodes()[node]}; }
+    bool has_override(NodeIndex node) const { return !overrides_.empty() && overrides_[node]; }
     // Must be called in node order, because it tracks the storage of views. The work stays until the next
     // call.
     const Work& analyze(NodeIndex node);
@@ -118,7 +116,7 @@ class Analyzer {
     std::shared_ptr<const Graph> graph_;
     Pass pass_;
     std::vector<const OpRule*> rules_;
-    std::vector<const Work*> overrides_;
+    IndexedVector<NodeIndex, const Work*> overrides_;
     Known own_;  // of a node with an override, without a rule, or without a number
     CallTable calls_;
     std::deque<Known> known_;  // by the number of the call

@@ -32,7 +32,7 @@ const EngineRows* rows_of(ServingEngine engine) {
 constexpr std::string_view kTorch = "torch";
 constexpr std::string_view kAttention = "aten.scaled_dot_product_attention";
 
-constexpr std::array<std::string_view, kPatternCount> kOps = {
+constexpr EnumArray<Pattern, std::string_view> kOps = {
     "engine.norm.default",        "engine.add_norm.default",   "engine.rotary.default",
     "engine.cache_write.default", "engine.activation.default", "engine.route.default",
     "engine.align.default",       "engine.combine.default",    "engine.causal_conv.default",
@@ -84,7 +84,7 @@ GraphPtr plain_forward(const GraphPtr& graph) {
     const Flow flow(graph);
     GraphRewriter rewriter(*graph);
     for (NodeIndex i = 0; i < flow.count(); ++i) {
-        const Node& node = graph->nodes()[static_cast<std::size_t>(i)];
+        const Node& node = graph->nodes()[i];
         if (!flow.is_free(i) || node.outputs.count != 1 || flow.operands(i).empty()) continue;
         if (flow.operands(i).front().tensor == flow.call(i).output()) rewriter.remove(i);
     }
@@ -170,7 +170,7 @@ void drop_unread_activations(const Flow& flow, GraphRewriter& rewriter) {
 }
 
 std::string_view op_of(Pattern pattern) {
-    return kOps[static_cast<std::size_t>(pattern)];
+    return kOps[pattern];
 }
 
 std::string_view name_of(ServingEngine engine) {

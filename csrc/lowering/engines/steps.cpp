@@ -207,8 +207,7 @@ class StepShaper {
     // The number of the layer that a node is in: the first part of its module's path that is one.
     std::int64_t layer_of(const Launch& launch) const {
         const Graph& graph = analyzer_.pass().graph;
-        const std::string& path =
-            graph.name(graph.nodes()[static_cast<std::size_t>(launch.nodes.front())].module);
+        const std::string& path = graph.name(graph.nodes()[launch.nodes.front()].module);
         for (std::size_t begin = 0; begin < path.size();) {
             const std::size_t end = std::min(path.find('.', begin), path.size());
             const bool digits = end > begin && end - begin < 10 &&

@@ -65,8 +65,6 @@ class ContextWriter {
     }
 
   private:
-    static std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
-
     [[noreturn]] void refuse(const std::string& why) const {
         throw std::invalid_argument("context=" + std::to_string(devices_) + " cannot divide this model: " +
                                     why + "; expected context=1, and tensor=, pipeline= or data=");
@@ -204,7 +202,7 @@ class ContextWriter {
         }
         for (std::size_t i = 0; i < until; ++i) {
             whole_nodes_.insert(passed[i]);
-            for (const std::int64_t output : graph_.node_outputs(graph_.nodes()[at(passed[i])]))
+            for (const std::int64_t output : graph_.node_outputs(graph_.nodes()[passed[i]]))
                 whole_.insert(static_cast<TensorIndex>(output));
         }
         return smallest;
@@ -311,7 +309,7 @@ class ContextWriter {
             dims.back() = dims.back() * devices_;
             const TensorIndex wide = made(mask, dims);
             const NamedArgument copies[] = {
-                {"tensors", std::vector<TensorIndex>(at(static_cast<std::int32_t>(devices_)), mask)},
+                {"tensors", std::vector<TensorIndex>(static_cast<std::size_t>(devices_), mask)},
                 {"dim", Expr(-1)},
             };
             rewriter_.insert_before(attention, "aten.cat.default", copies, {&wide, 1});
@@ -355,7 +353,7 @@ class ContextWriter {
         rewriter_.set_shape(t, local_shape(t), strides);
     }
     void replace_sizes(NodeIndex node) {
-        for (NamedArgument& argument : arguments_of(graph_, graph_.nodes()[at(node)])) {
+        for (NamedArgument& argument : arguments_of(graph_, graph_.nodes()[node])) {
             if (Expr* value = std::get_if<Expr>(&argument.value); value && is_shared(*value)) {
                 *value = value->substitute(replaced_);
                 rewriter_.set_argument(node, argument);

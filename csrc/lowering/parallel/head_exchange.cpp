@@ -35,7 +35,7 @@ class Exchanger {
         const TensorIndex result = call_.output();
         const TensorIndex attended = made(result, with_some_heads(result, "query"));
         std::vector<NamedArgument> arguments =
-            arguments_of(rewriter_.graph(), rewriter_.graph().nodes()[at(exchange_.attention)]);
+            arguments_of(rewriter_.graph(), rewriter_.graph().nodes()[exchange_.attention]);
         for (NamedArgument& argument : arguments) {
             TensorIndex* operand = std::get_if<TensorIndex>(&argument.value);
             if (operand && now.contains(*operand)) *operand = now.at(*operand);
@@ -45,8 +45,6 @@ class Exchanger {
     }
 
   private:
-    static std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
-
     [[noreturn]] void refuse(const std::string& why) const {
         throw std::invalid_argument("ulysses=1 cannot divide this model: the attention of '" +
                                     flow_.module(exchange_.attention) + "' " + why +

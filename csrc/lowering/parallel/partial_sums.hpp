@@ -25,8 +25,8 @@ struct Joined {
 };
 
 struct PartialSums {
-    std::vector<Joined> joins;  // in order
-    std::vector<bool> partial;  // of each tensor: whether some node makes a part of it
+    std::vector<Joined> joins;                 // in order
+    IndexedVector<TensorIndex, bool> partial;  // of each tensor: whether some node makes a part of it
 };
 
 // Where partial sums must be joined: before the first operator that is not linear in them. Sums of partial

@@ -60,7 +60,7 @@ class RegionFinder {
     static void add_entry(Region& region, const Operand& entry) {
         if (!has_entry(region, entry.tensor)) region.entries.push_back(entry);
     }
-    bool is_divided(TensorIndex t) const { return sums_.partial[static_cast<std::size_t>(t)] || is_split(t); }
+    bool is_divided(TensorIndex t) const { return sums_.partial[t] || is_split(t); }
 
     // From a sum back to the products whose columns are divided, or to the rows of divided experts, and to
     // what they read.

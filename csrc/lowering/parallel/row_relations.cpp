@@ -19,13 +19,13 @@ bool is_all(const Call& call) {
 
 // Dimensions that an argument lists, counted from the front; all without it.
 std::vector<bool> listed(const Call& call, std::string_view name, std::size_t rank, bool otherwise) {
-    std::vector<bool> found(rank, false);
+    IndexedVector<std::int64_t, bool> found(rank, false);
     const List<Expr> given = call.integers(name);
     if (given.empty()) return std::vector<bool>(rank, otherwise);
     for (const Expr& each : given) {
         const std::int64_t dim =
             each.constant() < 0 ? each.constant() + static_cast<std::int64_t>(rank) : each.constant();
-        if (dim >= 0 && dim < static_cast<std::int64_t>(rank)) found[static_cast<std::size_t>(dim)] = true;
+        if (dim >= 0 && dim < static_cast<std::int64_t>(rank)) found[dim] = true;
     }
     return found;
 }
@@ -98,13 +98,12 @@ bool along_last(Relations& relations, const Call& call) {
     if (axes.empty()) return false;
     const int dim = dim_of(call, "dim", static_cast<int>(axes.size()), -1);
     if (dim < 0) return false;
-    const auto at = static_cast<std::size_t>(dim);
-    relations.axes().fix(axes[at], kRow);
+    relations.axes().fix(axes[dim], kRow);
     for (std::size_t r = 0; r < call.output_count(); ++r) {
         AxisList now = relations.fresh(call.output(r));
         if (now.size() != axes.size()) return false;
         for (std::size_t i = 0; i < axes.size(); ++i) {
-            if (i != at) now[i] = axes[i];
+            if (std::cmp_not_equal(i, dim)) now[i] = axes[i];
         }
         relations.set(call.output(r), now);
     }
@@ -227,8 +226,8 @@ bool index_select(Relations& relations, const Call& call) {
     AxisList axes = relations.of(call.first_operand());
     const int dim = dim_of(call, "dim", static_cast<int>(axes.size()), 0);
     if (dim < 0) return false;
-    relations.axes().mix(axes[static_cast<std::size_t>(dim)], kRead);
-    axes[static_cast<std::size_t>(dim)] = relations.fresh(call.output()).at(static_cast<std::size_t>(dim));
+    relations.axes().mix(axes[dim], kRead);
+    axes[dim] = relations.fresh(call.output()).at(dim);
     relations.set(call.output(), axes);
     return true;
 }
@@ -274,7 +273,7 @@ bool scatter(Relations& relations, const Call& call) {
     const AxisList axes = relations.of(call.first_operand());
     const int dim = dim_of(call, "dim", static_cast<int>(axes.size()), 0);
     if (dim < 0) return false;
-    relations.axes().fix(axes[static_cast<std::size_t>(dim)], kRead);
+    relations.axes().fix(axes[dim], kRead);
     for (const char* name : {"index", "src", "source"}) {
         const TensorIndex t = call.tensor(name);
         if (t == kNoTensor || relations.of(t).size() != axes.size()) continue;
@@ -332,13 +331,12 @@ bool gated(Relations& relations, const Call& call) {
     AxisList axes = relations.of(call.first_operand());
     const int dim = dim_of(call, "dim", static_cast<int>(axes.size()), -1);
     if (dim < 0) return false;
-    const auto at = static_cast<std::size_t>(dim);
-    const Axes::Length half = relations.axes().length(axes[at]) / 2;
+    const Axes::Length half = relations.axes().length(axes[dim]) / 2;
     const Axes::Length lengths[] = {half, half};
-    const AxisList parts = relations.axes().cut(axes[at], lengths);
+    const AxisList parts = relations.axes().cut(axes[dim], lengths);
     if (parts.size() != 2) return false;
     relations.axes().equal(parts[0], parts[1]);
-    axes[at] = parts[0];
+    axes[dim] = parts[0];
     relations.set(call.output(), axes);
     return true;
 }

@@ -47,8 +47,7 @@ class PlaceFinder {
   public:
     explicit PlaceFinder(const std::shared_ptr<const Graph>& graph) : flow_(graph), depends_(flow_) {
         std::map<std::pair<NodeIndex, TensorIndex>, std::size_t> numbers;
-        while (end_ < flow_.count() && graph->nodes()[static_cast<std::size_t>(end_)].phase == Phase::forward)
-            ++end_;
+        while (end_ < flow_.count() && graph->nodes()[end_].phase == Phase::forward) ++end_;
         for (NodeIndex i = 0; i < end_; ++i) {
             if (!depends_.computes(i)) continue;
             for (const Operand& operand : flow_.operands(i)) {
@@ -162,20 +161,18 @@ class Sender {
     }
 
     // The last node of a stage; views of what it sends belong to the next one.
-    NodeIndex last_before(const CutPlace& cut) const {
-        return last_[static_cast<std::size_t>(cut.before) - 1];
-    }
+    NodeIndex last_before(const CutPlace& cut) const { return last_[cut.before - 1]; }
 
   private:
     std::vector<Expr> shape_of(TensorIndex t) const {
         std::vector<Expr> shape;
-        for (const Dim dim : graph_.dims(graph_.tensors()[static_cast<std::size_t>(t)].shape)) {
+        for (const Dim dim : graph_.dims(graph_.tensors()[t].shape)) {
             shape.push_back(graph_.expr(dim));
         }
         return shape;
     }
     TensorIndex made(TensorIndex t, const std::vector<Expr>& shape) {
-        const DType dtype = graph_.tensors()[static_cast<std::size_t>(t)].dtype;
+        const DType dtype = graph_.tensors()[t].dtype;
         return rewriter_.add_tensor(dtype, shape, std::nullopt, Role::activation, "");
     }
 
@@ -212,7 +209,7 @@ class Sender {
     const Sends& sends_;
     std::vector<NamedArgument> step_;
     GraphRewriter rewriter_;
-    std::vector<NodeIndex> last_;  // for each node the last one up to it that computes
+    IndexedVector<NodeIndex, NodeIndex> last_;  // for each node the last one up to it that computes
 };
 
 // The stages of modules, and of the blocks that they are in.
@@ -240,12 +237,12 @@ class ModuleStages {
 // the stage of their module, or else in the last one.
 std::vector<std::vector<TensorIndex>> unread_by_stage(const Graph& graph,
                                                       const std::vector<NodeIndex>& bounds) {
-    std::vector<bool> read(graph.tensors().size(), false);
+    IndexedVector<TensorIndex, bool> read(graph.tensors().size(), false);
     ModuleStages modules;
     for (std::size_t stage = 0; stage + 1 < bounds.size(); ++stage) {
         for (NodeIndex i = bounds[stage]; i < bounds[stage + 1]; ++i) {
-            const Node& node = graph.nodes()[static_cast<std::size_t>(i)];
-            graph.for_each_input(node, [&](TensorIndex t) { read[static_cast<std::size_t>(t)] = true; });
+            const Node& node = graph.nodes()[i];
+            graph.for_each_input(node, [&](TensorIndex t) { read[t] = true; });
             modules.add(graph.name(node.module), stage);
         }
     }
@@ -339,7 +336,7 @@ Pipeline pipeline_of(const std::shared_ptr<const Graph>& graph, std::span<const 
     Pipeline made{.graph = sending.graph, .stages = {}, .place_of = sending.place_of};
     std::vector<NodeIndex> bounds = {0};
     for (const CutPlace& cut : cuts) {
-        bounds.push_back(sending.place_of[static_cast<std::size_t>(sender.last_before(cut)) + 1]);
+        bounds.push_back(sending.place_of[sender.last_before(cut) + 1]);
     }
     bounds.push_back(static_cast<NodeIndex>(sending.graph->nodes().size()));
     const Flow flow(made.graph);

@@ -62,7 +62,7 @@ class Sharer {
     void share(NodeIndex node) {
         shares_.nodes.insert(node);
         const auto operands = flow().operands(node);
-        for (const std::int64_t t : graph().node_outputs(graph().nodes()[static_cast<std::size_t>(node)])) {
+        for (const std::int64_t t : graph().node_outputs(graph().nodes()[node])) {
             const auto output = static_cast<TensorIndex>(t);
             // A node may return its operand, as a conversion to the same dtype does: its maker decides.
             const bool returned = std::any_of(operands.begin(), operands.end(), [&](const Operand& operand) {

@@ -68,10 +68,7 @@ class StepStages {
     }
 
   private:
-    static std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
-    bool is_backward(NodeIndex node) const {
-        return flow_.graph().nodes()[at(node)].phase == Phase::backward;
-    }
+    bool is_backward(NodeIndex node) const { return flow_.graph().nodes()[node].phase == Phase::backward; }
     bool crosses(const Gradient& each, std::size_t stage) const {
         const NodeIndex begin = begins_[stage];
         return each.made < begin && each.readers.back() >= begin;
@@ -79,7 +76,7 @@ class StepStages {
 
     // A stage ends with its last node that computes: views of what it sends belong to the next one.
     void find_forward() {
-        std::vector<NodeIndex> last;
+        IndexedVector<NodeIndex, NodeIndex> last;
         for (NodeIndex i = 0; i < forward_; ++i) {
             last.push_back(depends_.computes(i) || last.empty() ? i : last.back());
         }
@@ -90,7 +87,7 @@ class StepStages {
                                             std::to_string(cut.before) +
                                             "; expected nodes of its forward in ascending order");
             }
-            bounds_.push_back(last[at(cut.before) - 1] + 1);
+            bounds_.push_back(last[cut.before - 1] + 1);
             sent_.insert(cut.crossing.begin(), cut.crossing.end());
         }
         bounds_.push_back(forward_);
@@ -282,9 +279,7 @@ Pipeline training_pipeline_of(const std::shared_ptr<const Graph>& graph, std::sp
     const Rewritten sending = rewriter.build();
     Pipeline made{.graph = sending.graph, .stages = {}, .place_of = sending.place_of};
     const auto all = static_cast<NodeIndex>(sending.graph->nodes().size());
-    const auto place = [&](NodeIndex node) {
-        return node == flow.count() ? all : sending.place_of[static_cast<std::size_t>(node)];
-    };
+    const auto place = [&](NodeIndex node) { return node == flow.count() ? all : sending.place_of[node]; };
     std::vector<NodeIndex> forward;
     for (const NodeIndex bound : step.forward_bounds()) forward.push_back(place(bound));
     const Flow now(made.graph);
