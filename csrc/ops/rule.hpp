@@ -26,11 +26,24 @@ struct TrafficShape {
     bool each = false;  // each result shares storage with the operand at its position instead of the first
 };
 
+// How a compiler's loop for an op differs from others of its kind of work (lowering/loop_classes.cpp).
+// reads_twice: its decomposition reads the operand more than once, as in x * sigmoid(x).
+enum class LoopTrait : std::uint8_t {
+    none,
+    reads_twice,
+    adaptive_pool,
+    batch_norm,
+    batch_norm_update,  // always with the statistics of the batch
+    group_norm,
+    instance_norm
+};
+
 struct OpRule {
     std::string_view op;
     WorkShape work;
     TrafficShape traffic;
     std::string_view convention;
+    LoopTrait loop = LoopTrait::none;
 };
 
 template <std::size_t N>
