@@ -32,18 +32,19 @@ std::vector<bool> listed(const Call& call, std::string_view name, std::size_t ra
 
 // ---- reductions ----
 
-bool reduce(Relations& relations, const Call& call, int strictness) {
+// What may be done to the reduced dimensions: of a linear reduction, each device has a part of the sum; a
+// statistic needs all of them, as a norm does; those of an extreme stay whole.
+enum class Reduction : std::uint8_t { linear, statistic, extreme };
+
+bool reduce(Relations& relations, const Call& call, Reduction reduction) {
     const TensorIndex source = call.first_operand();
     const AxisList axes = relations.of(source);
     const std::vector<bool> gone = listed(call, "dim", axes.size(), true);
     for (std::size_t i = 0; i < axes.size(); ++i) {
         if (gone[i]) relations.axes().mix(axes[i], kReduced);
-        if (!gone[i] || strictness == 0) continue;
-        if (strictness == 1) {
-            relations.axes().mark_norm(axes[i]);
-        } else {
-            relations.axes().fix(axes[i], kReduced);
-        }
+        if (!gone[i]) continue;
+        if (reduction == Reduction::statistic) relations.axes().mark_norm(axes[i]);
+        if (reduction == Reduction::extreme) relations.axes().fix(axes[i], kReduced);
     }
     for (std::size_t r = 0; r < call.output_count(); ++r) {
         const TensorIndex result = call.output(r);
@@ -60,14 +61,14 @@ bool reduce(Relations& relations, const Call& call, int strictness) {
 
 // A sum of parts is the sum of all: each device has a part of it.
 bool sum(Relations& relations, const Call& call) {
-    return reduce(relations, call, 0);
+    return reduce(relations, call, Reduction::linear);
 }
 bool statistic(Relations& relations, const Call& call) {
-    return reduce(relations, call, 1);
+    return reduce(relations, call, Reduction::statistic);
 }
 bool extreme(Relations& relations, const Call& call) {
     if (call.has("other")) return relate_elements(relations, call);
-    return reduce(relations, call, 2);
+    return reduce(relations, call, Reduction::extreme);
 }
 
 // A softmax, a scan, a sort: results are like the operand, and need all of one dimension.
