@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "lowering/engines/flow.hpp"
+#include "lowering/flow.hpp"
 
 namespace infercost {
 namespace {

@@ -1,4 +1,4 @@
-#include "lowering/engines/flow.hpp"
+#include "lowering/flow.hpp"
 
 #include <algorithm>
 #include <utility>

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/graph_rewriter.hpp"
-#include "lowering/engines/flow.hpp"
+#include "lowering/flow.hpp"
 
 namespace infercost {
 namespace {

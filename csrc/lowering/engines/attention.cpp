@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "core/graph_rewriter.hpp"
-#include "lowering/engines/flow.hpp"
 #include "lowering/engines/passes.hpp"
 #include "lowering/engines/units.hpp"
+#include "lowering/flow.hpp"
 
 namespace infercost {
 namespace {

@@ -7,9 +7,9 @@
 
 #include "core/graph_rewriter.hpp"
 #include "lowering/conservation.hpp"
-#include "lowering/engines/flow.hpp"
 #include "lowering/engines/kernel_rows.hpp"
 #include "lowering/engines/passes.hpp"
+#include "lowering/flow.hpp"
 #include "lowering/workspace.hpp"
 
 namespace infercost {

@@ -4,8 +4,8 @@
 #include <tuple>
 
 #include "core/graph_rewriter.hpp"
-#include "lowering/engines/flow.hpp"
 #include "lowering/engines/passes.hpp"
+#include "lowering/flow.hpp"
 
 namespace infercost {
 namespace {

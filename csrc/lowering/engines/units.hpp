@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "lowering/engines/flow.hpp"
 #include "lowering/engines/kernel_rows.hpp"
+#include "lowering/flow.hpp"
 
 namespace infercost {
 

@@ -6,7 +6,7 @@
 
 #include "core/function_ref.hpp"
 #include "core/graph_rewriter.hpp"
-#include "lowering/engines/flow.hpp"
+#include "lowering/flow.hpp"
 
 namespace infercost {
 

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "lowering/engines/flow.hpp"
+#include "lowering/flow.hpp"
 #include "lowering/parallel/axes.hpp"
 
 namespace infercost {

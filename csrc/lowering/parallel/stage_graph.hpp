@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "lowering/engines/flow.hpp"
+#include "lowering/flow.hpp"
 
 namespace infercost {
 
