@@ -45,7 +45,7 @@ CPP_MAY_INCLUDE = {
     "hardware": {"core", "simd", "hardware"},
     "evaluate": {"core", "simd", "plan", "hardware", "evaluate"},
     "pipelines": {"core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "pipelines"},
-    "costs": {"costs"},
+    "costs": {"core", "costs"},
     "select": {"core", "select"},
     "simulate": {"core", "simulate"},
     "monitor": {"core", "monitor"},

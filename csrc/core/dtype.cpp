@@ -1,6 +1,6 @@
 #include "core/dtype.hpp"
 
-#include <stdexcept>
+#include "core/errors.hpp"
 
 namespace infercost {
 namespace {
@@ -55,8 +55,8 @@ DType parse_dtype(std::string_view name) {
     for (const Alias& alias : kAliases) {
         if (alias.name == bare) return alias.dtype;
     }
-    throw std::invalid_argument("unknown dtype '" + std::string(name) +
-                                "'; expected a torch name such as float32, bfloat16, int8 or float8_e4m3fn");
+    throw InputError("unknown dtype '" + std::string(name) +
+                     "'; expected a torch name such as float32, bfloat16, int8 or float8_e4m3fn");
 }
 
 }  // namespace infercost

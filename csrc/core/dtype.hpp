@@ -78,7 +78,7 @@ bool is_complex(DType dtype);
 std::string_view name_of(DType dtype);
 
 // Accepts torch's names with or without the "torch." prefix and the variants that share a width and an
-// engine (float8_e4m3fnuz, qint8, ...). Throws std::invalid_argument for anything else.
+// engine (float8_e4m3fnuz, qint8, ...). Throws InputError for anything else.
 DType parse_dtype(std::string_view name);
 
 }  // namespace infercost

@@ -63,7 +63,7 @@ struct ExchangeGroup {
     bool operator==(const ExchangeGroup&) const = default;
 };
 
-// Throws std::invalid_argument for numbers of ranks, machines, experts or cores that cannot be.
+// Throws InputError for numbers of ranks, machines, experts or cores that cannot be.
 void check(const ExchangeGroup& group);
 
 }  // namespace infercost

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <stdexcept>
+
+#include "core/errors.hpp"
 
 namespace infercost {
 namespace {
@@ -14,7 +15,7 @@ constexpr EnumArray<SizeRole, std::string_view> kSizeRoleNames = {"other",   "ba
                                                                   "context", "channel", "data"};
 
 [[noreturn]] void invalid(const std::string& what) {
-    throw std::invalid_argument("invalid graph: " + what);
+    throw InputError("invalid graph: " + what);
 }
 
 // "batch=4, sequence=16".
@@ -36,8 +37,8 @@ Role parse_role(std::string_view name) {
     for (std::size_t i = 0; i < kRoleCount; ++i) {
         if (kRoleNames[i] == name) return static_cast<Role>(i);
     }
-    throw std::invalid_argument("unknown tensor role '" + std::string(name) +
-                                "'; expected input, parameter, buffer, constant, activation or kv_cache");
+    throw InputError("unknown tensor role '" + std::string(name) +
+                     "'; expected input, parameter, buffer, constant, activation or kv_cache");
 }
 
 std::string_view name_of(SizeRole role) {
@@ -48,8 +49,8 @@ SizeRole parse_size_role(std::string_view name) {
     for (std::size_t i = 0; i < kSizeRoleCount; ++i) {
         if (kSizeRoleNames[i] == name) return static_cast<SizeRole>(i);
     }
-    throw std::invalid_argument("unknown role '" + std::string(name) +
-                                "' of a size; expected batch, sequence, context, channel, data or other");
+    throw InputError("unknown role '" + std::string(name) +
+                     "' of a size; expected batch, sequence, context, channel, data or other");
 }
 
 SizeRole role_of_name(std::string_view name) {
@@ -67,7 +68,7 @@ std::string_view name_of(Phase phase) {
 Phase parse_phase(std::string_view name) {
     if (name == "forward") return Phase::forward;
     if (name == "backward") return Phase::backward;
-    throw std::invalid_argument("unknown phase '" + std::string(name) + "'; expected forward or backward");
+    throw InputError("unknown phase '" + std::string(name) + "'; expected forward or backward");
 }
 
 std::optional<std::uint32_t> Graph::find_name(std::string_view name) const {
@@ -131,11 +132,10 @@ void Graph::check_sizes(const Sizes& sizes) const {
         if (sizes_.contains(name)) continue;
         std::string known;
         for (const std::string& other : size_names_) known += (known.empty() ? "" : ", ") + other;
-        throw std::invalid_argument("unknown size '" + name + "'; " +
-                                    (known.empty()
-                                         ? "this graph was captured with fixed sizes only (name sizes "
-                                           "with dynamic= when capturing)"
-                                         : "this graph has: " + known));
+        throw InputError("unknown size '" + name + "'; " +
+                         (known.empty() ? "this graph was captured with fixed sizes only (name sizes "
+                                          "with dynamic= when capturing)"
+                                        : "this graph has: " + known));
     }
     const Replacements known = replacements(sizes);
     for (const auto& [name, value] : sizes) {
@@ -144,9 +144,9 @@ void Graph::check_sizes(const Sizes& sizes) const {
         if (value >= size.minimum && (!maximum || value <= *maximum)) continue;
         std::string why;
         if (size.maximum && !size.maximum->is_constant()) why = ", which is " + size.maximum->text();
-        throw std::invalid_argument("size '" + name + "' is " + std::to_string(value) +
-                                    "; expected at least " + std::to_string(size.minimum) +
-                                    (maximum ? " and at most " + std::to_string(*maximum) + why : ""));
+        throw InputError("size '" + name + "' is " + std::to_string(value) + "; expected at least " +
+                         std::to_string(size.minimum) +
+                         (maximum ? " and at most " + std::to_string(*maximum) + why : ""));
     }
 }
 
@@ -159,9 +159,9 @@ void Graph::check_lengths(const Sizes& known) const {
         }
         const std::int64_t value = length.evaluate(known);
         if (value >= 0) continue;
-        throw std::invalid_argument("a tensor has length or stride " + length.text() + ", which is " +
-                                    std::to_string(value) + " for " + assigned(known) +
-                                    "; expected sizes for which it is zero or more");
+        throw InputError("a tensor has length or stride " + length.text() + ", which is " +
+                         std::to_string(value) + " for " + assigned(known) +
+                         "; expected sizes for which it is zero or more");
     }
 }
 
@@ -188,9 +188,9 @@ void Graph::check_guards(const Sizes& sizes) const {
             }
         }
         if (!known || guard.holds(exact) || guard.holds(raised)) continue;
-        throw std::invalid_argument("this graph holds only where " + guard.text() + ", got " +
-                                    assigned(sizes) + "; capture the model again with " +
-                                    (of_data ? "that value of " + *of_data : "an example of that size"));
+        throw InputError("this graph holds only where " + guard.text() + ", got " + assigned(sizes) +
+                         "; capture the model again with " +
+                         (of_data ? "that value of " + *of_data : "an example of that size"));
     }
 }
 
@@ -304,8 +304,7 @@ Guard::Relation parse_relation(std::string_view name) {
     for (int i = 0; i < 6; ++i) {
         if (name_of(static_cast<Guard::Relation>(i)) == name) return static_cast<Guard::Relation>(i);
     }
-    throw std::invalid_argument("unknown relation '" + std::string(name) +
-                                "'; expected ==, !=, <, <=, > or >=");
+    throw InputError("unknown relation '" + std::string(name) + "'; expected ==, !=, <, <=, > or >=");
 }
 
 bool Guard::holds(const Sizes& sizes) const {

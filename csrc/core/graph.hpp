@@ -212,9 +212,9 @@ class Graph {
     // A value for every size: those given, and defaults for the others. An expression where the default of a
     // size that depends on data needs a size without a value. Throws as check_sizes does.
     Replacements size_values(const Sizes& given) const;
-    // Throws std::invalid_argument for a name the graph does not have or a value outside its range.
+    // Throws InputError for a name the graph does not have or a value outside its range.
     void check_sizes(const Sizes& sizes) const;
-    // Throws std::invalid_argument where the captured forward would have gone another way. Guards over sizes
+    // Throws InputError where the captured forward would have gone another way. Guards over sizes
     // that are not given are not checked. A size of 1 may count as 2: torch guards against broadcasting at
     // every turn, and the work of a forward does not change with it. So does a size of 0, except of a truth
     // value. Also throws if a length of a tensor is below zero.

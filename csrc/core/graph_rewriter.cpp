@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "core/checked_int.hpp"
+#include "core/errors.hpp"
 
 namespace infercost {
 namespace {
@@ -51,8 +52,8 @@ void GraphRewriter::set_role(std::string_view size, SizeRole role) {
     Graph& graph = *builder_.graph_;
     const auto found = graph.sizes_.find(size);
     if (found == graph.sizes_.end()) {
-        throw std::invalid_argument("size '" + std::string(size) + "' gets role " +
-                                    std::string(name_of(role)) + ", but this graph has no size of that name");
+        throw InputError("size '" + std::string(size) + "' gets role " + std::string(name_of(role)) +
+                         ", but this graph has no size of that name");
     }
     NamedSize changed = found->second;
     changed.role = role;
@@ -65,12 +66,12 @@ void GraphRewriter::set_default(std::string_view size, std::int64_t value) {
     Graph& graph = *builder_.graph_;
     const auto found = graph.sizes_.find(size);
     if (found == graph.sizes_.end()) {
-        throw std::invalid_argument("size '" + std::string(size) + "' gets default " + std::to_string(value) +
-                                    ", but this graph has no size of that name");
+        throw InputError("size '" + std::string(size) + "' gets default " + std::to_string(value) +
+                         ", but this graph has no size of that name");
     }
     if (value < found->second.minimum) {
-        throw std::invalid_argument("size '" + std::string(size) + "' gets default " + std::to_string(value) +
-                                    ", below its minimum " + std::to_string(found->second.minimum));
+        throw InputError("size '" + std::string(size) + "' gets default " + std::to_string(value) +
+                         ", below its minimum " + std::to_string(found->second.minimum));
     }
     found->second.default_value = Expr(value);
 }
@@ -132,8 +133,8 @@ void GraphRewriter::set_shape(TensorIndex t, std::span<const Expr> shape,
                               std::optional<std::span<const Expr>> strides) {
     Tensor& changed = builder_.graph_->tensors_[checked(t)];
     if (strides && strides->size() != shape.size()) {
-        throw std::invalid_argument("a tensor has " + std::to_string(shape.size()) + " dimensions but " +
-                                    std::to_string(strides->size()) + " strides");
+        throw InputError("a tensor has " + std::to_string(shape.size()) + " dimensions but " +
+                         std::to_string(strides->size()) + " strides");
     }
     changed.shape = builder_.push_dims(shape);
     changed.strides = strides ? builder_.push_dims(*strides) : builder_.push_strides_of(shape);

@@ -21,7 +21,7 @@ struct Rewritten {
 };
 
 // Not thread-safe; build() may be called once. Every method throws std::out_of_range for a node or a tensor
-// that there is not, and std::invalid_argument for a value that a GraphBuilder would refuse.
+// that there is not, and InputError for a value that a GraphBuilder would refuse.
 class GraphRewriter {
   public:
     explicit GraphRewriter(const Graph& graph);

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <functional>
-#include <stdexcept>
 #include <unordered_map>
 
+#include "core/errors.hpp"
 #include "core/nearest.hpp"
 #include "hardware/costs.hpp"
 
@@ -149,8 +149,8 @@ const Slot& slot_of(std::string_view name) {
     if (found != slots().by_name.end()) return slots().all[found->second];
     std::vector<std::string> known;
     for (const Slot& slot : slots().all) known.push_back(slot.name);
-    throw std::invalid_argument("unknown constant '" + std::string(name) + "'; the nearest is '" +
-                                nearest_name(name, known) + "'");
+    throw InputError("unknown constant '" + std::string(name) + "'; the nearest is '" +
+                     nearest_name(name, known) + "'");
 }
 
 const double& at(const Constants& constants, const Slot& slot) {
@@ -211,8 +211,7 @@ Constants::Constants() {
 void Constants::set(std::string_view name, double value) {
     const Slot& slot = slot_of(name);
     if (!is_set(value)) {
-        throw std::invalid_argument("constant '" + std::string(name) +
-                                    "' is not a number; pass a number, or omit it");
+        throw InputError("constant '" + std::string(name) + "' is not a number; pass a number, or omit it");
     }
     at(*this, slot) = value;
 }
@@ -225,8 +224,8 @@ void Constants::validate() const {
     for (const Slot& slot : slots().all) {
         const double value = at(*this, slot);
         if (is_set(value) && !range_of(*slot.row).has(value)) {
-            throw std::invalid_argument("constant '" + slot.name + "' is " + number(value) + "; expected " +
-                                        text_of(range_of(*slot.row)));
+            throw InputError("constant '" + slot.name + "' is " + number(value) + "; expected " +
+                             text_of(range_of(*slot.row)));
         }
     }
 }
@@ -399,8 +398,8 @@ const KeyedConstant& find_key(std::string_view key) {
     std::vector<std::string> known;
     for (const auto& [name, constant] : by_key()) known.push_back(name);
     std::sort(known.begin(), known.end());
-    throw std::invalid_argument("unknown key '" + std::string(key) +
-                                "' of a calibration file; the nearest is '" + nearest_name(key, known) + "'");
+    throw InputError("unknown key '" + std::string(key) + "' of a calibration file; the nearest is '" +
+                     nearest_name(key, known) + "'");
 }
 
 }  // namespace

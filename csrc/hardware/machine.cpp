@@ -1,8 +1,8 @@
 #include "hardware/machine.hpp"
 
 #include <algorithm>
-#include <stdexcept>
 
+#include "core/errors.hpp"
 #include "hardware/collectives.hpp"
 
 namespace infercost {
@@ -41,8 +41,8 @@ MemoryCosts Binder::memory() const {
     costs.last_cache_s_per_byte = 1.0 / (last->bandwidth_byte_per_s * reached.cache);
     costs.caches = static_cast<int>(hardware_.memory.size()) - 1;
     if (costs.caches > kMaxCaches) {
-        throw std::invalid_argument("hardware '" + hardware_.id + "' has " + std::to_string(costs.caches) +
-                                    " cache levels; expected at most " + std::to_string(kMaxCaches));
+        throw InputError("hardware '" + hardware_.id + "' has " + std::to_string(costs.caches) +
+                         " cache levels; expected at most " + std::to_string(kMaxCaches));
     }
     for (int i = 0; i < costs.caches; ++i) {
         const MemoryLevel& level = hardware_.memory[static_cast<std::size_t>(i)];

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/errors.hpp"
 #include "core/graph.hpp"
 #include "ops/list.hpp"
 #include "ops/precision.hpp"
@@ -48,8 +49,8 @@ inline Expr ratio(const Expr& all, const Expr& part) {
 }
 
 // An error that names its node.
-struct NodeError : std::invalid_argument {
-    using std::invalid_argument::invalid_argument;
+struct NodeError : InputError {
+    using InputError::InputError;
 };
 struct NodeOverflowError : OverflowError {
     using OverflowError::OverflowError;

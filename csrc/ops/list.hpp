@@ -5,10 +5,11 @@
 #include <concepts>
 #include <cstddef>
 #include <initializer_list>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "core/errors.hpp"
 
 namespace infercost {
 
@@ -22,7 +23,7 @@ class List : public std::vector<T> {
     const T& front() const { return (*this)[0]; }
     const T& back() const { return (*this)[this->size() - 1]; }
 
-    // Throws std::invalid_argument for fewer than `least` entries.
+    // Throws InputError for fewer than `least` entries.
     void require(std::size_t least) const {
         if (this->size() < least) too_short(std::to_string(least));
     }
@@ -34,8 +35,8 @@ class List : public std::vector<T> {
         return i;
     }
     [[noreturn]] void too_short(const std::string& least) const {
-        throw std::invalid_argument("a shape or a list has " + std::to_string(this->size()) +
-                                    " entries; expected at least " + least);
+        throw InputError("a shape or a list has " + std::to_string(this->size()) +
+                         " entries; expected at least " + least);
     }
 };
 

@@ -1,6 +1,6 @@
 // Products of more than two operands, and products with an op of their own in torch.
-#include <stdexcept>
 
+#include "core/errors.hpp"
 #include "ops/shapes.hpp"
 
 namespace infercost {
@@ -34,9 +34,9 @@ List<Expr> expanded(const Call& call, const char* tensor, const char* expand, st
         result.push_back(put_in[axis] ? Expr(1) : lengths[next++]);
     }
     if (result.size() != rank || next != lengths.size()) {
-        throw std::invalid_argument(call.op().full + " has " + std::to_string(lengths.size()) +
-                                    " dimensions in '" + tensor + "'; expected " + std::to_string(rank) +
-                                    " together with the entries of '" + expand + "'");
+        throw InputError(call.op().full + " has " + std::to_string(lengths.size()) + " dimensions in '" +
+                         tensor + "'; expected " + std::to_string(rank) + " together with the entries of '" +
+                         expand + "'");
     }
     return result;
 }

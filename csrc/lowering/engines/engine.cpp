@@ -2,9 +2,9 @@
 
 #include <array>
 #include <cstdint>
-#include <stdexcept>
 #include <utility>
 
+#include "core/errors.hpp"
 #include "core/graph_rewriter.hpp"
 #include "lowering/conservation.hpp"
 #include "lowering/engines/kernel_rows.hpp"
@@ -41,7 +41,7 @@ constexpr EnumArray<Pattern, std::string_view> kOps = {
 void require_inference(const Graph& graph) {
     for (const Node& node : graph.nodes()) {
         if (node.phase == Phase::backward) {
-            throw std::invalid_argument(
+            throw InputError(
                 "a serving engine runs forwards only, and this graph is of a training step; expected engine "
                 "torch, or a graph captured without training");
         }
@@ -58,7 +58,7 @@ void require_language(const Graph& graph) {
             attends || op.find("attention") != std::string::npos || op.find("softmax") != std::string::npos;
     }
     if (!embeds && !attends) {
-        throw std::invalid_argument(
+        throw InputError(
             "this graph has neither embeddings nor attention, and engines for language models do not run it; "
             "expected engine torch, tensorrt or onnxruntime, or the graph of a language model such as "
             "hf:config.json#decode");
@@ -183,7 +183,7 @@ ServingEngine parse_engine(std::string_view name) {
     if (const EngineRows* rows = rows_named(name)) return rows->engine;
     std::string known(kTorch);
     for (const EngineRows* rows : engines()) known += ", " + std::string(rows->name);
-    throw std::invalid_argument("unknown engine '" + std::string(name) + "'; expected one of " + known);
+    throw InputError("unknown engine '" + std::string(name) + "'; expected one of " + known);
 }
 
 std::vector<std::int64_t> recorded_sizes(ServingEngine engine) {

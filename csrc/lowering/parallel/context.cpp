@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <optional>
 #include <set>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "core/errors.hpp"
 #include "lowering/flow.hpp"
 #include "lowering/parallel/head_exchange.hpp"
 #include "lowering/parallel/key_gathering.hpp"
@@ -31,7 +31,7 @@ class ContextWriter {
           rewriter_(*graph) {
         const std::string size = find_size();
         if (ulysses_ && decodes_) {
-            throw std::invalid_argument(
+            throw InputError(
                 "ulysses=1 exchanges tokens of a prompt for heads, and this graph is of a decode step; "
                 "expected "
                 "ulysses=0, which divides the positions of the caches");
@@ -66,8 +66,8 @@ class ContextWriter {
 
   private:
     [[noreturn]] void refuse(const std::string& why) const {
-        throw std::invalid_argument("context=" + std::to_string(devices_) + " cannot divide this model: " +
-                                    why + "; expected context=1, and tensor=, pipeline= or data=");
+        throw InputError("context=" + std::to_string(devices_) + " cannot divide this model: " + why +
+                         "; expected context=1, and tensor=, pipeline= or data=");
     }
 
     std::string find_size() {

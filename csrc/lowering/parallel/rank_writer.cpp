@@ -4,8 +4,8 @@
 #include <map>
 #include <numeric>
 #include <set>
-#include <stdexcept>
 
+#include "core/errors.hpp"
 #include "core/graph_rewriter.hpp"
 #include "lowering/parallel/head_exchange.hpp"
 #include "lowering/parallel/key_gathering.hpp"
@@ -363,9 +363,8 @@ class RankWriter {
             const AxisList& known = relations_.known(call.first_operand());
             if (known.empty() || !axes().is_split(known.back())) continue;
             if (call.output_count() != 1) {
-                throw std::invalid_argument(
-                    "a norm of all heads of '" + flow().module(i) +
-                    "' has several results, and cannot be divided; expected tensor=1");
+                throw InputError("a norm of all heads of '" + flow().module(i) +
+                                 "' has several results, and cannot be divided; expected tensor=1");
             }
             whole_norms_.insert(i);
             for (const char* name : {"weight", "bias"}) {

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <numeric>
 #include <set>
-#include <stdexcept>
 #include <unordered_map>
 
+#include "core/errors.hpp"
 #include "core/threads.hpp"
 
 namespace infercost {
@@ -169,14 +169,14 @@ AxisId Relations::axis(TensorIndex t, int dim) {
     const AxisList& axes = of(t);
     const int rank = static_cast<int>(axes.size());
     const int place = dim < 0 ? dim + rank : dim;
-    if (place < 0 || place >= rank) throw std::invalid_argument("has a dimension that its tensor lacks");
+    if (place < 0 || place >= rank) throw InputError("has a dimension that its tensor lacks");
     return axes[place];
 }
 
 void Relations::set(TensorIndex t, AxisList axes) {
     AxisList& known = axes_of_[t];
     if (axes.size() != flow_.tensor(t).shape.count) {
-        throw std::invalid_argument("has a result of another rank than its operator gives");
+        throw InputError("has a result of another rank than its operator gives");
     }
     if (known.empty()) {
         known = std::move(axes);
@@ -207,7 +207,7 @@ void Relations::relate(NodeIndex node) {
     if (!rule) return lock(call, place + " may need them all");
     try {
         if (!rule(*this, call)) lock(call, place + " has arguments that are not followed");
-    } catch (const std::invalid_argument&) {
+    } catch (const InputError&) {
         lock(call, place + " is called in a way that is not followed");
     } catch (const OverflowError&) {
         lock(call, place + " has tensors that are too large to be followed");

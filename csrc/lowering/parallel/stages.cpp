@@ -5,9 +5,9 @@
 #include <map>
 #include <optional>
 #include <set>
-#include <stdexcept>
 #include <utility>
 
+#include "core/errors.hpp"
 #include "core/graph_rewriter.hpp"
 #include "lowering/parallel/node_arguments.hpp"
 #include "ops/collective.hpp"
@@ -85,11 +85,10 @@ class PlaceFinder {
         };
         if (suffices(between_blocks)) return between_blocks;
         if (suffices(all)) return all;
-        throw std::invalid_argument(
-            "pipeline=" + std::to_string(stages) + " needs " + std::to_string(stages - 1) +
-            " places where one activation passes from layer to layer, and this model has " +
-            std::to_string(all.size()) + why_few() + "; expected pipeline to be at most " +
-            std::to_string(all.size() + 1));
+        throw InputError("pipeline=" + std::to_string(stages) + " needs " + std::to_string(stages - 1) +
+                         " places where one activation passes from layer to layer, and this model has " +
+                         std::to_string(all.size()) + why_few() + "; expected pipeline to be at most " +
+                         std::to_string(all.size() + 1));
     }
 
   private:
@@ -266,10 +265,9 @@ std::vector<std::size_t> balanced_cuts(std::span<const double> until_s, std::spa
     const std::size_t places = sent_s.size();
     const auto count = static_cast<std::size_t>(std::max<std::int64_t>(stages, 1));
     if (until_s.size() != places + 1 || places + 1 < count) {
-        throw std::invalid_argument("balanced_cuts got " + std::to_string(until_s.size()) +
-                                    " times of nodes and " + std::to_string(places) + " of sends for " +
-                                    std::to_string(count) +
-                                    " stages; expected one time more, and a place for each cut");
+        throw InputError("balanced_cuts got " + std::to_string(until_s.size()) + " times of nodes and " +
+                         std::to_string(places) + " of sends for " + std::to_string(count) +
+                         " stages; expected one time more, and a place for each cut");
     }
     constexpr double kNever = std::numeric_limits<double>::infinity();
     // slowest[k][j]: the slowest of k + 1 stages that end at place j.
@@ -321,14 +319,14 @@ std::vector<std::size_t> stages_of_tensors(const Graph& graph, std::span<const T
 Pipeline pipeline_of(const std::shared_ptr<const Graph>& graph, std::span<const CutPlace> cuts,
                      const Sends& sends) {
     if (sends.nodes.size() != cuts.size() || sends.slices < 1) {
-        throw std::invalid_argument("a pipeline got " + std::to_string(sends.nodes.size()) + " sends for " +
-                                    std::to_string(cuts.size()) + " cuts; expected one for each");
+        throw InputError("a pipeline got " + std::to_string(sends.nodes.size()) + " sends for " +
+                         std::to_string(cuts.size()) + " cuts; expected one for each");
     }
     for (std::size_t i = 0; i < cuts.size(); ++i) {
         const NodeIndex least = i == 0 ? 1 : cuts[i - 1].before + 1;
         if (cuts[i].before < least || cuts[i].before >= static_cast<NodeIndex>(graph->nodes().size())) {
-            throw std::invalid_argument("a pipeline is cut before node " + std::to_string(cuts[i].before) +
-                                        "; expected nodes of the graph in ascending order");
+            throw InputError("a pipeline is cut before node " + std::to_string(cuts[i].before) +
+                             "; expected nodes of the graph in ascending order");
         }
     }
     Sender sender(graph, sends);
