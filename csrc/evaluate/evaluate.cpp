@@ -118,7 +118,7 @@ class Walker {
         std::uint64_t left = axis.repeat - from % axis.repeat;  // points with the same value that remain
         for (std::size_t i = 0; i < points;) {
             const auto run = static_cast<std::size_t>(std::min<std::uint64_t>(left, points - i));
-            std::fill_n(out + i, run, static_cast<double>(axis.values[position]));
+            std::fill_n(out + i, run, static_cast<double>(axis.values[static_cast<std::size_t>(position)]));
             i += run;
             left = axis.repeat;
             if (++position == axis.values.size()) position = 0;
