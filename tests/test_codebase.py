@@ -36,7 +36,7 @@ CPP_FILES = sorted((ROOT / "csrc").rglob("*.[ch]pp"))
 # C++: a folder of csrc/, and the folders that it may include. Nobody includes the bindings.
 CPP_MAY_INCLUDE = {
     "core": {"core"},
-    "simd": {"simd"},
+    "simd": {"core", "simd"},
     "ops": {"core", "ops"},
     "lowering": {"core", "ops", "lowering"},
     "count": {"core", "ops", "lowering", "count"},
