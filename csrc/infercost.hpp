@@ -8,9 +8,9 @@
 //   infercost::PlanFamily plans(graph, precision, infercost::Execution::compiled, {});
 //   const double latency_s = infercost::evaluate_point(plans.plan_for(sizes), sizes, machine).latency_s;
 //
-// Invalid input throws std::invalid_argument, and a total beyond 64 bits throws infercost::OverflowError.
-// Graphs, plans and machines are immutable, and every function may be called from any thread; a GraphBuilder
-// belongs to one thread.
+// Invalid input throws infercost::InputError (a std::invalid_argument), and a total beyond 64 bits throws
+// infercost::OverflowError. Graphs, plans and machines are immutable, and every function may be called from any
+// thread; a GraphBuilder belongs to one thread.
 #pragma once
 
 #include "core/graph.hpp"

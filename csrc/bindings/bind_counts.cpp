@@ -9,8 +9,7 @@
 namespace infercost {
 namespace {
 
-py::dict bytes_by_role(const std::array<Expr, kTrafficCount>& read,
-                       const std::array<Expr, kTrafficCount>& written) {
+py::dict bytes_by_role(const EnumArray<Traffic, Expr>& read, const EnumArray<Traffic, Expr>& written) {
     py::dict result;
     for (std::size_t i = 0; i < kTrafficCount; ++i) {
         const std::string name(name_of(static_cast<Traffic>(i)));

@@ -53,7 +53,8 @@ py::tuple to_tuple(const Pipeline& made) {
     for (const Stage& stage : made.stages) {
         stages.append(py::make_tuple(std::const_pointer_cast<Graph>(stage.graph), stage.nodes));
     }
-    return py::make_tuple(std::const_pointer_cast<Graph>(made.graph), stages, made.place_of);
+    return py::make_tuple(std::const_pointer_cast<Graph>(made.graph), stages,
+                          static_cast<const std::vector<NodeIndex>&>(made.place_of));
 }
 
 py::tuple stages_between(const GraphPtr& graph, const std::vector<Place>& cuts,
@@ -162,7 +163,8 @@ void register_parallel(py::module_& m) {
                 const CoreCall core;
                 made = context_graph(graph, devices, nodes, only_shapes, ulysses);
             }
-            return py::make_tuple(std::const_pointer_cast<Graph>(made.graph), made.place_of);
+            return py::make_tuple(std::const_pointer_cast<Graph>(made.graph),
+                                  static_cast<const std::vector<NodeIndex>&>(made.place_of));
         },
         py::arg("graph"), py::kw_only(), py::arg("devices"), py::arg("nodes") = 1,
         py::arg("only_shapes") = false, py::arg("ulysses") = false,

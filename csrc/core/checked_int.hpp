@@ -8,6 +8,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "core/errors.hpp"
+
 namespace infercost {
 
 // A dedicated type, so that bindings can turn it into Python's OverflowError.
@@ -90,7 +92,7 @@ inline std::int64_t checked_mul(std::int64_t a, std::int64_t b) {
 
 // Rounds towards minus infinity, as Python and torch's symbolic shapes do.
 inline std::int64_t floor_div(std::int64_t a, std::int64_t b) {
-    if (b == 0) throw std::invalid_argument("division by zero in a size expression");
+    if (b == 0) throw InputError("division by zero in a size expression");
     if (b == -1) return checked_sub(0, a);
     const std::int64_t quotient = a / b;
     return (a % b != 0 && ((a < 0) != (b < 0))) ? quotient - 1 : quotient;

@@ -1,6 +1,6 @@
 #include "core/dtype.hpp"
 
-#include <stdexcept>
+#include "core/errors.hpp"
 
 namespace infercost {
 namespace {
@@ -33,16 +33,16 @@ constexpr Alias kAliases[] = {
 }  // namespace
 
 int bits_of(DType dtype) {
-    return kDTypes[static_cast<std::size_t>(dtype)].bits;
+    return kDTypes[dtype].bits;
 }
 bool is_floating(DType dtype) {
-    return kDTypes[static_cast<std::size_t>(dtype)].floating;
+    return kDTypes[dtype].floating;
 }
 bool is_complex(DType dtype) {
     return dtype == DType::complex128 || dtype == DType::complex64 || dtype == DType::complex32;
 }
 std::string_view name_of(DType dtype) {
-    return kDTypes[static_cast<std::size_t>(dtype)].name;
+    return kDTypes[dtype].name;
 }
 
 DType parse_dtype(std::string_view name) {
@@ -55,8 +55,8 @@ DType parse_dtype(std::string_view name) {
     for (const Alias& alias : kAliases) {
         if (alias.name == bare) return alias.dtype;
     }
-    throw std::invalid_argument("unknown dtype '" + std::string(name) +
-                                "'; expected a torch name such as float32, bfloat16, int8 or float8_e4m3fn");
+    throw InputError("unknown dtype '" + std::string(name) +
+                     "'; expected a torch name such as float32, bfloat16, int8 or float8_e4m3fn");
 }
 
 }  // namespace infercost

@@ -1,7 +1,6 @@
 #include "core/exchange.hpp"
 
-#include <stdexcept>
-
+#include "core/errors.hpp"
 #include "core/names.hpp"
 
 namespace infercost {
@@ -9,8 +8,7 @@ namespace {
 
 void require(bool holds, const char* what, std::int64_t value, const std::string& expected) {
     if (holds) return;
-    throw std::invalid_argument(std::string(what) + " is " + std::to_string(value) + "; expected " +
-                                expected);
+    throw InputError(std::string(what) + " is " + std::to_string(value) + "; expected " + expected);
 }
 
 }  // namespace
@@ -31,10 +29,8 @@ void check(const ExchangeGroup& group) {
     const bool tokens = group.kernel == ExchangeKernel::low_latency || group.kernel == ExchangeKernel::normal;
     const bool reduction = group.kernel == ExchangeKernel::push;
     if ((tokens && !exchanges_tokens(group.op)) || (reduction && group.op != Collective::all_reduce)) {
-        throw std::invalid_argument(
-            "kernel '" + std::string(kExchangeKernels[static_cast<std::size_t>(group.kernel)]) +
-            "' does no " + std::string(kCollectives[static_cast<std::size_t>(group.op)]) +
-            "; expected 'library' or 'engine'");
+        throw InputError("kernel '" + std::string(kExchangeKernels[group.kernel]) + "' does no " +
+                         std::string(kCollectives[group.op]) + "; expected 'library' or 'engine'");
     }
     if (!exchanges_tokens(group.op)) return;
     require(group.experts >= 1, "experts", group.experts, "a whole number, 1 or more");

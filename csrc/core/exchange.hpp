@@ -2,11 +2,12 @@
 // machines. Plain data that op rules write and machine models read.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+
+#include "core/indexed.hpp"
 
 namespace infercost {
 
@@ -29,7 +30,7 @@ enum class Collective : std::uint8_t {
     count_
 };
 inline constexpr std::size_t kCollectiveCount = static_cast<std::size_t>(Collective::count_);
-inline constexpr std::array<std::string_view, kCollectiveCount> kCollectives = {
+inline constexpr EnumArray<Collective, std::string_view> kCollectives = {
     "all_reduce", "all_gather", "reduce_scatter", "alltoall", "broadcast", "send", "dispatch", "combine"};
 Collective parse_collective(std::string_view name);
 constexpr bool exchanges_tokens(Collective op) {
@@ -41,8 +42,8 @@ constexpr bool exchanges_tokens(Collective op) {
 // in the data instead of barriers (TensorRT-LLM, SGLang). low_latency and normal: the modes of DeepEP.
 enum class ExchangeKernel : std::uint8_t { library, engine, push, low_latency, normal, count_ };
 inline constexpr std::size_t kExchangeKernelCount = static_cast<std::size_t>(ExchangeKernel::count_);
-inline constexpr std::array<std::string_view, kExchangeKernelCount> kExchangeKernels = {
-    "library", "engine", "push", "low_latency", "normal"};
+inline constexpr EnumArray<ExchangeKernel, std::string_view> kExchangeKernels = {"library", "engine", "push",
+                                                                                 "low_latency", "normal"};
 ExchangeKernel parse_exchange_kernel(std::string_view name);
 
 inline constexpr std::int64_t kBalanced = 1000;
@@ -62,7 +63,7 @@ struct ExchangeGroup {
     bool operator==(const ExchangeGroup&) const = default;
 };
 
-// Throws std::invalid_argument for numbers of ranks, machines, experts or cores that cannot be.
+// Throws InputError for numbers of ranks, machines, experts or cores that cannot be.
 void check(const ExchangeGroup& group);
 
 }  // namespace infercost

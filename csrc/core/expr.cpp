@@ -6,6 +6,8 @@
 #include <set>
 #include <span>
 
+#include "core/errors.hpp"
+
 namespace infercost {
 namespace {
 
@@ -31,14 +33,14 @@ constexpr int kHighestPower = 100;
 
 void require_terms(std::size_t count) {
     if (count <= kMostTerms) return;
-    throw std::invalid_argument("a size expression has more than " + std::to_string(kMostTerms) +
-                                " terms; expected fewer");
+    throw InputError("a size expression has more than " + std::to_string(kMostTerms) +
+                     " terms; expected fewer");
 }
 
 int sum_of_powers(int a, int b) {
     if (a + b <= kHighestPower) return a + b;
-    throw std::invalid_argument("a size expression has a factor to the power " + std::to_string(a + b) +
-                                "; expected at most " + std::to_string(kHighestPower));
+    throw InputError("a size expression has a factor to the power " + std::to_string(a + b) +
+                     "; expected at most " + std::to_string(kHighestPower));
 }
 
 Monomial product(const Monomial& a, const Monomial& b) {
@@ -159,8 +161,7 @@ Expr Expr::divide(const Expr& a, const Expr& b) {
     if (a == b) return {1};
     if (b.is_constant()) {
         const std::int64_t divisor = b.constant();
-        if (divisor <= 0)
-            throw std::invalid_argument("a size expression divides by " + std::to_string(divisor));
+        if (divisor <= 0) throw InputError("a size expression divides by " + std::to_string(divisor));
         // (d*q + r) // d == q + r // d: whole multiples leave the division.
         std::vector<Term> whole;
         std::vector<Term> rest;
@@ -196,8 +197,7 @@ Expr Expr::modulo(const Expr& a, const Expr& b) {
     if (a == b) return {0};
     if (b.is_constant()) {
         const std::int64_t divisor = b.constant();
-        if (divisor <= 0)
-            throw std::invalid_argument("a size expression divides by " + std::to_string(divisor));
+        if (divisor <= 0) throw InputError("a size expression divides by " + std::to_string(divisor));
         std::vector<Term> rest;
         for (const Term& term : a.terms()) {
             rest.push_back({term.monomial, floor_mod(term.coefficient, divisor)});
@@ -219,7 +219,7 @@ std::int64_t Expr::constant() const {
     if (is_constant()) return value_;
     std::string free;
     for (const std::string& name : names()) free += (free.empty() ? "" : ", ") + name;
-    throw std::invalid_argument("the value of '" + text() + "' depends on sizes that are not given: " + free);
+    throw InputError("the value of '" + text() + "' depends on sizes that are not given: " + free);
 }
 
 std::int64_t Expr::evaluate(const Sizes& sizes) const {
@@ -232,7 +232,7 @@ std::int64_t Expr::evaluate(const Sizes& sizes) const {
             if (factor.atom->kind == Atom::Kind::size) {
                 const auto found = sizes.find(factor.atom->text);
                 if (found == sizes.end()) {
-                    throw std::invalid_argument("size '" + factor.atom->text + "' is not given");
+                    throw InputError("size '" + factor.atom->text + "' is not given");
                 }
                 base = found->second;
             } else {

@@ -80,7 +80,7 @@ class Expr {
     static Expr n_log2_n(const Expr& n);
 
     bool is_constant() const { return terms_ == nullptr; }
-    // The value of a constant; throws std::invalid_argument naming the sizes that are still free.
+    // The value of a constant; throws InputError naming the sizes that are still free.
     std::int64_t constant() const;
     // The terms of a non-constant expression, in canonical order.
     const std::vector<Term>& terms() const { return *terms_; }

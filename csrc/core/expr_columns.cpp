@@ -1,7 +1,8 @@
 #include "core/expr_columns.hpp"
 
 #include <algorithm>
-#include <stdexcept>
+
+#include "core/errors.hpp"
 
 namespace infercost {
 namespace {
@@ -33,11 +34,10 @@ class Evaluator {
     std::span<const std::int64_t> column_of(const Atom& atom) {
         if (atom.kind == Atom::Kind::size) {
             const auto found = sizes_.find(atom.text);
-            if (found == sizes_.end()) throw std::invalid_argument("size '" + atom.text + "' is not given");
+            if (found == sizes_.end()) throw InputError("size '" + atom.text + "' is not given");
             if (found->second.size() != points_) {
-                throw std::invalid_argument("size '" + atom.text + "' has " +
-                                            std::to_string(found->second.size()) + " values; expected " +
-                                            std::to_string(points_));
+                throw InputError("size '" + atom.text + "' has " + std::to_string(found->second.size()) +
+                                 " values; expected " + std::to_string(points_));
             }
             return found->second;
         }

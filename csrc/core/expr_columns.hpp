@@ -14,7 +14,7 @@ namespace infercost {
 using SizeColumns = std::map<std::string, std::span<const std::int64_t>, std::less<>>;
 
 // The values at `points` rows of columns, as Expr::evaluate() gives them one by one. Throws as that does, and
-// std::invalid_argument for a column of another length.
+// InputError for a column of another length.
 std::vector<std::int64_t> evaluate_columns(const Expr& e, const SizeColumns& sizes, std::size_t points);
 
 }  // namespace infercost

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "core/errors.hpp"
 #include "core/expr.hpp"
 
 namespace infercost {
@@ -11,8 +12,8 @@ namespace {
 void require_length(std::size_t characters) {
     constexpr std::size_t kLongest = 1'000'000;
     if (characters <= kLongest) return;
-    throw std::invalid_argument("a size expression has more than " + std::to_string(kLongest) +
-                                " characters; expected fewer");
+    throw InputError("a size expression has more than " + std::to_string(kLongest) +
+                     " characters; expected fewer");
 }
 
 class Parser {
@@ -27,8 +28,8 @@ class Parser {
 
   private:
     [[noreturn]] void fail(const std::string& expected) const {
-        throw std::invalid_argument("size expression '" + std::string(text_) + "': expected " + expected +
-                                    " at position " + std::to_string(at_));
+        throw InputError("size expression '" + std::string(text_) + "': expected " + expected +
+                         " at position " + std::to_string(at_));
     }
 
     char peek() {
@@ -75,8 +76,8 @@ class Parser {
     // Every level of nesting passes here once.
     Expr unary() {
         if (++depth_ > kDeepest) {
-            throw std::invalid_argument("a size expression is nested more than " + std::to_string(kDeepest) +
-                                        " levels deep; expected fewer");
+            throw InputError("a size expression is nested more than " + std::to_string(kDeepest) +
+                             " levels deep; expected fewer");
         }
         const Expr result = take("-") ? Expr(0) - unary() : operand();
         --depth_;

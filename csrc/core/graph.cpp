@@ -2,19 +2,20 @@
 
 #include <algorithm>
 #include <array>
-#include <stdexcept>
+
+#include "core/errors.hpp"
 
 namespace infercost {
 namespace {
 
-constexpr std::array<std::string_view, kRoleCount> kRoleNames = {"input",    "parameter",  "buffer",
-                                                                 "constant", "activation", "kv_cache"};
+constexpr EnumArray<Role, std::string_view> kRoleNames = {"input",    "parameter",  "buffer",
+                                                          "constant", "activation", "kv_cache"};
 
-constexpr std::array<std::string_view, kSizeRoleCount> kSizeRoleNames = {"other",   "batch",   "sequence",
-                                                                         "context", "channel", "data"};
+constexpr EnumArray<SizeRole, std::string_view> kSizeRoleNames = {"other",   "batch",   "sequence",
+                                                                  "context", "channel", "data"};
 
 [[noreturn]] void invalid(const std::string& what) {
-    throw std::invalid_argument("invalid graph: " + what);
+    throw InputError("invalid graph: " + what);
 }
 
 // "batch=4, sequence=16".
@@ -29,27 +30,27 @@ std::string assigned(const Sizes& sizes) {
 }  // namespace
 
 std::string_view name_of(Role role) {
-    return kRoleNames[static_cast<std::size_t>(role)];
+    return kRoleNames[role];
 }
 
 Role parse_role(std::string_view name) {
     for (std::size_t i = 0; i < kRoleCount; ++i) {
         if (kRoleNames[i] == name) return static_cast<Role>(i);
     }
-    throw std::invalid_argument("unknown tensor role '" + std::string(name) +
-                                "'; expected input, parameter, buffer, constant, activation or kv_cache");
+    throw InputError("unknown tensor role '" + std::string(name) +
+                     "'; expected input, parameter, buffer, constant, activation or kv_cache");
 }
 
 std::string_view name_of(SizeRole role) {
-    return kSizeRoleNames[static_cast<std::size_t>(role)];
+    return kSizeRoleNames[role];
 }
 
 SizeRole parse_size_role(std::string_view name) {
     for (std::size_t i = 0; i < kSizeRoleCount; ++i) {
         if (kSizeRoleNames[i] == name) return static_cast<SizeRole>(i);
     }
-    throw std::invalid_argument("unknown role '" + std::string(name) +
-                                "' of a size; expected batch, sequence, context, channel, data or other");
+    throw InputError("unknown role '" + std::string(name) +
+                     "' of a size; expected batch, sequence, context, channel, data or other");
 }
 
 SizeRole role_of_name(std::string_view name) {
@@ -67,7 +68,7 @@ std::string_view name_of(Phase phase) {
 Phase parse_phase(std::string_view name) {
     if (name == "forward") return Phase::forward;
     if (name == "backward") return Phase::backward;
-    throw std::invalid_argument("unknown phase '" + std::string(name) + "'; expected forward or backward");
+    throw InputError("unknown phase '" + std::string(name) + "'; expected forward or backward");
 }
 
 std::optional<std::uint32_t> Graph::find_name(std::string_view name) const {
@@ -131,11 +132,10 @@ void Graph::check_sizes(const Sizes& sizes) const {
         if (sizes_.contains(name)) continue;
         std::string known;
         for (const std::string& other : size_names_) known += (known.empty() ? "" : ", ") + other;
-        throw std::invalid_argument("unknown size '" + name + "'; " +
-                                    (known.empty()
-                                         ? "this graph was captured with fixed sizes only (name sizes "
-                                           "with dynamic= when capturing)"
-                                         : "this graph has: " + known));
+        throw InputError("unknown size '" + name + "'; " +
+                         (known.empty() ? "this graph was captured with fixed sizes only (name sizes "
+                                          "with dynamic= when capturing)"
+                                        : "this graph has: " + known));
     }
     const Replacements known = replacements(sizes);
     for (const auto& [name, value] : sizes) {
@@ -144,9 +144,9 @@ void Graph::check_sizes(const Sizes& sizes) const {
         if (value >= size.minimum && (!maximum || value <= *maximum)) continue;
         std::string why;
         if (size.maximum && !size.maximum->is_constant()) why = ", which is " + size.maximum->text();
-        throw std::invalid_argument("size '" + name + "' is " + std::to_string(value) +
-                                    "; expected at least " + std::to_string(size.minimum) +
-                                    (maximum ? " and at most " + std::to_string(*maximum) + why : ""));
+        throw InputError("size '" + name + "' is " + std::to_string(value) + "; expected at least " +
+                         std::to_string(size.minimum) +
+                         (maximum ? " and at most " + std::to_string(*maximum) + why : ""));
     }
 }
 
@@ -159,9 +159,9 @@ void Graph::check_lengths(const Sizes& known) const {
         }
         const std::int64_t value = length.evaluate(known);
         if (value >= 0) continue;
-        throw std::invalid_argument("a tensor has length or stride " + length.text() + ", which is " +
-                                    std::to_string(value) + " for " + assigned(known) +
-                                    "; expected sizes for which it is zero or more");
+        throw InputError("a tensor has length or stride " + length.text() + ", which is " +
+                         std::to_string(value) + " for " + assigned(known) +
+                         "; expected sizes for which it is zero or more");
     }
 }
 
@@ -188,14 +188,15 @@ void Graph::check_guards(const Sizes& sizes) const {
             }
         }
         if (!known || guard.holds(exact) || guard.holds(raised)) continue;
-        throw std::invalid_argument("this graph holds only where " + guard.text() + ", got " +
-                                    assigned(sizes) + "; capture the model again with " +
-                                    (of_data ? "that value of " + *of_data : "an example of that size"));
+        throw InputError("this graph holds only where " + guard.text() + ", got " + assigned(sizes) +
+                         "; capture the model again with " +
+                         (of_data ? "that value of " + *of_data : "an example of that size"));
     }
 }
 
-void Graph::check_defined(TensorIndex t, const std::vector<bool>& defined, const Node* node) const {
-    if (defined[static_cast<std::size_t>(t)]) return;
+void Graph::check_defined(TensorIndex t, const IndexedVector<TensorIndex, bool>& defined,
+                          const Node* node) const {
+    if (defined[t]) return;
     const std::string where =
         node ? "node " + std::to_string(node - nodes_.data()) + " (" + ops_[node->op].full + ")"
              : "the graph's outputs";
@@ -217,9 +218,9 @@ void Graph::check_held_until() const {
         }
     }
     for (NodeIndex i = 0; i < count; ++i) {
-        const Node& node = nodes_[static_cast<std::size_t>(i)];
+        const Node& node = nodes_[i];
         const auto check = [&](std::int64_t t) {
-            const NodeIndex until = held_until_[static_cast<std::size_t>(t)];
+            const NodeIndex until = held_until_[t];
             if (until == kNotObserved || until >= i) return;
             invalid("tensor " + std::to_string(t) + " is held until node " + std::to_string(until) +
                     " but node " + std::to_string(i) + " (" + ops_[node.op].full + ") uses it");
@@ -255,18 +256,17 @@ void Graph::find_open_lengths() {
 }
 
 void Graph::validate() {
-    std::vector<bool> defined(tensors_.size(), false);
+    IndexedVector<TensorIndex, bool> defined(tensors_.size(), false);
     for (std::size_t i = 0; i < tensors_.size(); ++i) defined[i] = tensors_[i].role != Role::activation;
     for (const TensorIndex t : inputs_) {
-        if (!defined[static_cast<std::size_t>(t)]) {
+        if (!defined[t]) {
             invalid("input tensor " + std::to_string(t) + " has role activation; expected input or kv_cache");
         }
     }
     for (const Node& node : nodes_) {
         for_each_input(node, [&](TensorIndex t) { check_defined(t, defined, &node); });
         for (const std::int64_t out : node_outputs(node)) {
-            const auto at = static_cast<std::size_t>(out);
-            if (defined[at]) {
+            if (defined[out]) {
                 // Only an op that returns its own operand (in place, or a no-op) may name a known tensor.
                 bool own = false;
                 for_each_input(node, [&](TensorIndex t) { own = own || t == out; });
@@ -275,7 +275,7 @@ void Graph::validate() {
                             ") produces tensor " + std::to_string(out) + ", which already exists");
                 }
             }
-            defined[at] = true;
+            defined[out] = true;
         }
     }
     for (const TensorIndex t : outputs_) check_defined(t, defined, nullptr);
@@ -296,16 +296,15 @@ std::shared_ptr<const Graph> Graph::without_lifetimes() const {
 }
 
 std::string_view name_of(Guard::Relation relation) {
-    constexpr std::array<std::string_view, 6> kNames = {"==", "!=", "<", "<=", ">", ">="};
-    return kNames[static_cast<std::size_t>(relation)];
+    constexpr EnumArray<Guard::Relation, std::string_view, 6> kNames = {"==", "!=", "<", "<=", ">", ">="};
+    return kNames[relation];
 }
 
 Guard::Relation parse_relation(std::string_view name) {
     for (int i = 0; i < 6; ++i) {
         if (name_of(static_cast<Guard::Relation>(i)) == name) return static_cast<Guard::Relation>(i);
     }
-    throw std::invalid_argument("unknown relation '" + std::string(name) +
-                                "'; expected ==, !=, <, <=, > or >=");
+    throw InputError("unknown relation '" + std::string(name) + "'; expected ==, !=, <, <=, > or >=");
 }
 
 bool Guard::holds(const Sizes& sizes) const {

@@ -17,6 +17,7 @@
 
 #include "core/dtype.hpp"
 #include "core/expr.hpp"
+#include "core/indexed.hpp"
 
 namespace infercost {
 
@@ -159,8 +160,8 @@ class Graph {
     std::optional<std::string> size_of_role(SizeRole role) const;
     // Whether a size has role `data`; false for a name that is no size.
     bool depends_on_data(std::string_view size) const;
-    std::span<const Tensor> tensors() const { return tensors_; }
-    std::span<const Node> nodes() const { return nodes_; }
+    IndexedSpan<TensorIndex, const Tensor> tensors() const { return tensors_; }
+    IndexedSpan<NodeIndex, const Node> nodes() const { return nodes_; }
     std::span<const OpName> ops() const { return ops_; }
     std::span<const TensorIndex> inputs() const { return inputs_; }
     std::span<const TensorIndex> outputs() const { return outputs_; }
@@ -171,14 +172,15 @@ class Graph {
     std::span<const Expr> open_lengths() const { return open_lengths_; }
     // For each tensor the last node that runs while something holds it, as the captured forward showed it, or
     // kNotObserved. Empty where nothing was observed.
-    std::span<const NodeIndex> held_until() const { return held_until_; }
+    IndexedSpan<TensorIndex, const NodeIndex> held_until() const { return held_until_; }
     const std::string& name(std::uint32_t id) const { return names_[id]; }
     std::optional<std::uint32_t> find_name(std::string_view name) const;
 
     std::span<const Dim> dims(Range range) const { return {dims_.data() + range.begin, range.count}; }
-    Expr expr(Dim dim) const {
-        return dim >= 0 ? Expr(dim) : expressions_[static_cast<std::size_t>(-dim - 1)];
+    Dim dim(Range range, std::integral auto i) const {
+        return IndexedSpan<std::int64_t, const Dim>(dims(range))[i];
     }
+    Expr expr(Dim dim) const { return dim >= 0 ? Expr(dim) : expressions_[-dim - 1]; }
     std::span<const Argument> arguments(const Node& node) const {
         return {arguments_.data() + node.arguments.begin, node.arguments.count};
     }
@@ -210,9 +212,9 @@ class Graph {
     // A value for every size: those given, and defaults for the others. An expression where the default of a
     // size that depends on data needs a size without a value. Throws as check_sizes does.
     Replacements size_values(const Sizes& given) const;
-    // Throws std::invalid_argument for a name the graph does not have or a value outside its range.
+    // Throws InputError for a name the graph does not have or a value outside its range.
     void check_sizes(const Sizes& sizes) const;
-    // Throws std::invalid_argument where the captured forward would have gone another way. Guards over sizes
+    // Throws InputError where the captured forward would have gone another way. Guards over sizes
     // that are not given are not checked. A size of 1 may count as 2: torch guards against broadcasting at
     // every turn, and the work of a forward does not change with it. So does a size of 0, except of a truth
     // value. Also throws if a length of a tensor is below zero.
@@ -227,26 +229,27 @@ class Graph {
     void check_lengths(const Sizes& known) const;
     void check_held_until() const;
     std::optional<std::int64_t> limit(const NamedSize& size, const Replacements& known) const;
-    void check_defined(TensorIndex t, const std::vector<bool>& defined, const Node* node) const;
+    void check_defined(TensorIndex t, const IndexedVector<TensorIndex, bool>& defined,
+                       const Node* node) const;
 
     std::string model_;
     std::map<std::string, NamedSize, std::less<>> sizes_;
     std::vector<std::string> size_names_;
-    std::vector<Tensor> tensors_;
-    std::vector<Node> nodes_;
+    IndexedVector<TensorIndex, Tensor> tensors_;
+    IndexedVector<NodeIndex, Node> nodes_;
     std::vector<OpName> ops_;
     std::vector<Argument> arguments_;
     std::vector<Dim> dims_;
     std::vector<std::int64_t> integers_;
     std::vector<double> reals_;
-    std::vector<Expr> expressions_;
+    IndexedVector<Dim, Expr> expressions_;
     std::vector<Guard> guards_;
     std::vector<Expr> open_lengths_;  // follows from the tensors
     std::vector<std::string> names_;
     TextIds name_ids_;
     std::vector<TensorIndex> inputs_;
     std::vector<TensorIndex> outputs_;
-    std::vector<NodeIndex> held_until_;
+    IndexedVector<TensorIndex, NodeIndex> held_until_;
 };
 
 // The only way to make a Graph. Not thread-safe; build() may be called once.

@@ -2,6 +2,7 @@
 #include <cctype>
 #include <stdexcept>
 
+#include "core/errors.hpp"
 #include "core/graph.hpp"
 
 namespace infercost {
@@ -37,9 +38,9 @@ std::uint32_t GraphBuilder::intern_op(std::string_view op) {
     const std::size_t first = op.find('.');
     const std::size_t second = first == std::string_view::npos ? first : op.find('.', first + 1);
     if (first == std::string_view::npos || first == 0 || first + 1 == op.size()) {
-        throw std::invalid_argument("op '" + std::string(op) +
-                                    "' is not a qualified name; expected namespace.name[.overload] such as "
-                                    "aten.conv2d.default");
+        throw InputError("op '" + std::string(op) +
+                         "' is not a qualified name; expected namespace.name[.overload] such as "
+                         "aten.conv2d.default");
     }
     const auto id = static_cast<std::uint32_t>(graph_->ops_.size());
     const bool has_overload = second != std::string_view::npos;
@@ -68,15 +69,15 @@ Dim GraphBuilder::dim_of(const Expr& value) {
 void GraphBuilder::check_role(const std::string& name, const NamedSize& size) const {
     const bool of_data = size.role == SizeRole::data;
     if (of_data == size.origin.empty()) {
-        throw std::invalid_argument("size '" + name + "' has role " + std::string(name_of(size.role)) +
-                                    (of_data ? " and no origin" : " and an origin") +
-                                    "; sizes of role data, and only they, have an origin (a name with a dot "
-                                    "has role data unless another is given)");
+        throw InputError("size '" + name + "' has role " + std::string(name_of(size.role)) +
+                         (of_data ? " and no origin" : " and an origin") +
+                         "; sizes of role data, and only they, have an origin (a name with a dot "
+                         "has role data unless another is given)");
     }
     if (size.role == SizeRole::batch) {
         if (const auto other = graph_->size_of_role(SizeRole::batch); other && *other != name) {
-            throw std::invalid_argument("size '" + name + "' has role batch and so has '" + *other +
-                                        "'; a graph has at most one size of role batch");
+            throw InputError("size '" + name + "' has role batch and so has '" + *other +
+                             "'; a graph has at most one size of role batch");
         }
     }
 }
@@ -90,24 +91,22 @@ Expr GraphBuilder::add_size(const std::string& name, NamedSize size) {
     const bool starts = !name.empty() && in_names(name[0]) && name[0] != '.' &&
                         !std::isdigit(static_cast<unsigned char>(name[0]));
     if (!starts || !std::all_of(name.begin(), name.end(), in_names)) {
-        throw std::invalid_argument(
-            "a size is called '" + name +
-            "'; expected letters, digits and underscores, with dots where it may be 0");
+        throw InputError("a size is called '" + name +
+                         "'; expected letters, digits and underscores, with dots where it may be 0");
     }
     check_role(name, size);
     const bool of_data = size.role == SizeRole::data;
     if (size.minimum < (may_be_zero(name) ? 0 : 1)) {
-        throw std::invalid_argument(
-            "size '" + name + "' has minimum " + std::to_string(size.minimum) +
-            "; named sizes are at least 1, those with a dot in their name at least 0");
+        throw InputError("size '" + name + "' has minimum " + std::to_string(size.minimum) +
+                         "; named sizes are at least 1, those with a dot in their name at least 0");
     }
     for (const Expr* limit : {&size.default_value, size.maximum ? &*size.maximum : nullptr}) {
         if (!limit) continue;
         if (!of_data) static_cast<void>(limit->constant());
         for (const std::string& other : limit->names()) {
             if (graph_->sizes_.contains(other)) continue;
-            throw std::invalid_argument("size '" + name + "' has a default or a bound in '" + other +
-                                        "', which is not declared before it");
+            throw InputError("size '" + name + "' has a default or a bound in '" + other +
+                             "', which is not declared before it");
         }
     }
     const Expr& value = size.default_value;
@@ -115,11 +114,11 @@ Expr GraphBuilder::add_size(const std::string& name, NamedSize size) {
     const bool above = value.is_constant() && size.maximum && size.maximum->is_constant() &&
                        value.constant() > size.maximum->constant();
     if (below || above) {
-        throw std::invalid_argument("size '" + name + "' has default " + value.text() +
-                                    ", which is outside its own range");
+        throw InputError("size '" + name + "' has default " + value.text() +
+                         ", which is outside its own range");
     }
     if (!graph_->sizes_.emplace(name, std::move(size)).second) {
-        throw std::invalid_argument("size '" + name + "' is declared twice");
+        throw InputError("size '" + name + "' is declared twice");
     }
     graph_->size_names_.push_back(name);
     return Expr::size(name);
@@ -139,8 +138,8 @@ Range GraphBuilder::push_dims(std::span<const Expr> values) {
                       static_cast<std::uint32_t>(values.size())};
     for (const Expr& value : values) {
         if (value.is_constant() && value.constant() < 0) {
-            throw std::invalid_argument("a tensor has length or stride " + std::to_string(value.constant()) +
-                                        "; expected zero or more");
+            throw InputError("a tensor has length or stride " + std::to_string(value.constant()) +
+                             "; expected zero or more");
         }
         graph_->dims_.push_back(dim_of(value));
     }
@@ -166,11 +165,11 @@ std::uint32_t GraphBuilder::intern_path(std::string_view path, const char* what)
     constexpr std::ptrdiff_t kMostLevels = 200;
     if (path.size() > kLongest ||
         (path.size() > kMostLevels && std::count(path.begin(), path.end(), '.') >= kMostLevels)) {
-        throw std::invalid_argument(std::string(what) + " '" + std::string(path.substr(0, 40)) + "...' has " +
-                                    std::to_string(path.size()) + " characters in " +
-                                    std::to_string(std::count(path.begin(), path.end(), '.') + 1) +
-                                    " levels; expected at most " + std::to_string(kLongest) +
-                                    " characters in " + std::to_string(kMostLevels) + " levels");
+        throw InputError(std::string(what) + " '" + std::string(path.substr(0, 40)) + "...' has " +
+                         std::to_string(path.size()) + " characters in " +
+                         std::to_string(std::count(path.begin(), path.end(), '.') + 1) +
+                         " levels; expected at most " + std::to_string(kLongest) + " characters in " +
+                         std::to_string(kMostLevels) + " levels");
     }
     return intern(path);
 }
@@ -181,16 +180,16 @@ TensorIndex GraphBuilder::add_tensor(DType dtype, std::span<const Expr> shape,
                                      std::optional<std::int64_t> storage_elements) {
     require_open();
     if (storage_elements && *storage_elements < 0) {
-        throw std::invalid_argument("a tensor's storage has " + std::to_string(*storage_elements) +
-                                    " elements; expected zero or more");
+        throw InputError("a tensor's storage has " + std::to_string(*storage_elements) +
+                         " elements; expected zero or more");
     }
     if (logical_numel && *logical_numel < 0) {
-        throw std::invalid_argument("a tensor has " + std::to_string(*logical_numel) +
-                                    " logical elements; expected zero or more");
+        throw InputError("a tensor has " + std::to_string(*logical_numel) +
+                         " logical elements; expected zero or more");
     }
     if (strides && strides->size() != shape.size()) {
-        throw std::invalid_argument("a tensor has " + std::to_string(shape.size()) + " dimensions but " +
-                                    std::to_string(strides->size()) + " strides");
+        throw InputError("a tensor has " + std::to_string(shape.size()) + " dimensions but " +
+                         std::to_string(strides->size()) + " strides");
     }
     Tensor tensor{dtype,
                   role,
@@ -301,8 +300,8 @@ void GraphBuilder::check_operands(const Node& node, std::size_t number) const {
     const auto known = static_cast<TensorIndex>(graph_->tensors_.size());
     const auto check = [&](std::int64_t t) {
         if (t >= 0 && t < known) return;
-        throw std::invalid_argument("node " + std::to_string(number) + " names tensor " + std::to_string(t) +
-                                    "; the graph has " + std::to_string(known));
+        throw InputError("node " + std::to_string(number) + " names tensor " + std::to_string(t) +
+                         "; the graph has " + std::to_string(known));
     };
     for (const std::int64_t t : graph_->node_outputs(node)) check(t);
     graph_->for_each_input(node, check);
@@ -324,8 +323,7 @@ std::shared_ptr<const Graph> GraphBuilder::build(std::span<const TensorIndex> in
     for (const auto& list : {inputs, outputs}) {
         for (const TensorIndex t : list) {
             if (t < 0 || static_cast<std::size_t>(t) >= graph_->tensors_.size()) {
-                throw std::invalid_argument("graph input or output " + std::to_string(t) +
-                                            " is not a tensor of it");
+                throw InputError("graph input or output " + std::to_string(t) + " is not a tensor of it");
             }
         }
     }

@@ -298,9 +298,7 @@ class GraphTextWriter {
         return names_[id];
     }
 
-    void write_dim(Dim dim) {
-        dim >= 0 ? out_.integer(dim) : out_.raw(expressions_[static_cast<std::size_t>(-dim - 1)]);
-    }
+    void write_dim(Dim dim) { dim >= 0 ? out_.integer(dim) : out_.raw(expressions_[-dim - 1]); }
 
     void write_dims(std::string_view key, Range range) {
         out_.key(key).begin_list();
@@ -413,8 +411,8 @@ class GraphTextWriter {
     const Order order_;
     std::vector<Argument> ordered_;  // of one node
     JsonWriter out_;
-    std::vector<std::string> expressions_;  // as JSON
-    std::vector<std::string> names_;        // as JSON; empty until they are written
+    IndexedVector<Dim, std::string> expressions_;  // as JSON
+    std::vector<std::string> names_;               // as JSON; empty until they are written
 };
 
 }  // namespace

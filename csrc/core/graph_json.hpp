@@ -14,7 +14,7 @@ inline constexpr int kGraphSchemaVersion = 1;
 // Compact JSON in ASCII.
 std::string graph_to_json(const Graph& graph);
 
-// The graph of a text that graph_to_json() wrote. Throws std::invalid_argument for a text that is not JSON,
+// The graph of a text that graph_to_json() wrote. Throws InputError for a text that is not JSON,
 // or that is not a valid graph, and OverflowError for an integer beyond 64 bits; the message names the entry.
 std::shared_ptr<const Graph> graph_from_json(std::string_view text);
 

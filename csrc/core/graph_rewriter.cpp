@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "core/checked_int.hpp"
+#include "core/errors.hpp"
 
 namespace infercost {
 namespace {
@@ -36,7 +37,7 @@ Node& GraphRewriter::node(NodeIndex node) {
     require_open();
     if (node < 0 || static_cast<std::size_t>(node) >= first_nodes_)
         throw std::out_of_range(entry_of("node", node, first_nodes_));
-    return builder_.graph_->nodes_[static_cast<std::size_t>(node)];
+    return builder_.graph_->nodes_[node];
 }
 
 // ---- sizes ----
@@ -51,8 +52,8 @@ void GraphRewriter::set_role(std::string_view size, SizeRole role) {
     Graph& graph = *builder_.graph_;
     const auto found = graph.sizes_.find(size);
     if (found == graph.sizes_.end()) {
-        throw std::invalid_argument("size '" + std::string(size) + "' gets role " +
-                                    std::string(name_of(role)) + ", but this graph has no size of that name");
+        throw InputError("size '" + std::string(size) + "' gets role " + std::string(name_of(role)) +
+                         ", but this graph has no size of that name");
     }
     NamedSize changed = found->second;
     changed.role = role;
@@ -65,12 +66,12 @@ void GraphRewriter::set_default(std::string_view size, std::int64_t value) {
     Graph& graph = *builder_.graph_;
     const auto found = graph.sizes_.find(size);
     if (found == graph.sizes_.end()) {
-        throw std::invalid_argument("size '" + std::string(size) + "' gets default " + std::to_string(value) +
-                                    ", but this graph has no size of that name");
+        throw InputError("size '" + std::string(size) + "' gets default " + std::to_string(value) +
+                         ", but this graph has no size of that name");
     }
     if (value < found->second.minimum) {
-        throw std::invalid_argument("size '" + std::string(size) + "' gets default " + std::to_string(value) +
-                                    ", below its minimum " + std::to_string(found->second.minimum));
+        throw InputError("size '" + std::string(size) + "' gets default " + std::to_string(value) +
+                         ", below its minimum " + std::to_string(found->second.minimum));
     }
     found->second.default_value = Expr(value);
 }
@@ -85,15 +86,13 @@ void GraphRewriter::bind(const Sizes& values) {
     Graph& graph = *builder_.graph_;
     graph.check_sizes(values);
     graph.check_guards(values);
-    std::vector<Expr> bound;
+    IndexedVector<Dim, Expr> bound;
     bound.reserve(graph.expressions_.size());
     for (const Expr& e : graph.expressions_) bound.push_back(e.substitute(values));
     graph.expressions_.clear();
     builder_.expression_ids_.clear();
     builder_.indexed_expressions_ = 0;
-    const auto now = [&](Dim dim) {
-        return dim >= 0 ? Expr(dim) : bound[static_cast<std::size_t>(-dim - 1)];
-    };
+    const auto now = [&](Dim dim) { return dim >= 0 ? Expr(dim) : bound[-dim - 1]; };
 
     for (Dim& dim : graph.dims_) {
         if (dim < 0) dim = builder_.dim_of(now(dim));
@@ -134,8 +133,8 @@ void GraphRewriter::set_shape(TensorIndex t, std::span<const Expr> shape,
                               std::optional<std::span<const Expr>> strides) {
     Tensor& changed = builder_.graph_->tensors_[checked(t)];
     if (strides && strides->size() != shape.size()) {
-        throw std::invalid_argument("a tensor has " + std::to_string(shape.size()) + " dimensions but " +
-                                    std::to_string(strides->size()) + " strides");
+        throw InputError("a tensor has " + std::to_string(shape.size()) + " dimensions but " +
+                         std::to_string(strides->size()) + " strides");
     }
     changed.shape = builder_.push_dims(shape);
     changed.strides = strides ? builder_.push_dims(*strides) : builder_.push_strides_of(shape);
@@ -281,8 +280,7 @@ void GraphRewriter::add_reader(TensorIndex t, NodeIndex node) {
 void GraphRewriter::add_readings(NodeIndex node) {
     if (last_reading_.empty()) return;
     const Graph& graph = *builder_.graph_;
-    graph.for_each_input(graph.nodes_[static_cast<std::size_t>(node)],
-                         [&](TensorIndex t) { add_reader(t, node); });
+    graph.for_each_input(graph.nodes_[node], [&](TensorIndex t) { add_reader(t, node); });
 }
 
 void GraphRewriter::replace_operands(NodeIndex at, const Replaced& replaced) {
@@ -318,9 +316,9 @@ void GraphRewriter::redirect(TensorIndex old, TensorIndex now) {
     std::int64_t entry = last < last_reading_.size() ? last_reading_[last] : kNoReading;
     if (now != old && last < last_reading_.size()) last_reading_[last] = kNoReading;
     while (entry != kNoReading) {
-        const NodeIndex i = readings_[static_cast<std::size_t>(entry)].node;
-        entry = readings_[static_cast<std::size_t>(entry)].before;
-        const Node& reader = graph.nodes_[static_cast<std::size_t>(i)];
+        const NodeIndex i = readings_[entry].node;
+        entry = readings_[entry].before;
+        const Node& reader = graph.nodes_[i];
         bool reads = false;
         graph.for_each_input(reader, [&](TensorIndex t) { reads = reads || t == old; });
         if (!reads || now == old) continue;
@@ -348,7 +346,7 @@ void GraphRewriter::return_instead(TensorIndex old, TensorIndex now) {
 
 void GraphRewriter::remove(NodeIndex at) {
     static_cast<void>(node(at));
-    removed_[static_cast<std::size_t>(at)] = true;
+    removed_[at] = true;
 }
 
 // ---- the new graph ----
@@ -356,18 +354,18 @@ void GraphRewriter::remove(NodeIndex at) {
 // Nodes that are not removed, in no particular order.
 template <class Visit>
 void GraphRewriter::for_each_running(Visit&& visit) {
-    const std::vector<Node>& nodes = builder_.graph_->nodes_;
+    const IndexedVector<NodeIndex, Node>& nodes = builder_.graph_->nodes_;
     for (std::size_t i = 0; i < nodes.size(); ++i) {
         if (!removed_[i]) visit(nodes[i]);
     }
 }
 
 // Removes nodes of which every result may be dropped and is unread; returns which tensors are gone.
-std::vector<bool> GraphRewriter::drop_unread() {
+IndexedVector<TensorIndex, bool> GraphRewriter::drop_unread() {
     Graph& graph = *builder_.graph_;
     constexpr std::size_t kNoNode = static_cast<std::size_t>(-1);
     const std::size_t tensors = graph.tensors_.size();
-    std::vector<bool> gone(tensors, false);
+    IndexedVector<TensorIndex, bool> gone(tensors, false);
     std::vector<TensorIndex> orphans;  // results of removed nodes
     for (std::size_t i = 0; i < first_nodes_; ++i) {
         if (!removed_[i]) continue;
@@ -378,48 +376,44 @@ std::vector<bool> GraphRewriter::drop_unread() {
     if (droppable_.empty() && orphans.empty()) return gone;
 
     // A node that writes in place reads its tensor: it stays, since it may write a part of another one.
-    std::vector<std::int64_t> reads(tensors, 0);
-    std::vector<std::size_t> maker(tensors, kNoNode);
-    std::unordered_map<std::size_t, std::vector<std::size_t>> more_makers;
+    IndexedVector<TensorIndex, std::int64_t> reads(tensors, 0);
+    IndexedVector<TensorIndex, std::size_t> maker(tensors, kNoNode);
+    std::unordered_map<TensorIndex, std::vector<std::size_t>> more_makers;
     const auto count = [&](const Node& node, std::int64_t times) {
-        graph.for_each_input(node, [&](TensorIndex t) { reads[static_cast<std::size_t>(t)] += times; });
+        graph.for_each_input(node, [&](TensorIndex t) { reads[t] += times; });
     };
     for (std::size_t i = 0; i < graph.nodes_.size(); ++i) {
         if (removed_[i]) continue;
         count(graph.nodes_[i], 1);
         for (const std::int64_t t : graph.node_outputs(graph.nodes_[i])) {
-            std::size_t& first = maker[static_cast<std::size_t>(t)];
+            std::size_t& first = maker[t];
             if (first == kNoNode) {
                 first = i;
             } else {
-                more_makers[static_cast<std::size_t>(t)].push_back(i);
+                more_makers[static_cast<TensorIndex>(t)].push_back(i);
             }
         }
     }
     for (const std::vector<TensorIndex>& ends : {graph.inputs_, graph.outputs_}) {
-        for (const TensorIndex t : ends) ++reads[static_cast<std::size_t>(t)];
+        for (const TensorIndex t : ends) ++reads[t];
     }
-    std::vector<bool> droppable(tensors, false);
-    for (const TensorIndex t : droppable_) droppable[static_cast<std::size_t>(t)] = true;
-    const auto unread = [&](std::int64_t t) {
-        return droppable[static_cast<std::size_t>(t)] && reads[static_cast<std::size_t>(t)] == 0;
-    };
+    IndexedVector<TensorIndex, bool> droppable(tensors, false);
+    for (const TensorIndex t : droppable_) droppable[t] = true;
+    const auto unread = [&](std::int64_t t) { return droppable[t] && reads[t] == 0; };
     for (const TensorIndex t : orphans) {
-        const auto at = static_cast<std::size_t>(t);
-        if (maker[at] == kNoNode && reads[at] == 0 && graph.tensors_[at].role == Role::activation)
-            gone[at] = true;
+        if (maker[t] == kNoNode && reads[t] == 0 && graph.tensors_[t].role == Role::activation)
+            gone[t] = true;
     }
     for (bool changed = true; changed;) {  // what a removed node has read may be unread now
         changed = false;
         for (const TensorIndex t : droppable_) {
-            const auto at = static_cast<std::size_t>(t);
-            if (gone[at] || reads[at] > 0) continue;
-            if (maker[at] == kNoNode) {
-                gone[at] = true;
+            if (gone[t] || reads[t] > 0) continue;
+            if (maker[t] == kNoNode) {
+                gone[t] = true;
                 continue;
             }
-            std::vector<std::size_t> makers = {maker[at]};
-            if (const auto found = more_makers.find(at); found != more_makers.end()) {
+            std::vector<std::size_t> makers = {maker[t]};
+            if (const auto found = more_makers.find(t); found != more_makers.end()) {
                 makers.insert(makers.end(), found->second.begin(), found->second.end());
             }
             const bool all = std::all_of(makers.begin(), makers.end(), [&](std::size_t node) {
@@ -434,7 +428,7 @@ std::vector<bool> GraphRewriter::drop_unread() {
                 count(graph.nodes_[node], -1);
             }
             // Results of these nodes that have other makers go when it is their turn.
-            gone[at] = true;
+            gone[t] = true;
             changed = true;
         }
     }
@@ -475,19 +469,19 @@ void GraphRewriter::sort_by_results() {
     const std::size_t count = graph.nodes_.size();
     if (count == 0) return;
     constexpr std::size_t kNoNode = static_cast<std::size_t>(-1);
-    std::vector<std::size_t> maker(graph.tensors_.size(), kNoNode);
+    IndexedVector<TensorIndex, std::size_t> maker(graph.tensors_.size(), kNoNode);
     for (std::size_t i = 0; i < count; ++i) {
         for (const std::int64_t t : graph.node_outputs(graph.nodes_[i])) {
             bool in_place = false;
             graph.for_each_input(graph.nodes_[i],
                                  [&](TensorIndex read) { in_place = in_place || read == t; });
-            std::size_t& first = maker[static_cast<std::size_t>(t)];
+            std::size_t& first = maker[t];
             if (first == kNoNode && !in_place) first = i;
         }
     }
     std::vector<Node> ordered;
     ordered.reserve(count);
-    std::vector<NodeIndex> place(count, 0);
+    IndexedVector<NodeIndex, NodeIndex> place(count, 0);
     std::vector<char> state(count, 0);  // 0: not placed, 1: its operands are being placed, 2: placed
     std::vector<std::size_t> open;
     for (std::size_t start = 0; start < count; ++start) {
@@ -501,7 +495,7 @@ void GraphRewriter::sort_by_results() {
             state[i] = 1;
             bool waits = false;
             graph.for_each_input(graph.nodes_[i], [&](TensorIndex t) {
-                const std::size_t before = maker[static_cast<std::size_t>(t)];
+                const std::size_t before = maker[t];
                 if (before == kNoNode || before == i || state[before] == 2) return;
                 if (state[before] == 1) {
                     const auto name = [&](std::size_t node) {
@@ -522,34 +516,34 @@ void GraphRewriter::sort_by_results() {
         }
     }
     graph.nodes_ = std::move(ordered);
-    for (NodeIndex& node : place_of_) node = place[static_cast<std::size_t>(node)];
+    for (NodeIndex& node : place_of_) node = place[node];
 }
 
 void GraphRewriter::set_lifetimes() {
     Graph& graph = *builder_.graph_;
-    std::vector<NodeIndex>& held = graph.held_until_;
+    IndexedVector<TensorIndex, NodeIndex>& held = graph.held_until_;
     if (held.empty() && held_.empty()) return;
     for (NodeIndex& node : held) {
-        if (node != kNotObserved) node = place_of_[static_cast<std::size_t>(node)];
+        if (node != kNotObserved) node = place_of_[node];
     }
     held.resize(graph.tensors_.size(), kNotObserved);
     const auto count = static_cast<NodeIndex>(graph.nodes_.size());
     for (NodeIndex i = 0; i < count; ++i) {
-        const Node& user = graph.nodes_[static_cast<std::size_t>(i)];
+        const Node& user = graph.nodes_[i];
         const auto uses = [&](std::int64_t t) {
-            NodeIndex& until = held[static_cast<std::size_t>(t)];
+            NodeIndex& until = held[t];
             if (until != kNotObserved) until = std::max(until, i);
         };
         graph.for_each_input(user, uses);
         for (const std::int64_t t : graph.node_outputs(user)) uses(t);
     }
-    for (const TensorIndex t : held_) held[static_cast<std::size_t>(t)] = count - 1;
+    for (const TensorIndex t : held_) held[t] = count - 1;
 }
 
-void GraphRewriter::remove_tensors(const std::vector<bool>& gone) {
+void GraphRewriter::remove_tensors(const IndexedVector<TensorIndex, bool>& gone) {
     Graph& graph = *builder_.graph_;
     if (std::find(gone.begin(), gone.end(), true) == gone.end()) return;
-    std::vector<TensorIndex> number(gone.size(), kNoTensor);
+    IndexedVector<TensorIndex, TensorIndex> number(gone.size(), kNoTensor);
     std::size_t left = 0;
     for (std::size_t t = 0; t < gone.size(); ++t) {
         if (gone[t]) continue;
@@ -560,7 +554,7 @@ void GraphRewriter::remove_tensors(const std::vector<bool>& gone) {
     graph.tensors_.resize(left);
     if (!graph.held_until_.empty()) graph.held_until_.resize(left);
     const auto renumber = [&](auto& t) {
-        if (t != kNoTensor) t = number[static_cast<std::size_t>(t)];
+        if (t != kNoTensor) t = number[t];
     };
     for (const Node& node : graph.nodes_) {
         for (std::uint32_t i = 0; i < node.arguments.count; ++i) {
@@ -581,7 +575,7 @@ void GraphRewriter::remove_tensors(const std::vector<bool>& gone) {
 
 Rewritten GraphRewriter::build() {
     require_open();
-    const std::vector<bool> gone = drop_unread();
+    const IndexedVector<TensorIndex, bool> gone = drop_unread();
     order_nodes();
     if (sorted_) sort_by_results();
     set_lifetimes();

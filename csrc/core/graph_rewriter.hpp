@@ -17,11 +17,11 @@ namespace infercost {
 struct Rewritten {
     std::shared_ptr<const Graph> graph;
     // Where each node of the first graph runs in the new one; of a removed node where it would run.
-    std::vector<NodeIndex> place_of;
+    IndexedVector<NodeIndex, NodeIndex> place_of;
 };
 
 // Not thread-safe; build() may be called once. Every method throws std::out_of_range for a node or a tensor
-// that there is not, and std::invalid_argument for a value that a GraphBuilder would refuse.
+// that there is not, and InputError for a value that a GraphBuilder would refuse.
 class GraphRewriter {
   public:
     explicit GraphRewriter(const Graph& graph);
@@ -109,11 +109,11 @@ class GraphRewriter {
     void find_readers();
     void add_reader(TensorIndex t, NodeIndex node);
     void add_readings(NodeIndex node);
-    std::vector<bool> drop_unread();
+    IndexedVector<TensorIndex, bool> drop_unread();
     void order_nodes();
     void sort_by_results();
     void set_lifetimes();
-    void remove_tensors(const std::vector<bool>& gone);
+    void remove_tensors(const IndexedVector<TensorIndex, bool>& gone);
 
     // Nodes of the first graph that have read a tensor, once redirect() has asked for them: of each tensor
     // the last entry, which has the one before it.
@@ -121,16 +121,16 @@ class GraphRewriter {
         NodeIndex node;
         std::int64_t before;
     };
-    std::vector<std::int64_t> last_reading_;
-    std::vector<Reading> readings_;
+    IndexedVector<TensorIndex, std::int64_t> last_reading_;
+    IndexedVector<std::int64_t, Reading> readings_;
 
     GraphBuilder builder_;
-    std::size_t first_nodes_;    // nodes of the first graph
-    std::vector<bool> removed_;  // of all nodes so far
+    std::size_t first_nodes_;                 // nodes of the first graph
+    IndexedVector<NodeIndex, bool> removed_;  // of all nodes so far
     std::vector<Inserted> inserted_;
     std::vector<TensorIndex> held_;
     std::vector<TensorIndex> droppable_;
-    std::vector<NodeIndex> place_of_;
+    IndexedVector<NodeIndex, NodeIndex> place_of_;
     bool sorted_ = false;
 };
 

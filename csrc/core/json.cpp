@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "core/errors.hpp"
+
 namespace infercost {
 namespace {
 
@@ -79,8 +81,8 @@ class JsonReader {
     bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception& error) {
         const std::string message = error.what();  // "[json.exception.parse_error.101] parse error at ..."
         const std::size_t tag = message.find("] ");
-        throw std::invalid_argument(document_.name_ + ": not valid JSON: " +
-                                    in_ascii(message.substr(tag == std::string::npos ? 0 : tag + 2)));
+        throw InputError(document_.name_ + ": not valid JSON: " +
+                         in_ascii(message.substr(tag == std::string::npos ? 0 : tag + 2)));
     }
 
   private:
@@ -246,7 +248,7 @@ std::string JsonEntry::described() const {
 }
 
 void JsonEntry::fail(const JsonPlace& place, const std::string& what) const {
-    throw std::invalid_argument(document_->name_ + ": " + place.text() + what);
+    throw InputError(document_->name_ + ": " + place.text() + what);
 }
 
 void JsonEntry::unexpected(const JsonPlace& place, const char* expected) const {
@@ -340,7 +342,7 @@ JsonWriter& JsonWriter::integer(std::int64_t value) {
 
 JsonWriter& JsonWriter::number(double value) {
     if (!std::isfinite(value)) {
-        throw std::invalid_argument("a number is " + shortest_text(value) + "; JSON has only finite numbers");
+        throw InputError("a number is " + shortest_text(value) + "; JSON has only finite numbers");
     }
     Digits digits;
     return raw(shortest(value, digits));
@@ -351,7 +353,7 @@ std::string JsonWriter::quoted(std::string_view text) {
     try {
         return nlohmann::json(text).dump(-1, ' ', /*ensure_ascii=*/true);
     } catch (const nlohmann::json::type_error&) {
-        throw std::invalid_argument("a text is not valid UTF-8; JSON holds nothing else");
+        throw InputError("a text is not valid UTF-8; JSON holds nothing else");
     }
 }
 

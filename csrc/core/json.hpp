@@ -6,13 +6,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "core/checked_int.hpp"
+#include "core/errors.hpp"
 
 namespace infercost {
 
@@ -53,7 +53,7 @@ class JsonEntry {
     bool is_null() const;
     bool is_text() const;
 
-    // Each throws std::invalid_argument for a value of another type. `expected` completes the message.
+    // Each throws InputError for a value of another type. `expected` completes the message.
     std::string_view text(const JsonPlace& place) const;
     bool boolean(const JsonPlace& place) const;
     // Throws OverflowError for an integer that does not fit 64 bits.
@@ -63,12 +63,12 @@ class JsonEntry {
     std::size_t size() const;  // of a list or an object
     template <class Visit>
     void for_each_item(const JsonPlace& place, const char* expected, Visit&& visit) const;
-    // visit(key, value). Throws std::invalid_argument for a repeated key.
+    // visit(key, value). Throws InputError for a repeated key.
     template <class Visit>
     void for_each_member(const JsonPlace& place, Visit&& visit) const;
     // The two items of a list.
     std::pair<JsonEntry, JsonEntry> pair(const JsonPlace& place, const char* expected) const;
-    // The values of an object's keys, in the order of `keys`. Throws std::invalid_argument for a key that is
+    // The values of an object's keys, in the order of `keys`. Throws InputError for a key that is
     // missing, unknown or repeated.
     template <std::size_t N>
     std::array<JsonEntry, N> members(const JsonPlace& place, const std::array<JsonKey, N>& keys) const {
@@ -77,7 +77,7 @@ class JsonEntry {
         return found;
     }
 
-    // Throws std::invalid_argument: "<document>: <place> <what>".
+    // Throws InputError: "<document>: <place> <what>".
     [[noreturn]] void fail(const JsonPlace& place, const std::string& what) const;
     [[noreturn]] void unexpected(const JsonPlace& place, const char* expected) const;
     // Runs a function of the core and adds the place to its errors.
@@ -110,7 +110,7 @@ class JsonEntry {
 
 class JsonDocument {
   public:
-    // `name` begins every message: "graph JSON". Throws std::invalid_argument for text that is not JSON.
+    // `name` begins every message: "graph JSON". Throws InputError for text that is not JSON.
     JsonDocument(std::string_view text, std::string name);
     JsonDocument(const JsonDocument&) = delete;
     JsonDocument& operator=(const JsonDocument&) = delete;
@@ -181,7 +181,7 @@ class JsonWriter {
     JsonWriter& null() { return raw("null"); }
     JsonWriter& boolean(bool value) { return raw(value ? "true" : "false"); }
     JsonWriter& integer(std::int64_t value);
-    // Throws std::invalid_argument for a number that is not finite: JSON has none.
+    // Throws InputError for a number that is not finite: JSON has none.
     JsonWriter& number(double value);
     JsonWriter& text(std::string_view value);
     // Text that is JSON already.
@@ -189,7 +189,7 @@ class JsonWriter {
 
     std::string take() { return std::move(out_); }
 
-    // Throws std::invalid_argument for text that is not UTF-8.
+    // Throws InputError for text that is not UTF-8.
     static std::string quoted(std::string_view text);
 
   private:

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/indexed.hpp"
+
 namespace infercost {
 
 enum class WorkKind : std::uint8_t {

@@ -2,13 +2,14 @@
 #pragma once
 
 #include <array>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 
+#include "core/errors.hpp"
+
 namespace infercost {
 
-// The enumerator whose index in `names` is that of `name`. Throws std::invalid_argument with all names;
+// The enumerator whose index in `names` is that of `name`. Throws InputError with all names;
 // `what` is the noun in its message.
 template <class Enum, std::size_t N>
 Enum parse_name(const std::array<std::string_view, N>& names, std::string_view name, const char* what) {
@@ -17,8 +18,8 @@ Enum parse_name(const std::array<std::string_view, N>& names, std::string_view n
         if (names[i] == name) return static_cast<Enum>(i);
         known += (known.empty() ? "" : ", ") + std::string(names[i]);
     }
-    throw std::invalid_argument("unknown " + std::string(what) + " '" + std::string(name) +
-                                "'; expected one of " + known);
+    throw InputError("unknown " + std::string(what) + " '" + std::string(name) + "'; expected one of " +
+                     known);
 }
 
 }  // namespace infercost

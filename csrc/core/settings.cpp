@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
-#include <stdexcept>
+
+#include "core/errors.hpp"
 
 namespace infercost {
 
@@ -80,9 +81,8 @@ SettingValue checked(const char* name, const char* type, bool optional, const Se
         if (counts != nullptr && is_ascending(*counts, range)) return value;
         expected = "times that ascend from 0 on, at least one, each with " + whole_numbers(range);
     }
-    throw std::invalid_argument(std::string(name) + " of " + std::string(owner) + " is " +
-                                std::visit(Shown(), value) + "; expected " + expected +
-                                (*range.unit != 0 ? " " : "") + range.unit);
+    throw InputError(std::string(name) + " of " + std::string(owner) + " is " + std::visit(Shown(), value) +
+                     "; expected " + expected + (*range.unit != 0 ? " " : "") + range.unit);
 }
 
 }  // namespace settings_detail

@@ -44,7 +44,7 @@ struct Setting {
     void (*write)(Base& owner, const SettingValue& value);
 };
 
-// Returns a value with the type of its setting. Throws std::invalid_argument if it has another one or is out
+// Returns a value with the type of its setting. Throws InputError if it has another one or is out
 // of range: "target of kpa is 0; expected a number from ...".
 template <class Base>
 SettingValue checked(const Setting<Base>& setting, std::string_view owner, const SettingValue& value);

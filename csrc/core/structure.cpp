@@ -48,7 +48,8 @@ class Digest {
         for (const std::string& name : graph_.size_names()) add_size(name);
         for (const Tensor& tensor : graph_.tensors()) add_tensor(tensor);
         for (const Node& node : graph_.nodes()) add_node(node);
-        for (const auto& list : {graph_.inputs(), graph_.outputs(), graph_.held_until()}) {
+        for (const std::span<const std::int32_t> list :
+             {graph_.inputs(), graph_.outputs(), std::span(graph_.held_until())}) {
             add(list.size());
             for (const std::int32_t value : list) add(value);
         }

@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "core/errors.hpp"
+
 namespace infercost {
 namespace {
 
@@ -257,7 +259,7 @@ struct Notes {
 std::size_t found(std::span<const std::string_view> names, std::string_view name, const char* what) {
     const auto at = std::find(names.begin(), names.end(), name);
     if (at == names.end()) {
-        throw std::invalid_argument("'" + std::string(name) + "' is not " + what);
+        throw InputError("'" + std::string(name) + "' is not " + what);
     }
     return static_cast<std::size_t>(at - names.begin());
 }
@@ -298,11 +300,10 @@ void derive(CostFigure figure, const CostColumns& inputs, std::span<double> out)
     for (const CostInput input : cost_inputs(figure, inputs)) {
         const std::optional<CostColumn>& column = inputs[place(input)];
         const std::string name(kInputNames[place(input)]);
-        if (!column) throw std::invalid_argument("the input " + name + " is missing");
+        if (!column) throw InputError("the input " + name + " is missing");
         if (column->values.size() != 1 && column->values.size() != out.size()) {
-            throw std::invalid_argument("the input " + name + " has " +
-                                        std::to_string(column->values.size()) + " values, expected 1 or " +
-                                        std::to_string(out.size()));
+            throw InputError("the input " + name + " has " + std::to_string(column->values.size()) +
+                             " values, expected 1 or " + std::to_string(out.size()));
         }
         if (column->values.size() == 1) {
             row.values[place(input)] = column->values[0];

@@ -27,7 +27,7 @@ inline constexpr std::size_t kCostFigures = 0 INFERCOST_COST_FIGURES(INFERCOST_C
 std::span<const std::string_view> cost_input_names();
 std::span<const std::string_view> cost_figure_names();
 
-// Throws std::invalid_argument for a name that is unknown.
+// Throws InputError for a name that is unknown.
 CostInput cost_input(std::string_view name);
 CostFigure cost_figure(std::string_view name);
 
@@ -44,7 +44,7 @@ std::vector<CostInput> cost_conditions(CostFigure figure);
 // Inputs of a figure at points with these conditions; those of a formula that holds at no point are left out.
 std::vector<CostInput> cost_inputs(CostFigure figure, const CostColumns& conditions);
 
-// A figure at the points of columns, which have one value or as many as `out`. Throws std::invalid_argument
+// A figure at the points of columns, which have one value or as many as `out`. Throws InputError
 // if an input that is needed is missing.
 void derive(CostFigure figure, const CostColumns& inputs, std::span<double> out);
 

@@ -1,9 +1,10 @@
 #include "costs/instances.hpp"
 
 #include <algorithm>
-#include <stdexcept>
 #include <string>
 #include <tuple>
+
+#include "core/errors.hpp"
 
 namespace infercost {
 namespace {
@@ -20,9 +21,8 @@ RentedDevices RentedDevices::of(std::int64_t devices, std::int64_t together, std
 
 std::int64_t RentedDevices::instances(double each) const {
     if (devices < 1 || together < 1 || together > devices) {
-        throw std::invalid_argument("devices to rent are " + std::to_string(devices) + ", " +
-                                    std::to_string(together) +
-                                    " of them together; expected at least 1, and no more together than all");
+        throw InputError("devices to rent are " + std::to_string(devices) + ", " + std::to_string(together) +
+                         " of them together; expected at least 1, and no more together than all");
     }
     const std::int64_t size = Offer{0, each, true}.whole_devices();
     if (size < together) return divided_up(devices, size);
@@ -53,7 +53,7 @@ Rent Rent::times(std::int64_t replicas) const {
 }
 
 std::size_t cheapest(std::span<const Offer> offers, std::int64_t together) {
-    if (offers.empty()) throw std::invalid_argument("there are no offers; expected at least one");
+    if (offers.empty()) throw InputError("there are no offers; expected at least one");
     const auto rank = [&](const Offer& offer) {
         const auto count = static_cast<double>(RentedDevices{together, together}.instances(offer.devices));
         return std::tuple(offer.whole_devices() < together, !offer.has_host, count * offer.usd_per_h);

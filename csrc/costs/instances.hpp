@@ -17,7 +17,7 @@ struct RentedDevices {
     static RentedDevices of(std::int64_t devices, std::int64_t together, std::int64_t nodes);
 
     // Instances of so many devices that hold them. Groups that exchange data are not cut, unless they are
-    // larger than an instance. Throws std::invalid_argument for fewer than one device, or one together.
+    // larger than an instance. Throws InputError for fewer than one device, or one together.
     std::int64_t instances(double each) const;
 };
 
@@ -47,7 +47,7 @@ struct Rent {
 
 // The place of the cheapest offer for devices that must be together; of equal ones the first. It depends on
 // no number of copies, which are packed into its instances later. One that holds what must be together comes
-// before smaller ones, and one with a host before those without. Throws std::invalid_argument without offers.
+// before smaller ones, and one with a host before those without. Throws InputError without offers.
 std::size_t cheapest(std::span<const Offer> offers, std::int64_t together);
 
 }  // namespace infercost

@@ -19,7 +19,8 @@ constexpr int kStateRank = 2;     // minimum dimensions of a cache: batch, eleme
 constexpr int kKeyRank = 3;       // minimum dimensions of keys and values: batch, position, element
 constexpr int kHeadsRank = 4;     // dimensions of keys with heads: batch, head, position, element
 
-constexpr std::array<std::string_view, 5> kCacheKinds = {"full", "sliding", "latent", "cross", "state"};
+constexpr EnumArray<CacheKind, std::string_view, 5> kCacheKinds = {"full", "sliding", "latent", "cross",
+                                                                   "state"};
 
 // Prefix of the names of caches among inputs and results.
 constexpr std::string_view kCacheName = "past_key_value";
@@ -44,14 +45,14 @@ class Followed {
     }
 
     // The tensor that first held the contents.
-    TensorIndex origin(const Pass& pass, TensorIndex t) const { return origin_[at(pass.storage.root(t))]; }
+    TensorIndex origin(const Pass& pass, TensorIndex t) const { return origin_[pass.storage.root(t)]; }
     // Whether an attention reads it, or the cache that it continues, as keys or values.
     bool kept(const Pass& pass, TensorIndex t) const {
         const TensorIndex given = cache(pass, t);
-        return kept_[at(origin(pass, t))] || (given != kNoTensor && kept_[at(given)]);
+        return kept_[origin(pass, t)] || (given != kNoTensor && kept_[given]);
     }
     // The given cache whose contents it holds, alone or with others; kNoTensor if there is none.
-    TensorIndex cache(const Pass& pass, TensorIndex t) const { return cache_[at(pass.storage.root(t))]; }
+    TensorIndex cache(const Pass& pass, TensorIndex t) const { return cache_[pass.storage.root(t)]; }
 
     void visit(const Call& call, const Work& work, const Pass& pass) {
         if (work.kind == WorkKind::copy || is_conversion(call.op().name)) {
@@ -62,7 +63,7 @@ class Followed {
                 if (const TensorIndex given = cache(pass, t); given != kNoTensor) caches.insert(given);
             });
             for (const std::int64_t t : pass.graph.node_outputs(call.node())) {
-                const std::size_t root = at(pass.storage.root(static_cast<TensorIndex>(t)));
+                const TensorIndex root = pass.storage.root(static_cast<TensorIndex>(t));
                 if (from.size() == 1) origin_[root] = *from.begin();
                 // What is copied into a part of another tensor does not continue the cache.
                 const bool whole = caches.size() == 1 && !call.in_place();
@@ -74,19 +75,19 @@ class Followed {
             // Queries and scores precede keys and values: of a product, only the last operand.
             const std::size_t first = work.kind == WorkKind::attention ? 1 : operands.size() - 1;
             for (std::size_t i = std::max<std::size_t>(1, first); i < operands.size(); ++i) {
-                kept_[at(origin(pass, operands[i]))] = true;
+                kept_[origin(pass, operands[i])] = true;
                 if (const TensorIndex given = cache(pass, operands[i]); given != kNoTensor) {
-                    kept_[at(given)] = true;
+                    kept_[given] = true;
                 }
             }
         }
     }
 
   private:
-    static std::size_t at(TensorIndex t) { return static_cast<std::size_t>(t); }
-    std::vector<TensorIndex> origin_;  // origin of the contents of a storage, at the index of its root
-    std::vector<bool> kept_;
-    std::vector<TensorIndex> cache_;  // at the index of a root
+    IndexedVector<TensorIndex, TensorIndex>
+        origin_;  // origin of the contents of a storage, at the index of its root
+    IndexedVector<TensorIndex, bool> kept_;
+    IndexedVector<TensorIndex, TensorIndex> cache_;  // at the index of a root
 };
 
 // Finds the inputs that index the largest embedding table.
@@ -94,7 +95,7 @@ class Lookups {
   public:
     void visit(const Call& call, const Followed& followed, const Pass& pass) {
         const TensorIndex ids = followed.origin(pass, call.require_tensor("indices"));
-        const Tensor& tensor = pass.graph.tensors()[static_cast<std::size_t>(ids)];
+        const Tensor& tensor = pass.graph.tensors()[ids];
         if (tensor.role != Role::input || call.rank(ids) < kSequenceRank) return;
         const Expr rows = call.dim(call.require_tensor("weight"), 0);
         if (!rows.is_constant() || rows.constant() < rows_) return;
@@ -118,7 +119,7 @@ bool hands_over(Role role) {
 class Caches {
   public:
     Caches(const Call& any, const Pass& pass, const Followed& followed, const std::set<TensorIndex>& ids,
-           const std::vector<bool>& written)
+           const IndexedVector<TensorIndex, bool>& written)
         : any_(any), pass_(pass), graph_(pass.graph), followed_(followed), written_(written) {
         for (const TensorIndex t : ids) lengths_.push_back(any.dim(t, 1));
         for (const TensorIndex t : graph_.inputs()) {
@@ -155,7 +156,7 @@ class Caches {
     }
 
   private:
-    const Tensor& tensor(TensorIndex t) const { return graph_.tensors()[static_cast<std::size_t>(t)]; }
+    const Tensor& tensor(TensorIndex t) const { return graph_.tensors()[t]; }
     Role role_of(TensorIndex t) const { return tensor(t).role; }
     std::string_view name(TensorIndex t) const { return graph_.name(tensor(t).name); }
 
@@ -238,7 +239,7 @@ class Caches {
             cache.grows = lengths_.empty() || is_length(cache.positions) || is_whole(cache);
         } else {
             longer = !(cache.bytes == any_.bytes(given, any_.numel(given)));
-            cache.grows = longer || written_[static_cast<std::size_t>(given)];
+            cache.grows = longer || written_[given];
         }
         cache.kind = kind_of(cache, held, given, longer);
         const bool of_tokens = cache.kind != CacheKind::state;
@@ -297,19 +298,20 @@ class Caches {
     const Pass& pass_;
     const Graph& graph_;
     const Followed& followed_;
-    const std::vector<bool>& written_;  // in place, at the index of a given cache
-    std::vector<Expr> lengths_;         // of the token ids
+    const IndexedVector<TensorIndex, bool>& written_;  // in place, at the index of a given cache
+    std::vector<Expr> lengths_;                        // of the token ids
     std::vector<TensorIndex> given_;
     std::vector<TensorIndex> returned_;
     std::set<std::string> windows_;
 };
 
 // Marks the caches that a node writes in place: those among its results, or else among its operands.
-void mark_written(const Call& call, const Work& work, const Pass& pass, std::vector<bool>& written) {
-    if (work.written[static_cast<std::size_t>(Traffic::kv_cache)] == Expr()) return;
+void mark_written(const Call& call, const Work& work, const Pass& pass,
+                  IndexedVector<TensorIndex, bool>& written) {
+    if (work.written[Traffic::kv_cache] == Expr()) return;
     bool found = false;
     const auto consider = [&](TensorIndex t) {
-        const auto root = static_cast<std::size_t>(pass.storage.root(t));
+        const TensorIndex root = pass.storage.root(t);
         if (pass.graph.tensors()[root].role != Role::kv_cache) return;
         written[root] = found = true;
     };
@@ -360,7 +362,7 @@ class EngineStep {
 }  // namespace
 
 std::string_view name_of(CacheKind kind) {
-    return kCacheKinds[static_cast<std::size_t>(kind)];
+    return kCacheKinds[kind];
 }
 
 Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision& precision) {
@@ -372,10 +374,10 @@ Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision&
     EngineStep step(*graph);
     bool trains = false;
     std::set<TensorIndex> gradients;  // results of the backward
-    std::vector<bool> written(graph->tensors().size(), false);
+    IndexedVector<TensorIndex, bool> written(graph->tensors().size(), false);
     for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph->nodes().size()); ++i) {
         const Work& work = analyzer.analyze(i);
-        const Call call(pass, graph->nodes()[static_cast<std::size_t>(i)]);
+        const Call call(pass, graph->nodes()[i]);
         const bool backward = call.node().phase == Phase::backward;
         trains = trains || backward;
         if (backward) {
@@ -402,14 +404,14 @@ Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision&
     open.expressions.assign(graph->expressions().begin(), graph->expressions().end());
     const Call any(open, none);
     for (const TensorIndex t : graph->inputs()) {
-        if (graph->tensors()[static_cast<std::size_t>(t)].role != Role::input) continue;
+        if (graph->tensors()[t].role != Role::input) continue;
         ++boundary.input_tensors;
         boundary.input_bytes += any.bytes(t, any.numel(t));
     }
     const Caches caches(any, pass, followed, lookups.ids(), written);
     const std::set<TensorIndex> results(graph->outputs().begin(), graph->outputs().end());
     for (const TensorIndex t : results) {
-        const Role role = graph->tensors()[static_cast<std::size_t>(pass.storage.root(t))].role;
+        const Role role = graph->tensors()[pass.storage.root(t)].role;
         if (!hands_over(role) || caches.is_returned(t) || gradients.contains(t)) continue;
         ++boundary.output_tensors;
         boundary.output_bytes += any.bytes(t, any.numel(t));

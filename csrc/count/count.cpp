@@ -9,7 +9,7 @@
 namespace infercost {
 namespace {
 
-Expr sum_of(const std::array<Expr, kTrafficCount>& parts) {
+Expr sum_of(const EnumArray<Traffic, Expr>& parts) {
     Expr total;
     for (const Expr& part : parts) total += part;
     return total;
@@ -46,7 +46,7 @@ void CountRow::add(const Work& work) {
 }
 
 void CountRow::add_stored(const Call& any, TensorIndex t) {
-    const Tensor& tensor = any.graph().tensors()[static_cast<std::size_t>(t)];
+    const Tensor& tensor = any.graph().tensors()[t];
     if (tensor.role == Role::parameter) {
         parameters += tensor.logical_numel < 0 ? any.distinct(t) : Expr(tensor.logical_numel);
         parameter_bytes += any.weight_bytes(t);
@@ -81,7 +81,7 @@ Counts::Counts(LoweredGraph lowered, Sizes sizes, MemoryOf device)
             if (work.modelled) {
                 ++modelled_;
             } else {
-                ++unmodelled_[graph().ops()[graph().nodes()[static_cast<std::size_t>(i)].op].name];
+                ++unmodelled_[graph().ops()[graph().nodes()[i].op].name];
             }
         });
     }
@@ -109,11 +109,11 @@ void Counts::for_each_work(Visit&& visit) const {
     Analyzer analyzer(lowered_.graph, sizes_, lowered_.precision, &lowered_.overrides);
     const Expr fixed = total_.peak_memory_bytes - total_.peak_activation_bytes;
     for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph().nodes().size()); ++i) {
-        const Node& node = graph().nodes()[static_cast<std::size_t>(i)];
+        const Node& node = graph().nodes()[i];
         const Work& work = analyzer.analyze(i);
         CountRow row;
         row.add(work);
-        row.peak_activation_bytes = memory_.timeline[static_cast<std::size_t>(i)];
+        row.peak_activation_bytes = memory_.timeline[i];
         row.peak_memory_bytes = fixed + row.peak_activation_bytes;
         visit(i, node, work, row, Call(analyzer.pass(), node));
     }

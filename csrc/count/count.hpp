@@ -21,8 +21,8 @@ struct CountRow {
     Expr parameters;
     Expr parameter_bytes;
     Expr buffer_bytes;
-    std::array<Expr, kTrafficCount> read;
-    std::array<Expr, kTrafficCount> written;
+    EnumArray<Traffic, Expr> read;
+    EnumArray<Traffic, Expr> written;
     Expr bytes_sent;  // to other devices of the group
     Expr peak_activation_bytes;
     Expr peak_memory_bytes;

@@ -12,12 +12,12 @@ constexpr NodeIndex kNever = -1;
 std::vector<NodeIndex> ends_of(const Pass& pass) {
     const Graph& graph = pass.graph;
     const auto last_node = static_cast<NodeIndex>(graph.nodes().size()) - 1;
-    std::vector<NodeIndex> ends(graph.tensors().size(), kNever);
+    IndexedVector<TensorIndex, NodeIndex> ends(graph.tensors().size(), kNever);
     const auto end_of = [&](std::int64_t t) -> NodeIndex& {
-        return ends[static_cast<std::size_t>(pass.storage.root(static_cast<TensorIndex>(t)))];
+        return ends[pass.storage.root(static_cast<TensorIndex>(t))];
     };
     for (NodeIndex i = 0; i <= last_node; ++i) {
-        const Node& node = graph.nodes()[static_cast<std::size_t>(i)];
+        const Node& node = graph.nodes()[i];
         graph.for_each_input(node, [&](TensorIndex t) { end_of(t) = i; });
         for (const std::int64_t t : graph.node_outputs(node)) end_of(t) = i;
     }
@@ -35,20 +35,20 @@ class Endings {
   public:
     Endings(std::size_t nodes, std::size_t storages) : head_(nodes, kNone), next_(storages, kNone) {}
     void add(NodeIndex node, std::size_t storage) {
-        next_[storage] = head_[static_cast<std::size_t>(node)];
-        head_[static_cast<std::size_t>(node)] = static_cast<std::int32_t>(storage);
+        next_[storage] = head_[node];
+        head_[node] = static_cast<std::int32_t>(storage);
     }
     template <class Visit>
     void after(std::size_t node, Visit&& visit) const {
-        for (std::int32_t s = head_[node]; s != kNone; s = next_[static_cast<std::size_t>(s)]) {
+        for (std::int32_t s = head_[node]; s != kNone; s = next_[s]) {
             visit(static_cast<std::size_t>(s));
         }
     }
 
   private:
     static constexpr std::int32_t kNone = -1;
-    std::vector<std::int32_t> head_;
-    std::vector<std::int32_t> next_;
+    IndexedVector<NodeIndex, std::int32_t> head_;
+    IndexedVector<std::int32_t, std::int32_t> next_;
 };
 
 }  // namespace
@@ -57,7 +57,7 @@ MemoryUse measure_memory(const Pass& pass, std::vector<Expr> workspace, const St
     const Graph& graph = pass.graph;
     const std::size_t tensors = graph.tensors().size();
     const std::size_t nodes = graph.nodes().size();
-    const std::vector<NodeIndex> ends = ends_of(pass);
+    const IndexedVector<TensorIndex, NodeIndex> ends = ends_of(pass);
     const Node none{};
     const Call any(pass, none);
     const auto bytes_of = [&](std::size_t root) {
@@ -104,7 +104,7 @@ MemoryUse measure_memory(const Pass& pass, std::vector<Expr> workspace, const St
         endings.after(i, [&](std::size_t root) { live = live - bytes_of(root); });
     }
     if (use.peak_node >= 0) {
-        const Node& node = graph.nodes()[static_cast<std::size_t>(use.peak_node)];
+        const Node& node = graph.nodes()[use.peak_node];
         use.peak_op = graph.ops()[node.op].name;
         use.peak_module = graph.name(node.module);
     }
@@ -114,7 +114,7 @@ MemoryUse measure_memory(const Pass& pass, std::vector<Expr> workspace, const St
 Expr peak_before(const Pass& pass, NodeIndex end, std::span<const Expr> workspace,
                  const std::set<TensorIndex>& apart) {
     const Graph& graph = pass.graph;
-    const std::vector<NodeIndex> ends = ends_of(pass);
+    const IndexedVector<TensorIndex, NodeIndex> ends = ends_of(pass);
     const Node none{};
     const Call any(pass, none);
     Endings endings(graph.nodes().size(), graph.tensors().size());

@@ -31,10 +31,10 @@ struct MemoryUse {
     Expr peak_memory_bytes;      // weights, buffers, inputs and the activation peak
     Expr saved_for_backward_bytes;  // results of forward nodes that backward reads, each storage once
     NodeIndex peak_node = -1;
-    std::string peak_op;          // op of that node
-    std::string peak_module;      // module of that node
-    std::vector<Expr> timeline;   // held results and workspace while each node runs
-    std::vector<Expr> workspace;  // part of the timeline: workspace of the node's kernel
+    std::string peak_op;                       // op of that node
+    std::string peak_module;                   // module of that node
+    IndexedVector<NodeIndex, Expr> timeline;   // held results and workspace while each node runs
+    IndexedVector<NodeIndex, Expr> workspace;  // part of the timeline: workspace of the node's kernel
     std::vector<Lifetime> storages;
 };
 

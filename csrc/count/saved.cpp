@@ -3,7 +3,7 @@
 namespace infercost {
 
 void SavedForBackward::visit(NodeIndex index, const Work& work, const Pass& pass) {
-    const Node& node = pass.graph.nodes()[static_cast<std::size_t>(index)];
+    const Node& node = pass.graph.nodes()[index];
     const auto root_of = [&](std::int64_t t) {
         return static_cast<std::size_t>(pass.storage.root(static_cast<TensorIndex>(t)));
     };

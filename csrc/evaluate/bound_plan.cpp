@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <functional>
-#include <stdexcept>
 
+#include "core/errors.hpp"
 #include "core/exchange.hpp"
 
 namespace infercost {
@@ -84,8 +84,7 @@ BoundPlan::BoundPlan(std::shared_ptr<const Plan> plan, const Hardware& hardware,
     : plan_(std::move(plan)) {
     for (const std::string& name : plan_->tape.size_names()) {
         const auto found = std::find(names.begin(), names.end(), name);
-        if (found == names.end())
-            throw std::invalid_argument("size '" + name + "' is not given; pass a value for it");
+        if (found == names.end()) throw InputError("size '" + name + "' is not given; pass a value for it");
         inputs_.push_back(static_cast<std::size_t>(found - names.begin()));
     }
     Binder binder(hardware, plan_->execution);

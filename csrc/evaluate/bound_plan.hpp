@@ -56,7 +56,7 @@ struct LaunchWait {
 
 class BoundPlan {
   public:
-    // `names` are the sizes of the blocks. Throws std::invalid_argument if the plan needs other sizes.
+    // `names` are the sizes of the blocks. Throws InputError if the plan needs other sizes.
     BoundPlan(std::shared_ptr<const Plan> plan, const Hardware& hardware, std::span<const std::string> names);
 
     const Plan& plan() const { return *plan_; }

@@ -25,7 +25,7 @@ struct CollectiveTimes {
 };
 
 // `message_bytes` are sizes of the whole message; of tokens of experts, those of one rank, each once. Throws
-// std::invalid_argument as CollectiveModel does.
+// InputError as CollectiveModel does.
 CollectiveTimes collective_times(const Hardware& hardware, const ExchangeGroup& group, DType dtype,
                                  Execution execution, std::span<const double> message_bytes);
 

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <stdexcept>
 
+#include "core/errors.hpp"
 #include "core/threads.hpp"
 #include "evaluate/bound_plan.hpp"
 
@@ -60,7 +61,7 @@ AxisFacts check_axes(const Graph& graph, std::span<const SizeAxis> axes, std::si
     for (std::size_t a = 0; a < axes.size(); ++a) {
         const SizeAxis& axis = axes[a];
         if (axis.repeat == 0 || (axis.values.empty() && points > 0)) {
-            throw std::invalid_argument("size '" + axis.name + "' has no values; pass at least one");
+            throw InputError("size '" + axis.name + "' has no values; pass at least one");
         }
         if (axis.values.empty()) continue;
         std::int64_t low = axis.values[0];
@@ -203,7 +204,7 @@ class Walker {
             good = good && lowest[lane] >= 0 && not_finite[lane] == 0;
         }
         if (good) return;
-        throw std::invalid_argument(
+        throw InputError(
             "a point of this graph has a latency or a peak memory that is negative or not finite; expected "
             "sizes, rules and a machine that give finite numbers of zero or more");
     }

@@ -83,7 +83,7 @@ struct EvaluateOptions {
     Isa isa = best_isa();
 };
 
-// Evaluate points first .. first + points of a grid. Throws std::invalid_argument for a size that is missing,
+// Evaluate points first .. first + points of a grid. Throws InputError for a size that is missing,
 // unknown or out of range, or that violates a guard.
 void evaluate(PlanFamily& family, std::span<const SizeAxis> axes, const Hardware& hardware,
               std::uint64_t first, std::size_t points, const Columns& out,

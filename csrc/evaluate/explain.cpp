@@ -52,6 +52,30 @@ KernelSeconds with_waits(KernelSeconds terms, const LaunchWait& wait, double eng
     return terms;
 }
 
+// What a kernel is computed without, all but `power` also without the power limit of the board.
+enum class Without : std::uint8_t {
+    power,
+    direct,  // the direct convolution, and what no product does
+    vector,  // what no product does
+    transposes,
+    strided,
+    exponentials,
+    keys,
+    starts,
+    again,
+    issue,
+    loops,
+    reorder,
+    faults,
+    packing,
+    weights,
+    regions,
+    cold,
+    steps,
+    network,
+    count_
+};
+
 class Explainer {
   public:
     Explainer(const BoundPlan& bound, const SizeBlock& block, const Sizes& sizes, const Hardware& hardware)
@@ -59,9 +83,9 @@ class Explainer {
 
     std::vector<KernelEstimate> run() {
         const std::vector<BoundKernel>& kernels = bound_.kernels();
-        first_.reserve(kernels.size());
+        questions_.reserve(kernels.size());
         for (const BoundKernel& kernel : kernels) {
-            first_.push_back(asked_.size());
+            questions_.emplace_back();
             ask(kernel);
         }
         answers_ = bound_.terms(asked_, block_, best_isa());
@@ -69,7 +93,7 @@ class Explainer {
         const LaunchWait wait = bound_.wait(device, block_, best_isa());
         std::vector<KernelEstimate> result(kernels.size());
         for (std::size_t i = 0; i < kernels.size(); ++i) {
-            next_ = first_[i];
+            questions_now_ = &questions_[i];
             now_ = &result[i];
             now_->terms = unlimited_ = device[i];
             const Kernel& kernel = bound_.plan().kernels[i];
@@ -98,14 +122,29 @@ class Explainer {
 
     // ---- questions: the kernel without one mechanism ----
 
+    // Of one kernel: where its questions are in asked_.
+    struct Questions {
+        Questions() { of.fill(kNotAsked); }
+        EnumArray<Without, std::size_t> of;
+        std::size_t tiles = kNotAsked;  // the first tile of its menu; the others follow
+    };
+    static constexpr std::size_t kNotAsked = static_cast<std::size_t>(-1);
+
     template <class Change>
-    void without(const BoundKernel& kernel, Change change) {
+    void without(Without mechanism, const BoundKernel& kernel, Change change) {
+        questions_.back().of[mechanism] = asked_.size();
         asked_.push_back(kernel);
         change(asked_.back());
     }
-    // explain() consumes the answers in the order of ask().
-    const KernelSeconds& answer() { return answers_[next_++]; }
-    void lost(std::string_view part, Term term) { add(part, unlimited_.*term - answer().*term); }
+    const KernelSeconds& answer(Without mechanism) const {
+        return answers_.at(questions_now_->of[mechanism]);
+    }
+    const KernelSeconds& answer_of_tile(int tile) const {
+        return answers_.at(questions_now_->tiles + static_cast<std::size_t>(tile));
+    }
+    void lost(std::string_view part, Without mechanism, Term term) {
+        add(part, unlimited_.*term - answer(mechanism).*term);
+    }
 
     void ask(const BoundKernel& kernel) {
         if (kernel.terms.kind == WorkKind::collective) return ask_collective(kernel);
@@ -113,67 +152,75 @@ class Explainer {
             case MachineKind::gpu:
                 return ask_gpu(kernel);
             case MachineKind::cpu:
-                without(kernel, [](BoundKernel& k) { std::fill_n(k.cpu.loop_s, kSlowLoopCount, 0.0); });
-                without(kernel, [](BoundKernel& k) { k.cpu.reorder_s = 0; });
-                without(kernel, [](BoundKernel& k) { k.cpu.fault_s_per_byte = 0; });
-                without(kernel, [](BoundKernel& k) { k.cpu.packing_s_per_byte = 0; });
-                without(kernel, [](BoundKernel& k) { k.cpu.gemv_s_per_byte = 0; });
-                without(kernel, [](BoundKernel& k) { k.cpu.region_s = 0; });
-                return without(kernel, [](BoundKernel& k) { k.cpu.cold_s = 0; });
+                without(Without::loops, kernel,
+                        [](BoundKernel& k) { std::fill_n(k.cpu.loop_s, kSlowLoopCount, 0.0); });
+                without(Without::reorder, kernel, [](BoundKernel& k) { k.cpu.reorder_s = 0; });
+                without(Without::faults, kernel, [](BoundKernel& k) { k.cpu.fault_s_per_byte = 0; });
+                without(Without::packing, kernel, [](BoundKernel& k) { k.cpu.packing_s_per_byte = 0; });
+                without(Without::weights, kernel, [](BoundKernel& k) { k.cpu.gemv_s_per_byte = 0; });
+                without(Without::regions, kernel, [](BoundKernel& k) { k.cpu.region_s = 0; });
+                return without(Without::cold, kernel, [](BoundKernel& k) { k.cpu.cold_s = 0; });
             case MachineKind::systolic:
                 return;
         }
     }
 
     void ask_collective(const BoundKernel& kernel) {
-        without(kernel, [](BoundKernel& k) {
+        without(Without::steps, kernel, [](BoundKernel& k) {
             for (ExchangeWay& way : k.exchange.ways) way.start_s -= way.steps_s;
         });
-        without(kernel, [](BoundKernel& k) {
+        without(Without::network, kernel, [](BoundKernel& k) {
             for (ExchangeWay& way : k.exchange.ways) way.s_per_byte = way.link_s_per_byte;
         });
     }
 
     void ask_gpu(const BoundKernel& limited) {
-        BoundKernel kernel = limited;
-        kernel.gpu.power_s_per_flop = kernel.gpu.power_s_per_byte = 0;
-        asked_.push_back(kernel);
+        without(Without::power, limited,
+                [](BoundKernel& k) { k.gpu.power_s_per_flop = k.gpu.power_s_per_byte = 0; });
+        const BoundKernel kernel = asked_.back();
         switch (kernel.gpu.shape) {
             case Shape::tiles:
             case Shape::winograd:
-                for (int t = 0; t < kernel.gpu.menu->count; ++t) {
-                    menus_.push_back({1, {kernel.gpu.menu->tiles[t]}});
-                    without(kernel, [&](BoundKernel& k) {
-                        k.gpu.shape = Shape::tiles;
-                        k.gpu.direct = false;
-                        k.gpu.vector_s_per_flop = 0;
-                        k.gpu.menu = &menus_.back();
-                    });
-                }
-                without(kernel, [](BoundKernel& k) {
+                ask_tiles(kernel);
+                without(Without::direct, kernel, [](BoundKernel& k) {
                     k.gpu.direct = false;
                     k.gpu.vector_s_per_flop = 0;
                 });
-                without(kernel, [](BoundKernel& k) { k.gpu.vector_s_per_flop = 0; });
-                return without(kernel, [](BoundKernel& k) { k.gpu.transposed_factor = 0; });
+                without(Without::vector, kernel, [](BoundKernel& k) { k.gpu.vector_s_per_flop = 0; });
+                return without(Without::transposes, kernel,
+                               [](BoundKernel& k) { k.gpu.transposed_factor = 0; });
             case Shape::attention:
-                without(kernel, [](BoundKernel& k) { k.gpu.attention.exponential_s = 0; });
-                without(kernel, [](BoundKernel& k) {
+                without(Without::exponentials, kernel,
+                        [](BoundKernel& k) { k.gpu.attention.exponential_s = 0; });
+                without(Without::keys, kernel, [](BoundKernel& k) {
                     k.gpu.attention.decode_s_per_byte = k.gpu.attention.cached_s_per_byte = 0;
                 });
-                return without(kernel, [](BoundKernel& k) {
+                return without(Without::starts, kernel, [](BoundKernel& k) {
                     AttentionCosts& a = k.gpu.attention;
                     a.tile_s = a.decode_start_s = a.combine_s = a.combine_split_s = 0;
                 });
             case Shape::rows:
-                without(kernel, [](BoundKernel& k) { k.gpu.rows.passes = 0; });
-                without(kernel, [](BoundKernel& k) { k.gpu.transposed_factor = 0; });
-                return without(kernel, [](BoundKernel& k) { k.gpu.strided_factor = 0; });
+                without(Without::again, kernel, [](BoundKernel& k) { k.gpu.rows.passes = 0; });
+                without(Without::transposes, kernel, [](BoundKernel& k) { k.gpu.transposed_factor = 0; });
+                return without(Without::strided, kernel, [](BoundKernel& k) { k.gpu.strided_factor = 0; });
             case Shape::none:
-                without(kernel, [](BoundKernel& k) { k.gpu.issue_s_per_byte = 0; });
-                return without(kernel, [](BoundKernel& k) { k.gpu.strided_factor = 0; });
+                without(Without::issue, kernel, [](BoundKernel& k) { k.gpu.issue_s_per_byte = 0; });
+                return without(Without::strided, kernel, [](BoundKernel& k) { k.gpu.strided_factor = 0; });
             case Shape::unshaped:
                 return;
+        }
+    }
+
+    // Each tile of the menu alone.
+    void ask_tiles(const BoundKernel& kernel) {
+        questions_.back().tiles = asked_.size();
+        for (int t = 0; t < kernel.gpu.menu->count; ++t) {
+            menus_.push_back({1, {kernel.gpu.menu->tiles[t]}});
+            BoundKernel& asked = asked_.emplace_back(kernel);
+            asked.gpu.shape = Shape::tiles;
+            asked.gpu.direct = false;
+            asked.gpu.vector_s_per_flop = 0;
+            asked.gpu.menu = &menus_.back();
         }
     }
 
@@ -195,14 +242,14 @@ class Explainer {
         now_->flops = flops + others;
         now_->sent_bytes = value(work.exchange.sent_bytes);
         if (kernel.terms.kind == WorkKind::collective) {
-            lost("steps", &KernelSeconds::launch);
-            return lost("network", &KernelSeconds::link);
+            lost("steps", Without::steps, &KernelSeconds::launch);
+            return lost("network", Without::network, &KernelSeconds::link);
         }
         switch (kernel.machine) {
             case MachineKind::gpu:
                 now_->ideal_compute_s =
                     std::max(flops * kernel.gpu.engine_s_per_flop, others * kernel.gpu.vector_s_per_flop);
-                unlimited_ = answer();
+                unlimited_ = answer(Without::power);
                 add("power", now_->terms.compute - unlimited_.compute);
                 gpu(kernel.gpu, work);
                 break;
@@ -234,16 +281,16 @@ class Explainer {
     }
 
     void cpu() {
-        const double loops_s = now_->terms.compute - answers_[next_].compute;
-        lost("loops", &KernelSeconds::compute);
-        const double reorder_s = now_->terms.compute - answers_[next_].compute;
-        lost("reorder", &KernelSeconds::compute);
-        lost("faults", &KernelSeconds::dram);
-        const double packing_s = now_->terms.compute - answers_[next_].compute;
-        lost("packing", &KernelSeconds::compute);
-        lost("weights", &KernelSeconds::cache);
-        lost("regions", &KernelSeconds::launch);
-        lost("cold", &KernelSeconds::launch);
+        const double loops_s = now_->terms.compute - answer(Without::loops).compute;
+        lost("loops", Without::loops, &KernelSeconds::compute);
+        const double reorder_s = now_->terms.compute - answer(Without::reorder).compute;
+        lost("reorder", Without::reorder, &KernelSeconds::compute);
+        lost("faults", Without::faults, &KernelSeconds::dram);
+        const double packing_s = now_->terms.compute - answer(Without::packing).compute;
+        lost("packing", Without::packing, &KernelSeconds::compute);
+        lost("weights", Without::weights, &KernelSeconds::cache);
+        lost("regions", Without::regions, &KernelSeconds::launch);
+        lost("cold", Without::cold, &KernelSeconds::launch);
         add_rest("idle", loops_s + reorder_s + packing_s);
     }
 
@@ -254,9 +301,9 @@ class Explainer {
                 return product(costs, work);
             case Shape::attention: {
                 const double all = unlimited_.compute;
-                const double exponentials_s = all - answer().compute;
-                const double keys_s = all - answer().compute;
-                const double starts_s = all - answer().compute;
+                const double exponentials_s = all - answer(Without::exponentials).compute;
+                const double keys_s = all - answer(Without::keys).compute;
+                const double starts_s = all - answer(Without::starts).compute;
                 // As much of the arithmetic as a causal mask allows to skip.
                 now_->ideal_compute_s =
                     keys_s > 0 ? 0 : value(work.causal_flops) * costs.attention.core_s_per_flop / costs.cores;
@@ -266,13 +313,13 @@ class Explainer {
                 return add_rest("padding", exponentials_s + keys_s + starts_s);
             }
             case Shape::rows:
-                lost("again", &KernelSeconds::dram);
-                lost("transposes", &KernelSeconds::dram);
-                lost("strided", &KernelSeconds::dram);
+                lost("again", Without::again, &KernelSeconds::dram);
+                lost("transposes", Without::transposes, &KernelSeconds::dram);
+                lost("strided", Without::strided, &KernelSeconds::dram);
                 return add_rest(costs.rows.issue_s > 0 ? "issue" : "rows", 0);
             case Shape::none:
-                lost("issue", &KernelSeconds::compute);
-                return lost("strided", &KernelSeconds::dram);
+                lost("issue", Without::issue, &KernelSeconds::compute);
+                return lost("strided", Without::strided, &KernelSeconds::dram);
             case Shape::unshaped:
                 return;
         }
@@ -280,19 +327,19 @@ class Explainer {
 
     void product(const GpuCosts& costs, const Work& work) {
         const double m = value(work.dims.m);
-        double best = answer().compute;
+        double best = answer_of_tile(0).compute;
         int chosen = 0;
         for (int t = 1; t < costs.menu->count; ++t) {
-            const double tile_s = answer().compute;
+            const double tile_s = answer_of_tile(t).compute;
             // Of equal tiles, the smaller, which pads least.
             if (costs.tiles.by_rows ? m <= costs.menu->tiles[t].most_rows : tile_s <= best) {
                 best = tile_s;
                 chosen = t;
             }
         }
-        const double without_direct = answer().compute;
-        const double contraction = answer().compute;
-        lost("transposes", &KernelSeconds::dram);
+        const double without_direct = answer(Without::direct).compute;
+        const double contraction = answer(Without::vector).compute;
+        lost("transposes", Without::transposes, &KernelSeconds::dram);
         const bool winograd = without_direct < best * (1 - kSame);
         const bool direct = contraction < without_direct * (1 - kSame);
         now_->algorithm = direct ? Algorithm::direct : winograd ? Algorithm::winograd : Algorithm::tiles;
@@ -343,9 +390,9 @@ class Explainer {
     KernelSeconds unlimited_;     // without the power limit of the board
     std::deque<TileMenu> menus_;  // a deque, because questions hold pointers to its elements
     std::vector<BoundKernel> asked_;
-    std::vector<std::size_t> first_;  // first question of each kernel
     std::vector<KernelSeconds> answers_;
-    std::size_t next_ = 0;
+    std::vector<Questions> questions_;  // of each kernel
+    const Questions* questions_now_ = nullptr;
     KernelEstimate* now_ = nullptr;
 };
 

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <stdexcept>
 #include <string>
+
+#include "core/errors.hpp"
 
 namespace infercost {
 namespace {
@@ -18,12 +19,12 @@ double at(std::span<const double> values, std::size_t point) {
 
 void require_length(const char* what, std::size_t length, std::size_t points, bool may_be_one) {
     if (length == points || (may_be_one && length == 1)) return;
-    throw std::invalid_argument(std::string(what) + " has " + std::to_string(length) + " values; expected " +
-                                std::to_string(points));
+    throw InputError(std::string(what) + " has " + std::to_string(length) + " values; expected " +
+                     std::to_string(points));
 }
 
 void check(std::span<const StageColumns> stages, const PipelineFlow& flow, const Columns& out) {
-    if (stages.empty()) throw std::invalid_argument("a pipeline has no stages; expected at least one");
+    if (stages.empty()) throw InputError("a pipeline has no stages; expected at least one");
     const std::size_t points = out.latency_s.size();
     for (const ColumnRow& row : kColumns) {
         require_length("a column of the pipeline", (out.*row.column).size(), points, false);
@@ -34,8 +35,7 @@ void check(std::span<const StageColumns> stages, const PipelineFlow& flow, const
     require_length("micro_batches", flow.micro_batches.size(), points, true);
     require_length("chunks", flow.chunks.size(), points, true);
     for (const StageColumns& stage : stages) {
-        if (stage.count < 1)
-            throw std::invalid_argument("a stage occurs less than once; expected at least 1");
+        if (stage.count < 1) throw InputError("a stage occurs less than once; expected at least 1");
     }
 }
 

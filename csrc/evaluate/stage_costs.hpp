@@ -27,7 +27,7 @@ struct PipelineFlow {
 // sum(t) + (n - 1) max(t), and under continuous load one follows every n max(t) (GPipe, Huang et al. 2019). A
 // token of a decode step waits for the one before it: the longer of sum(t) and n max(t). Energy is that of a
 // device, with idle power while it waits; memory is that of the fullest stage. Every column of `out` is
-// written. Throws std::invalid_argument for columns of unequal lengths.
+// written. Throws InputError for columns of unequal lengths.
 void combine_stages(std::span<const StageColumns> stages, const PipelineFlow& flow, const Columns& out);
 
 }  // namespace infercost

@@ -4,8 +4,8 @@
 #include <array>
 #include <map>
 #include <memory>
-#include <stdexcept>
 
+#include "core/errors.hpp"
 #include "core/threads.hpp"
 #include "evaluate/bound_plan.hpp"
 
@@ -91,7 +91,7 @@ class PartsWalker {
 
     static void check(double seconds) {
         if (seconds >= 0 && seconds - seconds == 0) return;
-        throw std::invalid_argument(
+        throw InputError(
             "a point of this graph has a latency that is negative or not finite; expected sizes, rules and a "
             "machine that give finite numbers of zero or more");
     }
@@ -114,9 +114,8 @@ double evaluate_step_parts(PlanFamily& family, std::span<const SizeAxis> columns
     std::vector<bool> of_data;
     for (const SizeAxis& column : columns) {
         if (column.values.size() != points) {
-            throw std::invalid_argument("size '" + column.name + "' has " +
-                                        std::to_string(column.values.size()) + " values; expected " +
-                                        std::to_string(points));
+            throw InputError("size '" + column.name + "' has " + std::to_string(column.values.size()) +
+                             " values; expected " + std::to_string(points));
         }
         names.push_back(column.name);
         of_data.push_back(graph.depends_on_data(column.name));

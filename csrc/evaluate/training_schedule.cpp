@@ -1,8 +1,9 @@
 #include "evaluate/training_schedule.hpp"
 
 #include <algorithm>
-#include <stdexcept>
 #include <string>
+
+#include "core/errors.hpp"
 
 namespace infercost {
 namespace {
@@ -33,7 +34,7 @@ class Passes {
 TrainingSchedule parse_training_schedule(std::string_view name) {
     if (name == "gpipe") return TrainingSchedule::gpipe;
     if (name == "1f1b") return TrainingSchedule::one_f_one_b;
-    throw std::invalid_argument("schedule '" + std::string(name) + "' is unknown; expected 1f1b or gpipe");
+    throw InputError("schedule '" + std::string(name) + "' is unknown; expected 1f1b or gpipe");
 }
 
 std::int64_t in_flight(TrainingSchedule schedule, std::int64_t stage, std::int64_t stages,
@@ -45,10 +46,10 @@ std::vector<double> stage_ends(TrainingSchedule schedule, std::span<const double
                                std::span<const double> backward_s, std::int64_t micro_batches) {
     const std::size_t stages = forward_s.size();
     if (stages == 0 || backward_s.size() != stages || micro_batches < 1) {
-        throw std::invalid_argument("a schedule got " + std::to_string(stages) + " forwards, " +
-                                    std::to_string(backward_s.size()) + " backwards and " +
-                                    std::to_string(micro_batches) +
-                                    " micro-batches; expected as many of both, and at least one of each");
+        throw InputError("a schedule got " + std::to_string(stages) + " forwards, " +
+                         std::to_string(backward_s.size()) + " backwards and " +
+                         std::to_string(micro_batches) +
+                         " micro-batches; expected as many of both, and at least one of each");
     }
     const auto count = static_cast<std::size_t>(micro_batches);
     std::vector<Passes> passes;

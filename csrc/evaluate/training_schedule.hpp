@@ -15,7 +15,7 @@ enum class TrainingSchedule : std::uint8_t {
                  // PipeDream-Flush)
 };
 
-// Throws std::invalid_argument for another name than "gpipe" and "1f1b".
+// Throws InputError for another name than "gpipe" and "1f1b".
 TrainingSchedule parse_training_schedule(std::string_view name);
 
 // Micro-batches whose activations a stage, counted from 0, has at the same time at most.
@@ -24,7 +24,7 @@ std::int64_t in_flight(TrainingSchedule schedule, std::int64_t stage, std::int64
 
 // Seconds at which each stage has done the last backward, of stages with these seconds for the forward and
 // the backward of a micro-batch. A stage begins a pass when it has done the one before, and has the
-// activation or the gradient of its neighbor; what it sends is part of its time. Throws std::invalid_argument
+// activation or the gradient of its neighbor; what it sends is part of its time. Throws InputError
 // without stages or micro-batches.
 std::vector<double> stage_ends(TrainingSchedule schedule, std::span<const double> forward_s,
                                std::span<const double> backward_s, std::int64_t micro_batches);

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <stdexcept>
 
+#include "core/errors.hpp"
 #include "core/portable.hpp"
 
 namespace infercost {
@@ -73,11 +73,11 @@ double known(const Hardware& hardware, double CollectiveConstants::* field) {
     for (const ConstantField<CollectiveConstants>& row : kCollectiveRows) {
         if (row.field == field) key = row.key;
     }
-    throw std::invalid_argument(lacking(hardware, "constant collectives." + key) +
-                                ", which the time of a collective needs; set it in table [collectives] of "
-                                "the calibration file of its "
-                                "family '" +
-                                hardware.family + "' or of its kind");
+    throw InputError(lacking(hardware, "constant collectives." + key) +
+                     ", which the time of a collective needs; set it in table [collectives] of "
+                     "the calibration file of its "
+                     "family '" +
+                     hardware.family + "' or of its kind");
 }
 
 double devices_of_node(const Hardware& hardware) {
@@ -113,10 +113,9 @@ LinkPath path_between(const Hardware& hardware, const GroupShape& shape) {
         const double share = known(hardware, &CollectiveConstants::network_share);
         path.network_byte_per_s = rate_of("network") * share;
         if (!(path.network_byte_per_s > 0)) {
-            throw std::invalid_argument(
-                lacking(hardware, "link to other nodes") +
-                "; expected [link.network] with nics_per_device and nic_gb_per_s in "
-                "its file, or a group of one node, which has devices_per_node devices");
+            throw InputError(lacking(hardware, "link to other nodes") +
+                             "; expected [link.network] with nics_per_device and nic_gb_per_s in "
+                             "its file, or a group of one node, which has devices_per_node devices");
         }
         path.network_step_s = is_set(wiring.network_latency_s)
                                   ? wiring.network_latency_s
@@ -137,9 +136,9 @@ LinkPath path_between(const Hardware& hardware, const GroupShape& shape) {
         return path;
     }
     if (!(host > 0) || !(wiring.host_shared > 0)) {
-        throw std::invalid_argument(lacking(hardware, "link to other devices") +
-                                    "; expected [link.device], or [link.host] with a "
-                                    "bandwidth and a kind that starts with 'PCIe', in its file");
+        throw InputError(lacking(hardware, "link to other devices") +
+                         "; expected [link.device], or [link.host] with a "
+                         "bandwidth and a kind that starts with 'PCIe', in its file");
     }
     path.over_host = true;
     path.byte_per_s = host;

@@ -78,7 +78,7 @@ double devices_of_node(const Hardware& hardware);
 std::int64_t nodes_of(const Hardware& hardware, std::int64_t devices, std::int64_t least);
 GroupShape shape_of(const Hardware& hardware, const ExchangeGroup& group);
 
-// Throws std::invalid_argument for a machine without the links that the group needs.
+// Throws InputError for a machine without the links that the group needs.
 LinkPath path_between(const Hardware& hardware, const GroupShape& shape);
 
 // One operation between some devices, with all facts that do not depend on the message size.
@@ -86,7 +86,7 @@ class CollectiveModel {
   public:
     // `dtype` is that of the message. A switch reduces floats of at least 16 bits. `execution` matters for
     // kernels of engines: in eager execution they copy the message first, and the host may be slower. Throws
-    // std::invalid_argument for a machine without a link to other devices, or without a constant that the
+    // InputError for a machine without a link to other devices, or without a constant that the
     // operation needs.
     CollectiveModel(const Hardware& hardware, const ExchangeGroup& group, DType dtype, Execution execution);
 
@@ -120,7 +120,7 @@ class CollectiveModel {
     std::array<WayNames, kMostWays> names_{};
 };
 
-// A constant of [collectives]. Throws std::invalid_argument if the machine's family and kind set none.
+// A constant of [collectives]. Throws InputError if the machine's family and kind set none.
 double known(const Hardware& hardware, double CollectiveConstants::* field);
 
 }  // namespace infercost

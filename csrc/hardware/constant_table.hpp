@@ -383,11 +383,9 @@ static_assert(is_complete(kCpuRows));
 
 // A figure of each engine per dtype; kUnset if there is none.
 struct EngineFigures {
-    std::array<double, kDTypeCount> matrix, vector;
+    EnumArray<DType, double> matrix, vector;
 
-    double of(bool on_matrix, DType dtype) const {
-        return (on_matrix ? matrix : vector)[static_cast<std::size_t>(dtype)];
-    }
+    double of(bool on_matrix, DType dtype) const { return (on_matrix ? matrix : vector)[dtype]; }
 };
 // Its key in a file and its name in a machine, for an engine and a dtype with a short name.
 inline constexpr std::string_view kEngineAndDtype = "{engine}_{dtype}";

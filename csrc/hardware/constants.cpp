@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <functional>
-#include <stdexcept>
 #include <unordered_map>
 
+#include "core/errors.hpp"
 #include "core/nearest.hpp"
 #include "hardware/costs.hpp"
 
@@ -23,8 +23,8 @@ bool has_kernels(std::size_t kind) {
 }
 
 const std::string& kernel_table(std::size_t kind) {
-    static const std::array<std::string, kWorkKindCount> kTables = [] {
-        std::array<std::string, kWorkKindCount> names;
+    static const EnumArray<WorkKind, std::string> kTables = [] {
+        EnumArray<WorkKind, std::string> names;
         for (std::size_t k = 0; k < kWorkKindCount; ++k) {
             names[k] = "kernel." + std::string(name_of(static_cast<WorkKind>(k)));
         }
@@ -86,7 +86,7 @@ std::string for_engine(std::string_view pattern, std::string_view engine, DType 
         if (at != std::string::npos) text.replace(at, place.size(), word);
     };
     put("{engine}", engine);
-    put("{dtype}", kDTypes[static_cast<std::size_t>(dtype)].short_name);
+    put("{dtype}", kDTypes[dtype].short_name);
     return text;
 }
 
@@ -129,14 +129,13 @@ struct Slots {
             for (const auto& row : rows)
                 add(std::string(table) + "." + std::string(row.name), group.*row.field, row);
         });
-        visit_engines(prototype,
-                      [&](std::string_view table, const EngineFigures& figures, const Constant& row) {
-                          for_each_engine([&](std::string_view engine, DType dtype) {
-                              const auto& of_dtypes = engine == kEngines[0] ? figures.matrix : figures.vector;
-                              add(std::string(table) + "." + for_engine(row.name, engine, dtype),
-                                  of_dtypes[static_cast<std::size_t>(dtype)], row);
-                          });
-                      });
+        visit_engines(prototype, [&](std::string_view table, const EngineFigures& figures,
+                                     const Constant& row) {
+            for_each_engine([&](std::string_view engine, DType dtype) {
+                const auto& of_dtypes = engine == kEngines[0] ? figures.matrix : figures.vector;
+                add(std::string(table) + "." + for_engine(row.name, engine, dtype), of_dtypes[dtype], row);
+            });
+        });
     }
 };
 
@@ -150,8 +149,8 @@ const Slot& slot_of(std::string_view name) {
     if (found != slots().by_name.end()) return slots().all[found->second];
     std::vector<std::string> known;
     for (const Slot& slot : slots().all) known.push_back(slot.name);
-    throw std::invalid_argument("unknown constant '" + std::string(name) + "'; the nearest is '" +
-                                nearest_name(name, known) + "'");
+    throw InputError("unknown constant '" + std::string(name) + "'; the nearest is '" +
+                     nearest_name(name, known) + "'");
 }
 
 const double& at(const Constants& constants, const Slot& slot) {
@@ -212,8 +211,7 @@ Constants::Constants() {
 void Constants::set(std::string_view name, double value) {
     const Slot& slot = slot_of(name);
     if (!is_set(value)) {
-        throw std::invalid_argument("constant '" + std::string(name) +
-                                    "' is not a number; pass a number, or omit it");
+        throw InputError("constant '" + std::string(name) + "' is not a number; pass a number, or omit it");
     }
     at(*this, slot) = value;
 }
@@ -226,8 +224,8 @@ void Constants::validate() const {
     for (const Slot& slot : slots().all) {
         const double value = at(*this, slot);
         if (is_set(value) && !range_of(*slot.row).has(value)) {
-            throw std::invalid_argument("constant '" + slot.name + "' is " + number(value) + "; expected " +
-                                        text_of(range_of(*slot.row)));
+            throw InputError("constant '" + slot.name + "' is " + number(value) + "; expected " +
+                             text_of(range_of(*slot.row)));
         }
     }
 }
@@ -400,8 +398,8 @@ const KeyedConstant& find_key(std::string_view key) {
     std::vector<std::string> known;
     for (const auto& [name, constant] : by_key()) known.push_back(name);
     std::sort(known.begin(), known.end());
-    throw std::invalid_argument("unknown key '" + std::string(key) +
-                                "' of a calibration file; the nearest is '" + nearest_name(key, known) + "'");
+    throw InputError("unknown key '" + std::string(key) + "' of a calibration file; the nearest is '" +
+                     nearest_name(key, known) + "'");
 }
 
 }  // namespace

@@ -14,15 +14,15 @@ namespace infercost {
 
 // The constants of one machine in base units. A field is kUnset if nothing sets it.
 struct Constants {
-    std::array<KernelConstants, kWorkKindCount> kernel;
-    std::array<BandConstants, kWorkKindCount> band;
+    EnumArray<WorkKind, KernelConstants> kernel;
+    EnumArray<WorkKind, BandConstants> band;
     KernelConstants depthwise_kernel;
     DepthwiseConstants depthwise;
     StreamConstants stream;
     ForwardConstants forward;
     LimitConstants limits;
-    std::array<TileConstants, kTileTableCount> tiles;
-    std::array<RowConstants, kRowTableCount> rows;
+    EnumArray<TileTable, TileConstants> tiles;
+    EnumArray<RowTable, RowConstants> rows;
     AttentionConstants attention;
     WinogradConstants winograd;
     ArrayConstants array;
@@ -44,12 +44,12 @@ struct Constants {
 
     Constants();  // all fields unset
 
-    // Set a constant by name: `tiles_matrix.round_s`. Throws std::invalid_argument for an unknown name,
+    // Set a constant by name: `tiles_matrix.round_s`. Throws InputError for an unknown name,
     // giving the nearest one, and for a value that is not a number.
     void set(std::string_view name, double value);
     // Returns kUnset if nothing sets the constant. Throws like set().
     double get(std::string_view name) const;
-    // Throws std::invalid_argument for a value out of its range, naming the constant.
+    // Throws InputError for a value out of its range, naming the constant.
     void validate() const;
     // All constants that are set, by name.
     std::map<std::string, double> named() const;
@@ -77,7 +77,7 @@ struct CalibrationRow {
 const std::vector<CalibrationRow>& calibration_rows();
 
 // Convert values of a calibration file by `table.key` to base units by `table.name`. Throws
-// std::invalid_argument for an unknown key, giving the nearest one.
+// InputError for an unknown key, giving the nearest one.
 std::map<std::string, double> base_constants(const std::map<std::string, double>& calibration,
                                              double clock_hz);
 // Convert a value from base units to the unit of a calibration file.

@@ -226,10 +226,11 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
         const double element_s = compiled ? compiled_s(loop, cpu) : eager_s(loop, cpu);
         costs.loop_s[i] = element_s / static_cast<double>(kSlowLoopUnit);
     }
-    costs.rows = !is_zero(terms.slow_loops[static_cast<std::size_t>(SlowLoop::row)]) ||
-                 !is_zero(terms.slow_loops[static_cast<std::size_t>(SlowLoop::softmax)]) ||
-                 !is_zero(terms.slow_loops[static_cast<std::size_t>(SlowLoop::scattered)]) ||
-                 !is_zero(terms.slow_loops[static_cast<std::size_t>(SlowLoop::window)]);
+    const auto has = [&](SlowLoop loop) {
+        return !is_zero(terms.slow_loops[static_cast<std::size_t>(loop)]);
+    };
+    costs.rows =
+        has(SlowLoop::row) || has(SlowLoop::softmax) || has(SlowLoop::scattered) || has(SlowLoop::window);
     // BLAS packs a matrix whatever it is: a weight that was dequantized before the product, too.
     if (terms.kind == WorkKind::gemm && is_zero(terms.weight_bytes) && is_one(terms.batch) &&
         terms.operand_bits >= kPackedBits) {

@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <stdexcept>
 
+#include "core/errors.hpp"
 #include "core/portable.hpp"
 #include "hardware/collectives.hpp"
 
@@ -31,11 +31,10 @@ void CollectiveModel::add_experts(const Hardware& hardware, const ExchangeGroup&
     const std::size_t table = group.op == Collective::dispatch ? 0 : 1;
     ExpertConstants c = hardware.constants.experts[table];
     if (!is_set(c.low_latency_s) || !is_set(c.normal_s)) {
-        throw std::invalid_argument("'" + hardware.id + "' has no constants of [" +
-                                    std::string(kExpertTables[table]) +
-                                    "]; set low_latency_us and normal_us in the calibration file of its "
-                                    "family '" +
-                                    hardware.family + "' or of its kind, or pass kernel 'library'");
+        throw InputError("'" + hardware.id + "' has no constants of [" + std::string(kExpertTables[table]) +
+                         "]; set low_latency_us and normal_us in the calibration file of its "
+                         "family '" +
+                         hardware.family + "' or of its kind, or pass kernel 'library'");
     }
     for (const ConstantField<ExpertConstants>& row : kExpertRows) {
         c.*row.field = value_or(c.*row.field, row.otherwise);

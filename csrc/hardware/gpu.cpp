@@ -41,8 +41,7 @@ bool is_grouped(const KernelTerms& terms) {
 }
 
 const KernelConstants& class_of(const KernelTerms& terms, const Constants& constants) {
-    return is_depthwise(terms) ? constants.depthwise_kernel
-                               : constants.kernel[static_cast<std::size_t>(terms.kind)];
+    return is_depthwise(terms) ? constants.depthwise_kernel : constants.kernel[terms.kind];
 }
 
 // Tables of products by their operands.
@@ -59,8 +58,24 @@ TileTable table_of(const KernelTerms& terms, const Engine& engine) {
 }
 
 const TileConstants& tiles_of(const KernelTerms& terms, const Engine& engine, const Constants& constants) {
-    return constants.tiles[static_cast<std::size_t>(table_of(terms, engine))];
+    return constants.tiles[table_of(terms, engine)];
 }
+
+// A kernel that goes along rows.
+struct RowKernel {
+    double block;     // threads per row; 0: as in softmax
+    double held;      // longest row that fits registers
+    double passes;    // additional reads of a row that does not fit
+    double l1_in_l2;  // 1: both caches together hold the rows of all cores
+};
+constexpr double kOfOp = -1;  // threads of a kernel of a serving engine, which its op determines
+constexpr EnumArray<RowTable, RowKernel> kRowKernels = {{{
+    {0, 1024, 2, 0},                // softmax
+    {128, 0, 1, 1},                 // norm
+    {kQuantizingThreads, 0, 1, 1},  // quantize
+    {1, 0, 0, 1},                   // plane
+    {kOfOp, 0, 0, 1},               // token
+}}};
 
 // Tables of row kernels by their function; kernels of serving engines use one block per token.
 RowTable row_table_of(const KernelTerms& terms) {
@@ -68,10 +83,6 @@ RowTable row_table_of(const KernelTerms& terms) {
     if (terms.kind == WorkKind::softmax) return RowTable::softmax;
     if (terms.row_schedule == RowSchedule::thread_per_row) return RowTable::plane;
     return terms.kind == WorkKind::normalization ? RowTable::norm : RowTable::quantize;
-}
-
-const RowConstants& rows_of(const KernelTerms& terms, const Constants& constants) {
-    return constants.rows[static_cast<std::size_t>(row_table_of(terms))];
 }
 
 TileCosts tile_costs(const TileConstants& tiles, double core_s_per_flop, double stream_s_per_byte,
@@ -107,11 +118,9 @@ constexpr TileConstants kPlainTiles = [] {
 }  // namespace
 
 RowCosts Binder::gpu_rows(const KernelTerms& terms) const {
-    const bool softmax = terms.kind == WorkKind::softmax;
-    const bool norm = terms.kind == WorkKind::normalization;
-    // A kernel of a serving engine: the op determines the threads per block.
-    const bool fixed = terms.row_schedule == RowSchedule::block_per_row;
-    const RowConstants& rows = rows_of(terms, constants_);
+    const RowTable table = row_table_of(terms);
+    const RowKernel& kernel = kRowKernels[table];
+    const RowConstants& rows = constants_.rows[table];
     const auto capacity = [&](std::string_view name) {
         for (const MemoryLevel& level : hardware_.memory) {
             if (level.name == name) return level.capacity_bytes;
@@ -121,19 +130,16 @@ RowCosts Binder::gpu_rows(const KernelTerms& terms) const {
     RowCosts costs;
     costs.element_bytes = std::max(1, terms.operand_bits / 8);
     // Quantizing kernels of serving engines process one row per core, with blocks of 512 threads.
-    const bool quantizes = row_table_of(terms) == RowTable::quantize;
-    costs.threads = quantizes ? kQuantizingThreads : constants_.limits.threads_per_core;
-    // Norms use blocks of 128 threads.
-    const bool alone = terms.row_schedule == RowSchedule::thread_per_row;
-    costs.block = fixed ? terms.threads_per_row : softmax ? 0 : norm ? 128 : alone ? 1 : costs.threads;
-    costs.held = softmax ? 1024 : 0;
-    if (fixed && hardware_.clock_hz > 0) {
+    costs.threads = table == RowTable::quantize ? kQuantizingThreads : constants_.limits.threads_per_core;
+    costs.block = kernel.block == kOfOp ? terms.threads_per_row : kernel.block;
+    costs.held = kernel.held;
+    if (table == RowTable::token && hardware_.clock_hz > 0) {
         costs.issue_s = 1 / (rows.issue_per_clock * hardware_.clock_hz * hardware_.cores);
     }
-    costs.passes = fixed || alone ? 0 : softmax ? 2 : 1;
+    costs.passes = kernel.passes;
     costs.l1_bytes = rows.l1_share * capacity("l1") / hardware_.cores;
     costs.l2_bytes = rows.l2_share * capacity("l2");
-    costs.l1_in_l2 = softmax ? 0 : 1;
+    costs.l1_in_l2 = kernel.l1_in_l2;
     costs.width = rows.width;
     costs.start_s = rows.start_s;
     costs.trip_s = rows.trip_s;
@@ -156,8 +162,8 @@ AttentionCosts Binder::gpu_attention(const KernelTerms& terms, const Engine& eng
     const double clock_s = hardware_.clock_hz > 0 ? 1.0 / hardware_.clock_hz : 0.0;
     const double turned = attention.narrow_element_per_clock;
     // Narrow keys are multiplied at the rate of their dtype, if the matrix unit has it.
-    const double rate = hardware_.matrix[static_cast<std::size_t>(engine.dtype)];
-    const double narrow_rate = hardware_.matrix[static_cast<std::size_t>(DType::float8_e4m3fn)];
+    const double rate = hardware_.matrix[engine.dtype];
+    const double narrow_rate = hardware_.matrix[DType::float8_e4m3fn];
     const double narrower = engine.matrix && narrow_rate > rate ? rate / narrow_rate : 1.0;
     AttentionCosts costs;
     costs.core_s_per_flop = hardware_.cores * seconds_per(engine.flop_per_s) * attention.matrix;
@@ -202,7 +208,7 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     const auto& [engine, vector] = engines(terms.dtype);
     const Overheads& over = hardware_.overheads;
     const KernelConstants& of_class = terms.prepared && terms.kind == WorkKind::convolution && engine.matrix
-                                          ? constants_.kernel[static_cast<std::size_t>(WorkKind::gemm)]
+                                          ? constants_.kernel[WorkKind::gemm]
                                           : class_of(terms, constants_);
     const TileConstants& table = tiles_of(terms, engine, constants_);
     const bool product = terms.kind == WorkKind::gemm;

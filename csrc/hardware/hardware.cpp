@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <stdexcept>
 
+#include "core/errors.hpp"
 #include "core/json.hpp"
 
 namespace infercost {
@@ -15,8 +15,8 @@ using enum DType;
 void require(bool good, const std::string& id, const std::string& field, double got,
              const std::string& expected) {
     if (good) return;
-    throw std::invalid_argument("hardware '" + id + "': " + field + " is " + shortest_text(got) +
-                                "; expected " + expected);
+    throw InputError("hardware '" + id + "': " + field + " is " + shortest_text(got) + "; expected " +
+                     expected);
 }
 
 const std::string kAchieved = "achieved.";
@@ -26,8 +26,8 @@ template <class Action>
 void within(const std::string& id, Action action) {
     try {
         action();
-    } catch (const std::invalid_argument& error) {
-        throw std::invalid_argument("hardware '" + id + "': " + error.what());
+    } catch (const InputError& error) {
+        throw InputError("hardware '" + id + "': " + error.what());
     }
 }
 
@@ -67,7 +67,7 @@ std::vector<DType> candidates(DType dtype) {
 }
 
 double rate_of(const Rates& rates, DType dtype) {
-    return rates[static_cast<std::size_t>(dtype)];
+    return rates[dtype];
 }
 
 }  // namespace
@@ -88,8 +88,7 @@ MachineKind parse_machine_kind(std::string_view name) {
     for (const MachineKind kind : {MachineKind::gpu, MachineKind::cpu, MachineKind::systolic}) {
         if (name_of(kind) == name) return kind;
     }
-    throw std::invalid_argument("unknown kind of hardware '" + std::string(name) +
-                                "'; expected gpu, cpu or systolic");
+    throw InputError("unknown kind of hardware '" + std::string(name) + "'; expected gpu, cpu or systolic");
 }
 
 void Hardware::set_constants(const std::map<std::string, double>& named) {
@@ -132,8 +131,7 @@ void Hardware::validate() const {
     in("cores", cores, 1, 1e8);
     require(cores == std::floor(cores), id, "cores", cores, "a whole number");
     in("clock_hz", clock_hz, 0, 1e12);
-    if (memory.empty())
-        throw std::invalid_argument("hardware '" + id + "' has no memory; expected at least dram");
+    if (memory.empty()) throw InputError("hardware '" + id + "' has no memory; expected at least dram");
     for (const MemoryLevel& level : memory) {
         in(level.name + " capacity_bytes", level.capacity_bytes, 1, std::numeric_limits<double>::infinity());
         in(level.name + " bandwidth_byte_per_s", level.bandwidth_byte_per_s, 1, 1e30);
@@ -173,8 +171,8 @@ Hardware scaled(const Hardware& hardware, const ScaleFactors& factors) {
              {"bandwidth", factors.dram_bandwidth}
     }) {
         if (factor > 0 && std::isfinite(factor)) continue;
-        throw std::invalid_argument(std::string(what) + " is scaled by " + shortest_text(factor) +
-                                    "; expected more than zero");
+        throw InputError(std::string(what) + " is scaled by " + shortest_text(factor) +
+                         "; expected more than zero");
     }
     Hardware result = hardware;
     result.cores = std::max(1.0, std::round(hardware.cores * factors.cores));

@@ -39,7 +39,7 @@ struct Overheads {
     double kernel_minimum_s = 0;  // what the smallest contraction costs beyond the gap
 };
 
-using Rates = std::array<double, kDTypeCount>;  // FLOP/s, dense; 0: the engine cannot
+using Rates = EnumArray<DType, double>;  // FLOP/s, dense; 0: the engine cannot
 
 struct Hardware {
     std::string id;
@@ -85,16 +85,16 @@ struct Hardware {
     const MemoryLevel* last_cache() const { return memory.size() > 1 ? &memory[memory.size() - 2] : nullptr; }
 
     // Sets constants by name, `tiles_matrix.round_s`; those of [achieved] without the table's name,
-    // `matrix_fp8`. Throws std::invalid_argument for an unknown one.
+    // `matrix_fp8`. Throws InputError for an unknown one.
     void set_constants(const std::map<std::string, double>& named);
     void set_achieved(const std::map<std::string, double>& named);
     // One of them, with the default of the table where it is not set; kUnset where the table has none. Throws
-    // std::invalid_argument for an unknown name.
+    // InputError for an unknown name.
     double constant(std::string_view key) const;
     // What is set, by the same names.
     std::map<std::string, double> named_constants() const;
     std::map<std::string, double> named_achieved() const;
-    // Throws std::invalid_argument naming the field that cannot be.
+    // Throws InputError naming the field that cannot be.
     void validate() const;
 };
 
@@ -105,7 +105,7 @@ struct ScaleFactors {
     double dram_bandwidth = 1;  // byte/s
 };
 
-// A hypothetical machine; its number of cores is rounded to a whole one. Throws std::invalid_argument for a
+// A hypothetical machine; its number of cores is rounded to a whole one. Throws InputError for a
 // factor that is not a finite number above zero.
 Hardware scaled(const Hardware& hardware, const ScaleFactors& factors);
 

@@ -39,7 +39,7 @@ Rates rates_of(JsonEntry object, std::string_view table) {
     Rates rates{};
     for_each_named(object, table, [&](std::string_view name, JsonEntry value, const JsonPlace& place) {
         const DType dtype = value.within(place, [&] { return parse_dtype(name); });
-        double& rate = rates[static_cast<std::size_t>(dtype)];
+        double& rate = rates[dtype];
         if (rate != 0) value.fail(place, " is given twice; expected each dtype once");
         rate = value.number(place);
     });

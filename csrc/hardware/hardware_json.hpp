@@ -14,7 +14,7 @@ inline constexpr int kHardwareSchemaVersion = 1;
 // Compact JSON in ASCII. An infinite capacity, which the owner chooses, is null.
 std::string hardware_to_json(const Hardware& hardware);
 
-// Read a machine from the text of hardware_to_json(), equal to the last bit. Throws std::invalid_argument for
+// Read a machine from the text of hardware_to_json(), equal to the last bit. Throws InputError for
 // text that is not JSON, a key that is missing, unknown or repeated, or a machine that Hardware::validate()
 // refuses; the message names the entry.
 Hardware hardware_from_json(std::string_view text);

@@ -1,10 +1,11 @@
 // Tables of constants for kernels of GPUs that differ by their operands or their function.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+
+#include "core/indexed.hpp"
 
 namespace infercost {
 
@@ -25,7 +26,7 @@ enum class TileTable : std::uint8_t {
     count_
 };
 inline constexpr std::size_t kTileTableCount = static_cast<std::size_t>(TileTable::count_);
-inline constexpr std::array<std::string_view, kTileTableCount> kTileTables = {
+inline constexpr EnumArray<TileTable, std::string_view> kTileTables = {
     "tiles_matrix",  "tiles_vector",  "tiles_convolution", "tiles_int8",           "tiles_fp8",
     "tiles_fp4",     "tiles_grouped", "tiles_grouped8",    "tiles_grouped_blocks", "tiles_weight8",
     "tiles_weight4", "tiles_tuned"};
@@ -44,7 +45,7 @@ enum class RowTable : std::uint8_t {
     count_
 };
 inline constexpr std::size_t kRowTableCount = static_cast<std::size_t>(RowTable::count_);
-inline constexpr std::array<std::string_view, kRowTableCount> kRowTables = {
+inline constexpr EnumArray<RowTable, std::string_view> kRowTables = {
     "softmax_rows", "norm_rows", "quantize_rows", "plane_rows", "token_rows"};
 
 }  // namespace infercost

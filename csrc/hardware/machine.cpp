@@ -1,8 +1,8 @@
 #include "hardware/machine.hpp"
 
 #include <algorithm>
-#include <stdexcept>
 
+#include "core/errors.hpp"
 #include "hardware/collectives.hpp"
 
 namespace infercost {
@@ -41,8 +41,8 @@ MemoryCosts Binder::memory() const {
     costs.last_cache_s_per_byte = 1.0 / (last->bandwidth_byte_per_s * reached.cache);
     costs.caches = static_cast<int>(hardware_.memory.size()) - 1;
     if (costs.caches > kMaxCaches) {
-        throw std::invalid_argument("hardware '" + hardware_.id + "' has " + std::to_string(costs.caches) +
-                                    " cache levels; expected at most " + std::to_string(kMaxCaches));
+        throw InputError("hardware '" + hardware_.id + "' has " + std::to_string(costs.caches) +
+                         " cache levels; expected at most " + std::to_string(kMaxCaches));
     }
     for (int i = 0; i < costs.caches; ++i) {
         const MemoryLevel& level = hardware_.memory[static_cast<std::size_t>(i)];
@@ -74,7 +74,7 @@ double Binder::static_w() const {
 }
 
 const EnergyCosts& Binder::energy_of(DType dtype) {
-    std::optional<EnergyCosts>& slot = energies_[static_cast<std::size_t>(dtype)];
+    std::optional<EnergyCosts>& slot = energies_[dtype];
     if (!slot) {
         const auto& [engine, vector] = engines(dtype);
         const MemoryLevel* last = hardware_.last_cache();
@@ -108,7 +108,7 @@ EnergyCosts Binder::energy(const KernelTerms& terms) {
 }
 
 const Binder::Engines& Binder::engines(DType dtype) {
-    std::optional<Engines>& slot = engines_[static_cast<std::size_t>(dtype)];
+    std::optional<Engines>& slot = engines_[dtype];
     if (!slot) slot = {contraction_engine(hardware_, dtype), vector_engine(hardware_, dtype)};
     return *slot;
 }

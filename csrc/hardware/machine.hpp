@@ -79,8 +79,8 @@ class Binder {
     const Hardware& hardware_;
     const Constants constants_;  // with defaults
     const Execution execution_;  // on this machine
-    std::array<std::optional<Engines>, kDTypeCount> engines_;
-    std::array<std::optional<EnergyCosts>, kDTypeCount> energies_;
+    EnumArray<DType, std::optional<Engines>> engines_;
+    EnumArray<DType, std::optional<EnergyCosts>> energies_;
 };
 
 inline double seconds_per(double rate) {

@@ -14,7 +14,7 @@ SystolicCosts Binder::systolic(const KernelTerms& terms) {
     // Depthwise convolutions, and products with a few rows.
     costs.direct = vector.flop_per_s > 0;
     costs.hosted = constants_.link.host_weights > 0;
-    const KernelConstants& of_class = constants_.kernel[static_cast<std::size_t>(terms.kind)];
+    const KernelConstants& of_class = constants_.kernel[terms.kind];
     costs.dram_factor = 1 / of_class.dram;
     const bool contraction = is_contraction(terms.kind);
     costs.engine_s_per_flop = seconds_per(engine.flop_per_s) / (contraction ? of_class.compute : 1);

@@ -68,7 +68,7 @@ class Autocast {
         return false;
     }
 
-    const Tensor& captured(TensorIndex t) const { return from_.tensors()[static_cast<std::size_t>(t)]; }
+    const Tensor& captured(TensorIndex t) const { return from_.tensors()[t]; }
 
     // A tensor without elements is a placeholder (a cache before its first step) with the dtype of its
     // neighbors.

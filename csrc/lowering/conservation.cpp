@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "lowering/engines/flow.hpp"
+#include "lowering/flow.hpp"
 
 namespace infercost {
 namespace {
@@ -23,7 +23,7 @@ struct Contractions {
 
 Contractions contractions_of(const GraphPtr& graph) {
     const Flow flow(graph);
-    const std::vector<bool> needed = needed_nodes(flow);
+    const IndexedVector<NodeIndex, bool> needed = needed_nodes(flow);
     const auto hash = [](const Expr& flops) { return flops.hash(); };
     using Nodes = std::pair<std::int64_t, std::int64_t>;    // all, and those that are needed
     std::unordered_map<Expr, Nodes, decltype(hash)> alike;  // few sums of many equal layers
@@ -31,7 +31,7 @@ Contractions contractions_of(const GraphPtr& graph) {
         if (!flow.is_live(i)) continue;
         Nodes& nodes = alike[flow.contraction_flops(i)];
         ++nodes.first;
-        nodes.second += needed[static_cast<std::size_t>(i)];
+        nodes.second += needed[i];
     }
     Contractions found;
     for (const auto& [flops, nodes] : alike) {

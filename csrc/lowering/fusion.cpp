@@ -44,7 +44,7 @@ class Fuser {
         for (std::size_t g = 0; g < groups.size(); ++g) {
             mark_inside(groups[g], static_cast<std::int32_t>(g));
             for_each_read(groups[g], static_cast<std::int32_t>(g), [&](const Stream& stream) {
-                if (stream.value != kNoValue) read_[static_cast<std::size_t>(stream.value)] = true;
+                if (stream.value != kNoValue) read_[stream.value] = true;
             });
         }
         std::vector<Launch> launches;
@@ -57,17 +57,17 @@ class Fuser {
     }
 
   private:
-    const Loop& loop(std::int32_t i) const { return all_.loops[static_cast<std::size_t>(i)]; }
+    const Loop& loop(LoopIndex i) const { return all_.loops[i]; }
 
     void mark_inside(const std::vector<std::int32_t>& group, std::int32_t g) {
         for (const std::int32_t i : group) {
-            for (const Stream& stream : loop(i).writes) inside_[static_cast<std::size_t>(stream.value)] = g;
+            for (const Stream& stream : loop(i).writes) inside_[stream.value] = g;
         }
     }
     bool made_inside(ValueIndex v, std::int32_t g) const {
-        if (v == kNoValue || inside_[static_cast<std::size_t>(v)] != g) return false;
+        if (v == kNoValue || inside_[v] != g) return false;
         // A loop that writes a part of a concatenation does not write the whole.
-        return all_.values[static_cast<std::size_t>(v)].producers.size() == 1;
+        return all_.values[v].producers.size() == 1;
     }
 
     template <class Visit>
@@ -110,9 +110,9 @@ class Fuser {
                 }
             }
             for (const Stream& stream : part.writes) {
-                const StorageState& value = all_.values[static_cast<std::size_t>(stream.value)];
-                const bool needed = value.escapes || read_[static_cast<std::size_t>(stream.value)];
-                if (needed) work.written[static_cast<std::size_t>(stream.role)] += stream.bytes;
+                const StorageState& value = all_.values[stream.value];
+                const bool needed = value.escapes || read_[stream.value];
+                if (needed) work.written[stream.role] += stream.bytes;
             }
         }
         // Each operand and each of its views once.
@@ -124,7 +124,7 @@ class Fuser {
             };
             if (std::any_of(seen.begin(), seen.end(), same)) return;
             seen.push_back(&stream);
-            launch.work.read[static_cast<std::size_t>(stream.role)] += stream.bytes;
+            launch.work.read[stream.role] += stream.bytes;
             if (stream.across) launch.hints.access.strided_bytes += stream.bytes;
         });
         std::sort(launch.nodes.begin(), launch.nodes.end());
@@ -133,8 +133,8 @@ class Fuser {
     }
 
     const Loops& all_;
-    std::vector<bool> read_;            // by a kernel that does not compute it
-    std::vector<std::int32_t> inside_;  // the last kernel that was found to compute it
+    IndexedVector<ValueIndex, bool> read_;            // by a kernel that does not compute it
+    IndexedVector<ValueIndex, std::int32_t> inside_;  // the last kernel that was found to compute it
 };
 
 }  // namespace

@@ -19,7 +19,7 @@ constexpr std::size_t kReadsToReuse =
 constexpr std::size_t kReadsToAccumulate = 8;  // realize_acc_reads_threshold: more, and it is kept anyway
 constexpr std::size_t kLoopsInKernel = 64;     // max_fusion_size
 
-using LoopIndex = std::int32_t;
+using GroupIndex = std::int32_t;
 
 class Grouper {
   public:
@@ -34,7 +34,7 @@ class Grouper {
         group_of_.assign(all_.loops.size(), -1);
         for (LoopIndex i = 0; i < count(); ++i) {
             check_interrupt();
-            if (kept_[at(i)]) place(i);
+            if (kept_[i]) place(i);
         }
         std::vector<std::vector<LoopIndex>> result;
         for (Group& group : groups_) {
@@ -68,9 +68,8 @@ class Grouper {
     };
 
     LoopIndex count() const { return static_cast<LoopIndex>(all_.loops.size()); }
-    static std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
-    const Loop& loop(LoopIndex i) const { return all_.loops[at(i)]; }
-    const StorageState& value(ValueIndex v) const { return all_.values[at(v)]; }
+    const Loop& loop(LoopIndex i) const { return all_.loops[i]; }
+    const StorageState& value(ValueIndex v) const { return all_.values[v]; }
 
     static void add(std::vector<std::int32_t>& set, std::int32_t element) {
         if (std::find(set.begin(), set.end(), element) == set.end()) set.push_back(element);
@@ -78,16 +77,16 @@ class Grouper {
 
     bool is_inlined(ValueIndex v) const {
         const std::vector<LoopIndex>& producers = value(v).producers;
-        return producers.size() == 1 && !kept_[at(producers.front())];
+        return producers.size() == 1 && !kept_[producers.front()];
     }
 
     void decide(LoopIndex i) {
         const Loop& self = loop(i);
-        Body& body = bodies_[at(i)];
+        Body& body = bodies_[i];
         for (const Stream& stream : self.reads) {
             if (stream.value == kNoValue) continue;
             if (is_inlined(stream.value)) {
-                const Body& inner = bodies_[at(value(stream.value).producers.front())];
+                const Body& inner = bodies_[value(stream.value).producers.front()];
                 for (const LoopIndex l : inner.loops) add(body.loops, l);
                 for (const ValueIndex v : inner.values) add(body.values, v);
                 for (const ValueIndex v : inner.counted) add(body.counted, v);
@@ -97,7 +96,7 @@ class Grouper {
             }
         }
         body.loops.push_back(i);
-        kept_[at(i)] = is_kept(self, body);
+        kept_[i] = is_kept(self, body);
     }
 
     bool is_kept(const Loop& self, const Body& body) const {
@@ -123,7 +122,7 @@ class Grouper {
     // Put a kept loop into a group of its own, and merge it with every group that allows it.
     void place(LoopIndex i) {
         const Loop& self = loop(i);
-        const Body& body = bodies_[at(i)];
+        const Body& body = bodies_[i];
         Group group;
         group.loops = body.loops;
         group.results = self.results;
@@ -138,10 +137,10 @@ class Grouper {
         for (const auto& [before, after] : all_.barriers) {
             if (after == i) add(group.needs, before);
         }
-        auto mine = static_cast<std::int32_t>(groups_.size());
+        auto mine = static_cast<GroupIndex>(groups_.size());
         groups_.push_back(std::move(group));
-        group_of_[at(i)] = mine;
-        if (!groups_[at(mine)].open) return;
+        group_of_[i] = mine;
+        if (!groups_[mine].open) return;
 
         // First the loops that write its operands, latest first; then the loops that read the same operands.
         std::vector<LoopIndex> others;
@@ -156,7 +155,7 @@ class Grouper {
             }
         }
         for (const LoopIndex other : others) {
-            const std::int32_t theirs = group_of_[at(other)];
+            const GroupIndex theirs = group_of_[other];
             if (theirs >= 0 && theirs != mine && may_join(theirs, mine)) mine = join(theirs, mine);
         }
     }
@@ -168,13 +167,13 @@ class Grouper {
         std::vector<LoopIndex> result;
         const std::vector<LoopIndex>& readers = value(v).readers;
         for (std::size_t r = readers.size(); r-- > 0 && result.size() < kLooked;) {
-            if (kept_[at(readers[r])]) result.push_back(readers[r]);
+            if (kept_[readers[r]]) result.push_back(readers[r]);
         }
         return result;
     }
 
     bool reads_across(LoopIndex i, ValueIndex v) const {
-        for (const LoopIndex l : bodies_[at(i)].loops) {
+        for (const LoopIndex l : bodies_[i].loops) {
             for (const Stream& stream : loop(l).reads) {
                 if (stream.value == v && stream.across) return true;
             }
@@ -182,14 +181,14 @@ class Grouper {
         return false;
     }
 
-    bool may_join(std::int32_t a, std::int32_t b) {
-        const Group& one = groups_[at(a)];
-        const Group& two = groups_[at(b)];
+    bool may_join(GroupIndex a, GroupIndex b) {
+        const Group& one = groups_[a];
+        const Group& two = groups_[b];
         if (!one.open || !two.open || one.kept + two.kept > kLoopsInKernel) return false;
         if (!same_space(one, two)) return false;
         for (const auto& [before, after] : all_.barriers) {
-            if ((group_of_[at(before)] == a && group_of_[at(after)] == b) ||
-                (group_of_[at(before)] == b && group_of_[at(after)] == a)) {
+            if ((group_of_[before] == a && group_of_[after] == b) ||
+                (group_of_[before] == b && group_of_[after] == a)) {
                 return false;
             }
         }
@@ -208,38 +207,37 @@ class Grouper {
     }
 
     // Whether `from` depends on `to` through a third group.
-    bool depends_through_others(std::int32_t from, std::int32_t to) {
+    bool depends_through_others(GroupIndex from, GroupIndex to) {
         ++visit_;
-        std::vector<std::int32_t> open = {from};
-        const LoopIndex first = groups_[at(to)].first;
-        groups_[at(from)].visited = visit_;
+        std::vector<GroupIndex> open = {from};
+        const LoopIndex first = groups_[to].first;
+        groups_[from].visited = visit_;
         while (!open.empty()) {
-            const std::int32_t group = open.back();
+            const GroupIndex group = open.back();
             open.pop_back();
-            for (const LoopIndex need : groups_[at(group)].needs) {
-                const std::int32_t next = group_of_[at(need)];
+            for (const LoopIndex need : groups_[group].needs) {
+                const GroupIndex next = group_of_[need];
                 if (next == to) {
                     if (group != from) return true;
                     continue;
                 }
-                if (next < 0 || groups_[at(next)].visited == visit_ || groups_[at(next)].last < first)
-                    continue;
-                groups_[at(next)].visited = visit_;
+                if (next < 0 || groups_[next].visited == visit_ || groups_[next].last < first) continue;
+                groups_[next].visited = visit_;
                 open.push_back(next);
             }
         }
         return false;
     }
 
-    std::int32_t join(std::int32_t into, std::int32_t from) {
-        Group& target = groups_[at(into)];
-        Group& source = groups_[at(from)];
+    GroupIndex join(GroupIndex into, GroupIndex from) {
+        Group& target = groups_[into];
+        Group& source = groups_[from];
         for (const LoopIndex l : source.loops) {
             add(target.loops, l);
-            if (kept_[at(l)]) group_of_[at(l)] = into;
+            if (kept_[l]) group_of_[l] = into;
         }
         for (const LoopIndex need : source.needs) add(target.needs, need);
-        std::erase_if(target.needs, [&](LoopIndex need) { return group_of_[at(need)] == into; });
+        std::erase_if(target.needs, [&](LoopIndex need) { return group_of_[need] == into; });
         if (!(source.length == Expr(1))) {
             target.results = source.results;
             target.length = source.length;
@@ -253,16 +251,16 @@ class Grouper {
     }
 
     const Loops& all_;
-    std::vector<bool> kept_;
-    std::vector<Body> bodies_;
-    std::vector<Group> groups_;
-    std::vector<std::int32_t> group_of_;  // of kept loops
+    IndexedVector<LoopIndex, bool> kept_;
+    IndexedVector<LoopIndex, Body> bodies_;
+    IndexedVector<GroupIndex, Group> groups_;
+    IndexedVector<LoopIndex, GroupIndex> group_of_;  // of kept loops
     std::uint32_t visit_ = 0;
 };
 
 }  // namespace
 
-std::vector<std::vector<std::int32_t>> group_loops(const Loops& loops) {
+std::vector<std::vector<LoopIndex>> group_loops(const Loops& loops) {
     return Grouper(loops).run();
 }
 

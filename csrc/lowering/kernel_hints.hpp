@@ -40,10 +40,10 @@ struct RowHints {
 
 // Loops of a CPU kernel that cost more than their FLOPs, in hundredths of an element (slow_loops.cpp).
 struct SlowLoops {
-    std::array<Expr, kSlowLoopCount> elements;
+    EnumArray<SlowLoop, Expr> elements;
 
-    Expr& operator[](SlowLoop kind) { return elements[static_cast<std::size_t>(kind)]; }
-    const Expr& operator[](SlowLoop kind) const { return elements[static_cast<std::size_t>(kind)]; }
+    Expr& operator[](SlowLoop kind) { return elements[kind]; }
+    const Expr& operator[](SlowLoop kind) const { return elements[kind]; }
     SlowLoops& operator+=(const SlowLoops& other);
     bool operator==(const SlowLoops&) const = default;
 };

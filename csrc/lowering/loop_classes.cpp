@@ -3,20 +3,21 @@
 #include <algorithm>
 
 #include "lowering/loops.hpp"
+#include "ops/rule.hpp"
 
 namespace infercost {
 namespace {
 
 constexpr int kRankOfImages = 4;
 
-bool named(const OpName& op, std::initializer_list<std::string_view> parts) {
-    return std::any_of(parts.begin(), parts.end(),
-                       [&](std::string_view part) { return op.name.find(part) != std::string::npos; });
+LoopTrait trait_of(const Call& call) {
+    const OpRule* rule = find_rule(call.op());
+    return rule ? rule->loop : LoopTrait::none;
 }
 
 // Whether each result is the mean or maximum of a whole plane of the operand.
 bool pools_planes(const Call& call) {
-    if (!named(call.op(), {"adaptive"}) || call.rank(call.output()) < 3) return false;
+    if (trait_of(call) != LoopTrait::adaptive_pool || call.rank(call.output()) < 3) return false;
     for (int axis = 2; axis < call.rank(call.output()); ++axis) {
         if (!(call.dim(call.output(), axis) == Expr(1))) return false;
     }
@@ -26,11 +27,11 @@ bool pools_planes(const Call& call) {
 // Whether the reduced axes are innermost, as captured or with channels last.
 bool reduces_inner(const Call& call, bool channels_last) {
     const int rank = call.rank(call.first_operand());
-    std::vector<bool> reduced(static_cast<std::size_t>(rank), !call.has("dim"));
+    IndexedVector<std::int64_t, bool> reduced(rank, !call.has("dim"));
     for (const Expr& dim : call.integers("dim")) {
         if (!dim.is_constant()) return false;
         const std::int64_t axis = dim.constant() < 0 ? dim.constant() + rank : dim.constant();
-        if (axis >= 0 && axis < rank) reduced[static_cast<std::size_t>(axis)] = true;
+        if (axis >= 0 && axis < rank) reduced[axis] = true;
     }
     if (std::all_of(reduced.begin(), reduced.end(), [](bool r) { return r; })) return true;
     if (rank == kRankOfImages && channels_last) return reduced[1];
@@ -41,9 +42,10 @@ void classify_rows(Loop& loop, const Call& call, bool channels_last) {
     const TensorIndex input = call.first_operand();
     loop.kind = LoopClass::reduction;
     loop.uses = 2;
-    if (named(call.op(), {"batch_norm"})) {
-        const bool training =
-            call.flag("training", false) || call.flag("train", false) || named(call.op(), {"with_update"});
+    const LoopTrait trait = trait_of(call);
+    if (trait == LoopTrait::batch_norm || trait == LoopTrait::batch_norm_update) {
+        const bool training = call.flag("training", false) || call.flag("train", false) ||
+                              trait == LoopTrait::batch_norm_update;
         if (!training) {
             loop.work.kind = WorkKind::pointwise;  // a scale and a shift
             loop.kind = LoopClass::pointwise;
@@ -52,8 +54,8 @@ void classify_rows(Loop& loop, const Call& call, bool channels_last) {
         }
         loop.length = ratio(call.numel(input), call.dim(input, 1));
         loop.inner = false;
-    } else if (named(call.op(), {"group_norm", "instance_norm"})) {
-        const Expr groups = named(call.op(), {"group_norm"})
+    } else if (trait == LoopTrait::group_norm || trait == LoopTrait::instance_norm) {
+        const Expr groups = trait == LoopTrait::group_norm
                                 ? call.integer(call.has("num_groups") ? "num_groups" : "group", 1)
                                 : call.dim(input, 1);
         loop.length = ratio(call.numel(input), call.dim(input, 0) * groups);
@@ -72,9 +74,7 @@ void classify(Loop& loop, const Call& call, bool channels_last) {
     loop.results = call.numel(call.output());
     switch (loop.work.kind) {
         case WorkKind::pointwise:
-            // The decompositions of these ops read their operand more than once: x * sigmoid(x).
-            if (named(call.op(), {"aten.silu", "aten.gelu", "aten.hardswish", "aten.mish", "aten.elu"}))
-                loop.uses = 2;
+            if (trait_of(call) == LoopTrait::reads_twice) loop.uses = 2;
             [[fallthrough]];
         case WorkKind::copy:
         case WorkKind::fill:

@@ -26,7 +26,7 @@ class Reader {
           current_(graph_.tensors().size(), kNoValue),
           readers_(graph_.tensors().size()) {
         for (std::size_t i = 0; i < launches_.size(); ++i) {
-            const Node& node = graph_.nodes()[static_cast<std::size_t>(launches_[i].nodes.front())];
+            const Node& node = graph_.nodes()[launches_[i].nodes.front()];
             graph_.for_each_input(
                 node, [&](TensorIndex t) { readers_[root(t)].push_back(static_cast<std::int32_t>(i)); });
         }
@@ -35,23 +35,22 @@ class Reader {
     Loops run() {
         std::size_t next = 0;
         for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph_.nodes().size()); ++i) {
-            const Node& node = graph_.nodes()[static_cast<std::size_t>(i)];
+            const Node& node = graph_.nodes()[i];
             if (next < launches_.size() && launches_[next].nodes.front() == i) {
                 check_interrupt();
                 const Call call(pass_, node);
                 call.within([&] { add(launches_[next++], call); });
             } else if (!is_view(node)) {  // not modelled: it reads memory and writes memory
-                graph_.for_each_input(node, [&](TensorIndex t) { at(value(t)).escapes = true; });
+                graph_.for_each_input(node, [&](TensorIndex t) { result_.values[value(t)].escapes = true; });
                 for (const std::int64_t out : graph_.node_outputs(node)) renew(static_cast<TensorIndex>(out));
             }
         }
-        for (const TensorIndex t : graph_.outputs()) at(value(t)).escapes = true;
+        for (const TensorIndex t : graph_.outputs()) result_.values[value(t)].escapes = true;
         return std::move(result_);
     }
 
   private:
     std::size_t root(TensorIndex t) const { return static_cast<std::size_t>(pass_.storage.root(t)); }
-    StorageState& at(ValueIndex v) { return result_.values[static_cast<std::size_t>(v)]; }
 
     // Whether a node without a launch returns its operand or a view of it.
     bool is_view(const Node& node) const {
@@ -72,7 +71,7 @@ class Reader {
         const auto v = static_cast<ValueIndex>(result_.values.size());
         result_.values.emplace_back();
         // Parameters, inputs and caches outlive the run.
-        at(v).escapes = graph_.tensors()[root(t)].role != Role::activation;
+        result_.values[v].escapes = graph_.tensors()[root(t)].role != Role::activation;
         current_[root(t)] = v;
         return v;
     }
@@ -108,16 +107,16 @@ class Reader {
     // Whether all readers of this result compute element by element.
     bool feeds_pointwise(const Call& call) const {
         const std::vector<std::int32_t>& readers = readers_[root(call.output())];
-        return std::all_of(
-                   readers.begin(), readers.end(),
-                   [&](std::int32_t reader) {
-                       const Launch& launch = launches_[static_cast<std::size_t>(reader)];
-                       const Node& node = graph_.nodes()[static_cast<std::size_t>(launch.nodes.front())];
-                       const WorkKind kind = launch.work.kind;
-                       return !launch.opaque && (kind == WorkKind::pointwise || kind == WorkKind::copy ||
-                                                 (kind == WorkKind::normalization &&
-                                                  graph_.ops()[node.op].name == "aten.batch_norm"));
-                   }) &&
+        return std::all_of(readers.begin(), readers.end(),
+                           [&](std::int32_t reader) {
+                               const Launch& launch = launches_[reader];
+                               const Node& node = graph_.nodes()[launch.nodes.front()];
+                               const WorkKind kind = launch.work.kind;
+                               return !launch.opaque &&
+                                      (kind == WorkKind::pointwise || kind == WorkKind::copy ||
+                                       (kind == WorkKind::normalization &&
+                                        graph_.ops()[node.op].name == "aten.batch_norm"));
+                           }) &&
                !readers.empty();
     }
 
@@ -147,8 +146,7 @@ class Reader {
             if (stream.tensor != bias) continue;
             sum.reads.push_back(stream);
             sum.reads.back().bytes = call.bytes(bias);
-            product.work.read[static_cast<std::size_t>(stream.role)] =
-                product.work.read[static_cast<std::size_t>(stream.role)] - call.bytes(bias);
+            product.work.read[stream.role] = product.work.read[stream.role] - call.bytes(bias);
         }
         std::erase_if(product.reads, [&](const Stream& stream) { return stream.tensor == bias; });
         sum.reads.push_back(passed);
@@ -168,10 +166,10 @@ class Reader {
         bool all = true;
         for (const Stream& stream : loop.reads) {
             if (stream.value == kNoValue) return false;
-            const StorageState& part = at(stream.value);
+            const StorageState& part = result_.values[stream.value];
             bool copied = part.producers.size() == 1;
             if (copied) {
-                const Loop& producer = result_.loops[static_cast<std::size_t>(part.producers.front())];
+                const Loop& producer = result_.loops[part.producers.front()];
                 copied = producer.kind == LoopClass::library || producer.kind == LoopClass::pointwise;
                 if (producer.kind != LoopClass::library && loop.reads.size() > kComplex) return false;
             }
@@ -193,7 +191,7 @@ class Reader {
             (key[0] * static_cast<std::int64_t>(graph_.tensors().size()) + key[1]) * 64 + key[2],
             static_cast<std::int32_t>(result_.loops.size()));
         if (fresh) return false;
-        Loop& loop = result_.loops[static_cast<std::size_t>(known->second)];
+        Loop& loop = result_.loops[known->second];
         loop.twins.push_back(launch.nodes.front());
         current_[root(result)] = loop.writes.front().value;
         return true;
@@ -202,12 +200,12 @@ class Reader {
     // Add operands one by one if their bytes equal those of the rule; otherwise add the bytes of each role
     // together.
     void read(Loop& loop, const Call& call) {
-        std::array<Expr, kTrafficCount> sums;
+        EnumArray<Traffic, Expr> sums;
         std::vector<Stream> streams;
         const List<Expr> out = call.output_count() > 0 ? call.strides(call.output()) : List<Expr>();
         call.for_each_input([&](TensorIndex t) {
             const Traffic role = call.traffic(t);
-            sums[static_cast<std::size_t>(role)] += call.bytes(t);
+            sums[role] += call.bytes(t);
             const bool across = loop.kind != LoopClass::library &&
                                 !(loop.hints.access.strided_bytes == Expr(0)) && call.rank(t) > 1 &&
                                 !call.is_contiguous(t);
@@ -226,7 +224,7 @@ class Reader {
 
     // `exact`: use the bytes of the rule if those of the results differ.
     void write(Loop& loop, const Call& call, bool exact = true) {
-        std::array<Expr, kTrafficCount> sums;
+        EnumArray<Traffic, Expr> sums;
         for (std::size_t i = 0; i < call.output_count(); ++i) {
             const TensorIndex t = call.output(i);
             // Only a part of the storage is written; the rest comes from the value before.
@@ -234,7 +232,7 @@ class Reader {
             if (whole != t && current_[root(t)] != kNoValue && !(call.numel(whole) == call.numel(t))) {
                 loop.reads.push_back({value(t), whole, 0, call.traffic(t), false, false});
             }
-            sums[static_cast<std::size_t>(call.traffic(t))] += call.bytes(t);
+            sums[call.traffic(t)] += call.bytes(t);
             loop.writes.push_back({renew(t), t, call.bytes(t), call.traffic(t), false, false});
         }
         for (std::size_t r = 0; r < kTrafficCount; ++r) {
@@ -293,10 +291,10 @@ class Reader {
         const auto index = static_cast<std::int32_t>(result_.loops.size());
         for (const Stream& stream : loop.reads) {
             if (stream.value == kNoValue) continue;
-            std::vector<std::int32_t>& readers = at(stream.value).readers;
+            std::vector<std::int32_t>& readers = result_.values[stream.value].readers;
             if (readers.empty() || readers.back() != index) readers.push_back(index);
         }
-        for (const Stream& stream : loop.writes) at(stream.value).producers.push_back(index);
+        for (const Stream& stream : loop.writes) result_.values[stream.value].producers.push_back(index);
         result_.loops.push_back(std::move(loop));
         return index;
     }
@@ -359,7 +357,7 @@ class Reader {
 
     const Pass& pass_;
     const Graph& graph_;
-    std::vector<Launch> launches_;
+    IndexedVector<std::int32_t, Launch> launches_;
     bool channels_last_;
     std::vector<ValueIndex> current_;                 // of the storage with this root
     std::vector<std::vector<std::int32_t>> readers_;  // launches, by storage

@@ -8,6 +8,7 @@
 
 namespace infercost {
 
+using LoopIndex = std::int32_t;
 using ValueIndex = std::int32_t;
 inline constexpr ValueIndex kNoValue = -1;
 
@@ -45,16 +46,16 @@ struct Loop {
 
 // One state of one storage: an in-place op replaces it by another state.
 struct StorageState {
-    std::vector<std::int32_t> producers;  // loops; none for inputs of the graph
-    std::vector<std::int32_t> readers;
+    std::vector<LoopIndex> producers;  // none for inputs of the graph
+    std::vector<LoopIndex> readers;
     bool escapes = false;  // a result of the graph, or part of a storage that outlives it
 };
 
 struct Loops {
-    std::vector<Loop> loops;  // in execution order
-    std::vector<StorageState> values;
+    IndexedVector<LoopIndex, Loop> loops;  // in execution order
+    IndexedVector<ValueIndex, StorageState> values;
     // Pairs that never share a kernel: the first must end before the second starts.
-    std::vector<std::pair<std::int32_t, std::int32_t>> barriers;
+    std::vector<std::pair<LoopIndex, LoopIndex>> barriers;
 };
 
 // Fill in the class of a loop, and its space.
@@ -65,6 +66,6 @@ Loops to_loops(const Pass& pass, std::vector<Launch> launches, bool channels_las
 
 // Groups of loops that become one kernel each. A loop whose result is never kept is in each kernel that reads
 // it.
-std::vector<std::vector<std::int32_t>> group_loops(const Loops& loops);
+std::vector<std::vector<LoopIndex>> group_loops(const Loops& loops);
 
 }  // namespace infercost

@@ -40,7 +40,7 @@ Expr copied_bytes(const Analyzer& analyzer, const Workspaces& workspaces, NodeIn
     const Call call = analyzer.call(node);
     if (work.kind != WorkKind::convolution || is_backward(call) || is_prepared(call)) return {0};
     if (execution == Execution::eager) return workspaces.bytes(analyzer, node);
-    return work.read[static_cast<std::size_t>(Traffic::weight)] * (work.dims.filter_elements > 1 ? 2 : 1);
+    return work.read[Traffic::weight] * (work.dims.filter_elements > 1 ? 2 : 1);
 }
 
 // If a caller's rule counts an op, its operands determine the memory access; its algorithm is unknown.
@@ -79,16 +79,16 @@ void add_copies(const Call& call, NodeIndex node, std::vector<Launch>& launches)
 // Results of the graph that launches write, not as views and not into storage that exists.
 void find_kept(const Analyzer& analyzer, std::vector<Launch>& launches) {
     const Pass& pass = analyzer.pass();
-    std::vector<bool> is_kept(pass.graph.tensors().size());
+    IndexedVector<TensorIndex, bool> is_kept(pass.graph.tensors().size());
     for (const TensorIndex t : pass.graph.outputs()) {
-        is_kept[static_cast<std::size_t>(pass.storage.root(t))] = true;
+        is_kept[pass.storage.root(t)] = true;
     }
     for (Launch& launch : launches) {
         for (const NodeIndex node : launch.nodes) {
             const Call call = analyzer.call(node);
-            const Node& made = pass.graph.nodes()[static_cast<std::size_t>(node)];
+            const Node& made = pass.graph.nodes()[node];
             for (const std::int64_t t : pass.graph.node_outputs(made)) {
-                if (t == kNoTensor || !is_kept[static_cast<std::size_t>(t)]) continue;
+                if (t == kNoTensor || !is_kept[t]) continue;
                 launch.hints.kept_bytes += call.bytes(static_cast<TensorIndex>(t));
             }
         }

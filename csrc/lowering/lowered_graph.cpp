@@ -16,7 +16,7 @@ LoweredGraph lower_precision(const std::shared_ptr<const Graph>& graph, const Pr
     for (auto& [node, work] : lowered.overrides) {
         // A number that is not a node of the graph is kept, and refused when rules are looked up.
         if (node >= 0 && static_cast<std::size_t>(node) < rewritten.place_of.size()) {
-            node = rewritten.place_of[static_cast<std::size_t>(node)];
+            node = rewritten.place_of[node];
         } else {
             node = static_cast<NodeIndex>(lowered.graph->nodes().size());
         }

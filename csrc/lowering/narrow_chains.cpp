@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/graph_rewriter.hpp"
-#include "lowering/engines/flow.hpp"
+#include "lowering/flow.hpp"
 
 namespace infercost {
 namespace {
@@ -74,22 +74,21 @@ class NarrowPass {
 
     // A view has the dtype of what it shows.
     void follow(NodeIndex node) {
-        if (flow_.operands(node).empty() || !is_narrow_[at(flow_.operands(node).front().tensor)]) return;
+        if (flow_.operands(node).empty() || !is_narrow_[flow_.operands(node).front().tensor]) return;
         for (const std::int64_t output : flow_.graph().node_outputs(flow_.call(node).node())) {
             set(static_cast<TensorIndex>(output));
         }
     }
 
     void set(TensorIndex t) {
-        is_narrow_[at(t)] = true;
+        is_narrow_[t] = true;
         rewriter_.set_dtype(t, narrow_);
     }
-    static std::size_t at(TensorIndex t) { return static_cast<std::size_t>(t); }
 
     Flow flow_;
     GraphRewriter rewriter_;
     DType narrow_;
-    std::vector<bool> is_narrow_;
+    IndexedVector<TensorIndex, bool> is_narrow_;
 };
 
 }  // namespace

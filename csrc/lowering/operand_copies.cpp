@@ -107,7 +107,7 @@ Work copy_work(const Call& call, TensorIndex t, const Expr& bytes) {
     work.kind = WorkKind::copy;
     work.dtype = call.stored_dtype(t);
     call.read(work, t);
-    work.written[static_cast<std::size_t>(Traffic::activation)] = bytes;
+    work.written[Traffic::activation] = bytes;
     return work;
 }
 

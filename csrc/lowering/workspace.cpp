@@ -22,9 +22,8 @@ bool is_channels_last(const Call& call, TensorIndex t) {
     Expr expected = 1;
     for (int axis : {1, 4, 3, 2, 0}) {
         if (axis >= rank) continue;
-        const auto at = static_cast<std::size_t>(axis);
-        if (!(lengths[at] == Expr(1)) && !(steps[at] == expected)) return false;
-        expected = expected * lengths[at];
+        if (!(lengths[axis] == Expr(1)) && !(steps[axis] == expected)) return false;
+        expected = expected * lengths[axis];
     }
     return !call.is_contiguous(t);
 }

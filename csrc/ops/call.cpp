@@ -115,7 +115,7 @@ Expr Call::dim(TensorIndex t, int axis) const {
         fail("needs dimension " + std::to_string(axis) + " of a tensor with " + std::to_string(shape.count) +
              " dimensions");
     }
-    return pass_.expr(graph().dims(shape)[static_cast<std::size_t>(index)]);
+    return pass_.expr(graph().dim(shape, index));
 }
 
 List<Expr> Call::bound(Range range) const {
@@ -201,17 +201,17 @@ bool Call::same_shape(TensorIndex a, TensorIndex b) const {
 }
 
 void Call::read(Work& work, TensorIndex t, const Expr& elements) const {
-    Expr& slot = work.read[static_cast<std::size_t>(traffic(t))];
+    Expr& slot = work.read[traffic(t)];
     slot = slot + bytes(t, elements);
 }
 
 void Call::read_operand(Work& work, TensorIndex t, const Expr& elements) const {
-    Expr& slot = work.read[static_cast<std::size_t>(traffic(t))];
+    Expr& slot = work.read[traffic(t)];
     slot = slot + bytes_of(operand_dtype(t), elements);
 }
 
 void Call::write(Work& work, TensorIndex t, const Expr& elements) const {
-    Expr& slot = work.written[static_cast<std::size_t>(traffic(t))];
+    Expr& slot = work.written[traffic(t)];
     slot = slot + bytes(t, elements);
 }
 

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/errors.hpp"
 #include "core/graph.hpp"
 #include "ops/list.hpp"
 #include "ops/precision.hpp"
@@ -21,8 +22,8 @@ class Storage {
     explicit Storage(const Graph& graph) : root_(graph.tensors().size()) {
         for (std::size_t i = 0; i < root_.size(); ++i) root_[i] = static_cast<TensorIndex>(i);
     }
-    TensorIndex root(TensorIndex t) const { return root_[static_cast<std::size_t>(t)]; }
-    void alias(TensorIndex view, TensorIndex base) { root_[static_cast<std::size_t>(view)] = root(base); }
+    TensorIndex root(TensorIndex t) const { return root_[t]; }
+    void alias(TensorIndex view, TensorIndex base) { root_[view] = root(base); }
 
   private:
     List<TensorIndex> root_;
@@ -32,15 +33,13 @@ class Storage {
 struct Pass {
     const Graph& graph;
     Sizes sizes;
-    std::vector<Expr> expressions;  // the graph's expressions, with bound sizes
+    IndexedVector<Dim, Expr> expressions;  // the graph's expressions, with bound sizes
     Precision precision;
     Storage storage;
 
     Pass(const Graph& g, const Sizes& s, Precision p)
         : graph(g), sizes(s), expressions(g.bind(s)), precision(p), storage(g) {}
-    Expr expr(Dim dim) const {
-        return dim >= 0 ? Expr(dim) : expressions[static_cast<std::size_t>(-dim - 1)];
-    }
+    Expr expr(Dim dim) const { return dim >= 0 ? Expr(dim) : expressions[-dim - 1]; }
 };
 
 // all / part: the elements that lie beside each of `part`. Lengths of 0 are legal, and nothing lies beside
@@ -50,8 +49,8 @@ inline Expr ratio(const Expr& all, const Expr& part) {
 }
 
 // An error that names its node.
-struct NodeError : std::invalid_argument {
-    using std::invalid_argument::invalid_argument;
+struct NodeError : InputError {
+    using InputError::InputError;
 };
 struct NodeOverflowError : OverflowError {
     using OverflowError::OverflowError;
@@ -150,7 +149,7 @@ class Call {
     std::string text() const;
     const Tensor& at(TensorIndex t) const {
         if (t < 0) fail("has no tensor where its operator needs one; expected an operand instead of null");
-        return graph().tensors()[static_cast<std::size_t>(t)];
+        return graph().tensors()[t];
     }
     List<Expr> bound(Range range) const;
 

@@ -55,10 +55,9 @@ bool CallTable::write_tensor(TensorIndex t) {
 // Most tensors occur in several calls.
 bool CallTable::write_form(const Graph& graph, TensorIndex t) {
     constexpr std::int64_t kNotAsked = -1;
-    const auto at = static_cast<std::size_t>(t);
     if (form_of_.empty()) form_of_.assign(graph.tensors().size(), kNotAsked);
-    if (form_of_[at] == kNotAsked) {
-        const Tensor& tensor = graph.tensors()[at];
+    if (form_of_[t] == kNotAsked) {
+        const Tensor& tensor = graph.tensors()[t];
         form_ = {static_cast<std::int64_t>(tensor.dtype),
                  static_cast<std::int64_t>(tensor.role),
                  tensor.logical_numel,
@@ -70,9 +69,9 @@ bool CallTable::write_form(const Graph& graph, TensorIndex t) {
         }
         const std::optional<std::size_t> number = forms_.number_of(form_);
         if (!number) return false;
-        form_of_[at] = static_cast<std::int64_t>(*number);
+        form_of_[t] = static_cast<std::int64_t>(*number);
     }
-    made_.push_back(form_of_[at]);
+    made_.push_back(form_of_[t]);
     return true;
 }
 
@@ -128,7 +127,7 @@ bool CallTable::write(const Call& call) {
             continue;
         }
         if (!write_form(graph, t)) return false;
-        const Tensor& root = graph.tensors()[static_cast<std::size_t>(call.root(t))];
+        const Tensor& root = graph.tensors()[call.root(t)];
         made_.push_back(static_cast<std::int64_t>(root.role));
     }
     return true;

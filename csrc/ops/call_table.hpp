@@ -46,8 +46,8 @@ class CallTable {
     std::vector<TensorIndex> tensors_;  // of its call, each once
     std::vector<std::int64_t> form_;
     Keys calls_;
-    Keys forms_;                         // dtypes, roles, lengths and strides
-    std::vector<std::int64_t> form_of_;  // of each tensor, once it was asked for
+    Keys forms_;                                        // dtypes, roles, lengths and strides
+    IndexedVector<TensorIndex, std::int64_t> form_of_;  // of each tensor, once it was asked for
 };
 
 }  // namespace infercost

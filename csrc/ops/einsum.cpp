@@ -1,8 +1,8 @@
 #include "ops/einsum.hpp"
 
 #include <algorithm>
-#include <stdexcept>
 
+#include "core/errors.hpp"
 #include "ops/contraction.hpp"
 #include "ops/shapes.hpp"
 
@@ -23,9 +23,8 @@ EinsumEquation read_einsum(const Call& call) {
         }
     }
     const auto unreadable = [&] {
-        return std::invalid_argument(
-            "einsum '" + equation + "' with " + std::to_string(operands.size()) +
-            " operands cannot be parsed; expected one letter per dimension of each operand");
+        return InputError("einsum '" + equation + "' with " + std::to_string(operands.size()) +
+                          " operands cannot be parsed; expected one letter per dimension of each operand");
     };
     if (parts.size() != operands.size()) throw unreadable();
     // "..." matches the dimensions without a letter, aligned at their ends; they are named 9, 8, ... from the

@@ -29,7 +29,7 @@ struct EinsumEquation {
     std::string result;
 };
 
-// Throws std::invalid_argument if the letters do not match the operands.
+// Throws InputError if the letters do not match the operands.
 EinsumEquation read_einsum(const Call& call);
 
 // Remove the letters that only `operand` has and `later` does not need; they are summed before the product.

@@ -104,8 +104,7 @@ void stft_bytes(const Call& call, Work& work) {
     const Frames frames = frames_of(call, call.output());
     const TensorIndex self = call.require_tensor("self");
     call.read(work, self, frames.count * frames.points);
-    const std::size_t slot = static_cast<std::size_t>(Traffic::activation);
-    work.written[slot] = work.written[slot] + call.bytes(self, frames.count * frames.points);
+    work.written[Traffic::activation] += call.bytes(self, frames.count * frames.points);
 }
 constexpr TrafficShape framed{stft_bytes, never};
 

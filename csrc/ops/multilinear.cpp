@@ -1,6 +1,6 @@
 // Products of more than two operands, and products with an op of their own in torch.
-#include <stdexcept>
 
+#include "core/errors.hpp"
 #include "ops/shapes.hpp"
 
 namespace infercost {
@@ -21,10 +21,10 @@ void bilinear(const Call& call, Work& work) {
 // The lengths of an operand of _trilinear after ones are inserted at `expand`.
 List<Expr> expanded(const Call& call, const char* tensor, const char* expand, std::size_t rank) {
     List<Expr> lengths = call.shape(call.require_tensor(tensor));
-    std::vector<bool> put_in(rank, false);
+    IndexedVector<std::int64_t, bool> put_in(rank, false);
     for (const Expr& axis : call.integers(expand)) {
         if (axis.is_constant() && axis.constant() >= 0 && static_cast<std::size_t>(axis.constant()) < rank) {
-            put_in[static_cast<std::size_t>(axis.constant())] = true;
+            put_in[axis.constant()] = true;
         }
     }
     List<Expr> result;
@@ -34,9 +34,9 @@ List<Expr> expanded(const Call& call, const char* tensor, const char* expand, st
         result.push_back(put_in[axis] ? Expr(1) : lengths[next++]);
     }
     if (result.size() != rank || next != lengths.size()) {
-        throw std::invalid_argument(call.op().full + " has " + std::to_string(lengths.size()) +
-                                    " dimensions in '" + tensor + "'; expected " + std::to_string(rank) +
-                                    " together with the entries of '" + expand + "'");
+        throw InputError(call.op().full + " has " + std::to_string(lengths.size()) + " dimensions in '" +
+                         tensor + "'; expected " + std::to_string(rank) + " together with the entries of '" +
+                         expand + "'");
     }
     return result;
 }

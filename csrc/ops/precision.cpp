@@ -1,6 +1,6 @@
 #include "ops/precision.hpp"
 
-#include <stdexcept>
+#include "core/errors.hpp"
 
 namespace infercost {
 namespace {
@@ -29,7 +29,7 @@ Precision parse_precision(std::string_view name) {
         if (precision.name == name) return precision;
         known += (known.empty() ? "" : ", ") + std::string(precision.name);
     }
-    throw std::invalid_argument("unknown precision '" + std::string(name) + "'; expected one of " + known);
+    throw InputError("unknown precision '" + std::string(name) + "'; expected one of " + known);
 }
 
 std::vector<std::string> precision_names() {

@@ -30,7 +30,7 @@ struct Precision {
     bool keeps(DType captured) const { return native || !is_floating(captured) || bits_of(captured) <= 8; }
 };
 
-// native, fp64, fp32, tf32, fp16, bf16, amp_fp16, amp_bf16, fp8 or int8. Throws std::invalid_argument for any
+// native, fp64, fp32, tf32, fp16, bf16, amp_fp16, amp_bf16, fp8 or int8. Throws InputError for any
 // other name. "fp32" is strict: nothing is rounded to TF32, which "native" leaves to torch's defaults
 // (lowering/library_precision.hpp) and "tf32" allows everywhere.
 Precision parse_precision(std::string_view name);

@@ -1,7 +1,7 @@
 // Recurrent layers and their cells. A layer is one kernel, as in libraries, although its steps are
 // sequential: in `dims`, each step of each direction of each layer is a product of its own.
-#include <stdexcept>
 
+#include "core/errors.hpp"
 #include "ops/shapes.hpp"
 
 namespace infercost {
@@ -46,8 +46,8 @@ void recur(const Call& call, Work& work, const CellKind& kind, const Recurrence&
     const Expr cells = r.layers * r.directions;
     if (matrices.empty() || !cells.is_constant() || cells.constant() < 1 ||
         matrices.size() % static_cast<std::size_t>(cells.constant()) != 0) {
-        throw std::invalid_argument(call.op().full + " has " + std::to_string(matrices.size()) +
-                                    " weight matrices; expected two or three per layer and direction");
+        throw InputError(call.op().full + " has " + std::to_string(matrices.size()) +
+                         " weight matrices; expected two or three per layer and direction");
     }
     // The first matrix of each cell has one row per gate and hidden unit.
     const std::size_t each = matrices.size() / static_cast<std::size_t>(cells.constant());

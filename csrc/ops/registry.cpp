@@ -3,6 +3,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "core/errors.hpp"
 #include "ops/rule.hpp"
 
 namespace infercost {
@@ -87,10 +88,10 @@ Analyzer::Analyzer(std::shared_ptr<const Graph> graph, const Sizes& sizes, const
     overrides_.resize(graph_->nodes().size(), nullptr);
     for (const auto& [node, work] : *overrides) {
         if (node < 0 || static_cast<std::size_t>(node) >= overrides_.size()) {
-            throw std::invalid_argument("a rule is given for node " + std::to_string(node) +
-                                        "; the graph has " + std::to_string(overrides_.size()) + " nodes");
+            throw InputError("a rule is given for node " + std::to_string(node) + "; the graph has " +
+                             std::to_string(overrides_.size()) + " nodes");
         }
-        overrides_[static_cast<std::size_t>(node)] = &work;
+        overrides_[node] = &work;
     }
 }
 

@@ -26,11 +26,24 @@ struct TrafficShape {
     bool each = false;  // each result shares storage with the operand at its position instead of the first
 };
 
+// How a compiler's loop for an op differs from others of its kind of work (lowering/loop_classes.cpp).
+// reads_twice: its decomposition reads the operand more than once, as in x * sigmoid(x).
+enum class LoopTrait : std::uint8_t {
+    none,
+    reads_twice,
+    adaptive_pool,
+    batch_norm,
+    batch_norm_update,  // always with the statistics of the batch
+    group_norm,
+    instance_norm
+};
+
 struct OpRule {
     std::string_view op;
     WorkShape work;
     TrafficShape traffic;
     std::string_view convention;
+    LoopTrait loop = LoopTrait::none;
 };
 
 template <std::size_t N>
@@ -95,10 +108,8 @@ class Analyzer {
              const Overrides* overrides = nullptr);
 
     const Pass& pass() const { return pass_; }
-    Call call(NodeIndex node) const { return {pass_, graph_->nodes()[static_cast<std::size_t>(node)]}; }
-    bool has_override(NodeIndex node) const {
-        return !overrides_.empty() && overrides_[static_cast<std::size_t>(node)];
-    }
+    Call call(NodeIndex node) const { return {pass_, graph_->nodes()[node]}; }
+    bool has_override(NodeIndex node) const { return !overrides_.empty() && overrides_[node]; }
     // Must be called in node order, because it tracks the storage of views. The work stays until the next
     // call.
     const Work& analyze(NodeIndex node);
@@ -118,7 +129,7 @@ class Analyzer {
     std::shared_ptr<const Graph> graph_;
     Pass pass_;
     std::vector<const OpRule*> rules_;
-    std::vector<const Work*> overrides_;
+    IndexedVector<NodeIndex, const Work*> overrides_;
     Known own_;  // of a node with an override, without a rule, or without a number
     CallTable calls_;
     std::deque<Known> known_;  // by the number of the call

@@ -3,10 +3,9 @@
 namespace infercost {
 namespace {
 
-constexpr std::array<std::string_view, kTrafficCount> kTrafficNames = {"weight", "activation", "kv_cache",
-                                                                       "index"};
+constexpr EnumArray<Traffic, std::string_view> kTrafficNames = {"weight", "activation", "kv_cache", "index"};
 
-Expr sum_of(const std::array<Expr, kTrafficCount>& parts) {
+Expr sum_of(const EnumArray<Traffic, Expr>& parts) {
     Expr total;
     for (const Expr& part : parts) total += part;
     return total;
@@ -15,7 +14,7 @@ Expr sum_of(const std::array<Expr, kTrafficCount>& parts) {
 }  // namespace
 
 std::string_view name_of(Traffic traffic) {
-    return kTrafficNames[static_cast<std::size_t>(traffic)];
+    return kTrafficNames[traffic];
 }
 
 Expr Work::bytes_read() const {

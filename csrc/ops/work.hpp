@@ -52,8 +52,8 @@ struct Work {
     Expr contraction_flops;  // 2 x dense multiply-accumulates of matmul, convolution and attention
     Expr causal_flops;       // the same without the masked half of causal attention
     Expr pointwise_flops;    // all other FLOPs, by the convention of the op's row
-    std::array<Expr, kTrafficCount> read;
-    std::array<Expr, kTrafficCount> written;
+    EnumArray<Traffic, Expr> read;
+    EnumArray<Traffic, Expr> written;
     Dimensions dims;
     Exchange exchange;
 

@@ -43,7 +43,7 @@ KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
     const Work& work = kernel.work;
     const KernelHints& hints = kernel.hints;
     const auto launches = static_cast<double>(kernel.launches.size());
-    const Expr weights = work.read[static_cast<std::size_t>(Traffic::weight)];
+    const Expr weights = work.read[Traffic::weight];
     KernelTerms terms{
         .kind = work.kind,
         .dtype = work.dtype,
@@ -62,7 +62,7 @@ KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
         .weight_bytes = tape.add(weights),
         .other_bytes = tape.add(work.bytes_read() - weights + work.bytes_written()),
         .written_bytes = tape.add(work.bytes_written()),
-        .cached_bytes = tape.add(work.read[static_cast<std::size_t>(Traffic::kv_cache)]),
+        .cached_bytes = tape.add(work.read[Traffic::kv_cache]),
         .kept_bytes = tape.add(hints.kept_bytes),
         .batch = tape.add(work.dims.batch),
         .m = tape.add(row_count(work, hints)),
@@ -138,15 +138,15 @@ void lower(Plan& plan) {
 // before.
 class LastLaunches {
   public:
-    void add(const std::string& op, std::vector<Kernel>& kernels, std::int32_t index) {
-        Kernel& kernel = kernels[static_cast<std::size_t>(index)];
+    void add(const std::string& op, IndexedVector<KernelIndex, Kernel>& kernels, std::int32_t index) {
+        Kernel& kernel = kernels[index];
         const auto [found, is_first] = of_op_.try_emplace(op, Seen{count_, count_, index});
         if (!is_first) kernel.apart += count_ - found->second.last;
         found->second.last = count_++;
     }
-    void close(std::vector<Kernel>& kernels) const {
+    void close(IndexedVector<KernelIndex, Kernel>& kernels) const {
         for (const auto& [name, seen] : of_op_) {
-            kernels[static_cast<std::size_t>(seen.kernel)].apart += count_ - seen.last + seen.first;
+            kernels[seen.kernel].apart += count_ - seen.last + seen.first;
         }
     }
 
@@ -190,7 +190,7 @@ Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execut
         std::int32_t index = -1;
         const auto [first, last] = known.equal_range(hash);
         for (auto it = first; it != last; ++it) {
-            const Kernel& kernel = plan.kernels[static_cast<std::size_t>(it->second)];
+            const Kernel& kernel = plan.kernels[it->second];
             if (kernel.work == launch.work && kernel.hints == launch.hints) index = it->second;
         }
         if (index < 0) {
@@ -200,8 +200,8 @@ Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execut
             plan.kernels.push_back(
                 {.name = op, .work = launch.work, .hints = launch.hints, .part = part, .launches = {}});
         }
-        for (const NodeIndex node : launch.nodes) plan.kernel_of_node[static_cast<std::size_t>(node)] = index;
-        Kernel& kernel = plan.kernels[static_cast<std::size_t>(index)];
+        for (const NodeIndex node : launch.nodes) plan.kernel_of_node[node] = index;
+        Kernel& kernel = plan.kernels[index];
         if (launch.hints.copies_input) {  // outside of the compiled code
             copied_input_bytes += launch.work.bytes_written();
             kernel.launches.push_back(std::move(launch.nodes));

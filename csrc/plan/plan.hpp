@@ -36,12 +36,15 @@ struct PlanGuard {
     Affine right;
 };
 
+// In Plan::kernels.
+using KernelIndex = std::int32_t;
+
 struct Plan {
     std::shared_ptr<const Graph> graph;
     Precision precision;
     Execution execution = Execution::eager;
-    std::vector<Kernel> kernels;
-    std::vector<std::int32_t> kernel_of_node;  // -1: no kernel runs (a view, or not modelled)
+    IndexedVector<KernelIndex, Kernel> kernels;
+    IndexedVector<NodeIndex, KernelIndex> kernel_of_node;  // -1: no kernel runs (a view, or not modelled)
     std::int64_t launch_count = 0;
     std::int64_t weight_count = 0;  // weights and buffers that a compiled module checks in each call
     Expr resident_bytes;            // weights and buffers

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <span>
 
+#include "core/indexed.hpp"
 #include "core/threads.hpp"
 #include "select/candidates.hpp"
 #include "select/point.hpp"
@@ -45,7 +46,7 @@ class DivideConquer {
     const double* at(std::int64_t point) const {
         return values_.data() + static_cast<std::size_t>(point) * objectives_;
     }
-    bool is_dominated(std::int64_t point) const { return dominated_[static_cast<std::size_t>(point)] != 0; }
+    bool is_dominated(std::int64_t point) const { return dominated_[point] != 0; }
 
     // Whether `a` is no worse than `b` in the objectives from `k` on.
     bool covers(std::int64_t a, std::int64_t b, std::size_t k) const {
@@ -75,7 +76,7 @@ class DivideConquer {
         check_interrupt();
         if (earlier.size() * later.size() <= kFewPairs) {
             for (const std::int64_t point : later) {
-                dominated_[static_cast<std::size_t>(point)] |=
+                dominated_[point] |=
                     static_cast<char>(std::any_of(earlier.begin(), earlier.end(), [&](std::int64_t other) {
                         return covers(other, point, k);
                     }));
@@ -150,14 +151,14 @@ class DivideConquer {
                 if (!seen.covers(y, z)) seen.add(y, z);
             }
             if (seen.covers(point.values[1], point.values[2])) {
-                dominated_[static_cast<std::size_t>(point.row)] = 1;
+                dominated_[point.row] = 1;
             }
         }
     }
 
     const std::vector<double>& values_;
     std::size_t objectives_;
-    std::vector<char> dominated_;
+    IndexedVector<std::int64_t, char> dominated_;
 };
 
 // Return the candidates' indices in lexicographic order.

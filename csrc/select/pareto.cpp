@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <bit>
-#include <stdexcept>
 #include <string>
 
+#include "core/errors.hpp"
 #include "core/threads.hpp"
 #include "select/filter.hpp"
 #include "select/sort_scan.hpp"
@@ -22,19 +22,17 @@ constexpr std::size_t kGrowthOfLargeFront = 16;
 constexpr std::size_t kRowsPerSorted = 64;
 
 Table make_table(std::span<const std::span<const double>> objectives, const std::vector<bool>& maximize) {
-    if (objectives.empty())
-        throw std::invalid_argument("pareto_front: got no columns; expected at least one");
+    if (objectives.empty()) throw InputError("pareto_front: got no columns; expected at least one");
     for (std::size_t k = 1; k < objectives.size(); ++k) {
         if (objectives[k].size() != objectives[0].size()) {
-            throw std::invalid_argument("pareto_front: column " + std::to_string(k) + " has " +
-                                        std::to_string(objectives[k].size()) + " rows; expected " +
-                                        std::to_string(objectives[0].size()) + " as in column 0");
+            throw InputError("pareto_front: column " + std::to_string(k) + " has " +
+                             std::to_string(objectives[k].size()) + " rows; expected " +
+                             std::to_string(objectives[0].size()) + " as in column 0");
         }
     }
     if (!maximize.empty() && maximize.size() != objectives.size()) {
-        throw std::invalid_argument("pareto_front: maximize has " + std::to_string(maximize.size()) +
-                                    " entries; expected " + std::to_string(objectives.size()) +
-                                    ", one per column");
+        throw InputError("pareto_front: maximize has " + std::to_string(maximize.size()) +
+                         " entries; expected " + std::to_string(objectives.size()) + ", one per column");
     }
     Table table{objectives, std::vector<double>(objectives.size(), 1.0)};
     for (std::size_t k = 0; k < maximize.size(); ++k) table.signs[k] = maximize[k] ? -1.0 : 1.0;

@@ -19,7 +19,7 @@ namespace infercost {
 // drops most rows in a single pass if the front is small. Memory beside the columns: O(2^20 + the front), and
 // one bit per row.
 //
-// Throws std::invalid_argument if there are no columns, or if lengths differ.
+// Throws InputError if there are no columns, or if lengths differ.
 std::vector<std::int64_t> pareto_front(std::span<const std::span<const double>> objectives,
                                        const std::vector<bool>& maximize = {});
 

@@ -1,6 +1,6 @@
 #include "simd/isa.hpp"
 
-#include <stdexcept>
+#include "core/errors.hpp"
 
 namespace infercost {
 
@@ -40,8 +40,8 @@ Isa parse_isa(std::string_view name) {
         if (name_of(isa) == name) return isa;
         known += (known.empty() ? "" : ", ") + std::string(name_of(isa));
     }
-    throw std::invalid_argument("instruction set '" + std::string(name) +
-                                "' cannot run on this machine; use one of " + known);
+    throw InputError("instruction set '" + std::string(name) + "' cannot run on this machine; use one of " +
+                     known);
 }
 
 }  // namespace infercost

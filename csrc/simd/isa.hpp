@@ -16,7 +16,7 @@ std::string_view name_of(Isa isa);
 // The instruction sets that can run here, slowest first. Results do not depend on the choice.
 const std::vector<Isa>& available_isas();
 Isa best_isa();
-// Throws std::invalid_argument for a name that is unknown or cannot run here.
+// Throws InputError for a name that is unknown or cannot run here.
 Isa parse_isa(std::string_view name);
 
 }  // namespace infercost

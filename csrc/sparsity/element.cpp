@@ -3,8 +3,9 @@
 #include <bit>
 #include <cmath>
 #include <limits>
-#include <stdexcept>
 #include <string>
+
+#include "core/errors.hpp"
 
 namespace infercost {
 namespace {
@@ -114,8 +115,7 @@ const Element& parse_element(std::string_view name) {
         if (element.name == name) return element;
         known += (known.empty() ? "" : ", ") + std::string(element.name);
     }
-    throw std::invalid_argument("dtype '" + std::string(name) + "' cannot be scanned; expected one of " +
-                                known);
+    throw InputError("dtype '" + std::string(name) + "' cannot be scanned; expected one of " + known);
 }
 
 std::uint64_t load_element(const unsigned char* data, std::uint64_t index, int bits) {

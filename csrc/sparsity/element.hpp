@@ -32,7 +32,7 @@ struct Element {
     double magnitude(std::uint64_t element, std::int64_t zero) const;
 };
 
-// Throws std::invalid_argument for an unknown name.
+// Throws InputError for an unknown name.
 const Element& parse_element(std::string_view name);
 
 // The bits of the element at `index`.

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <optional>
-#include <stdexcept>
 #include <system_error>
 #include <utility>
 
@@ -28,20 +27,22 @@
 #endif
 #ifdef INFERCOST_THREAD_SANITIZER
 #include <sys/syscall.h>
+
+#include "core/errors.hpp"
 #endif
 
 namespace infercost {
 namespace {
 
-std::invalid_argument ends_at(const std::string& name, std::uint64_t byte) {
-    return std::invalid_argument(name + " ends at byte " + std::to_string(byte) +
-                                 ", before the bytes that it had when it was opened; it was cut, or is "
-                                 "still being written: scan it again when it is whole");
+InputError ends_at(const std::string& name, std::uint64_t byte) {
+    return InputError(name + " ends at byte " + std::to_string(byte) +
+                      ", before the bytes that it had when it was opened; it was cut, or is "
+                      "still being written: scan it again when it is whole");
 }
 
-std::invalid_argument cannot_be_read(const std::string& name, std::uint64_t byte, int error) {
-    return std::invalid_argument(name + " cannot be read at byte " + std::to_string(byte) + ": " +
-                                 std::generic_category().message(error));
+InputError cannot_be_read(const std::string& name, std::uint64_t byte, int error) {
+    return InputError(name + " cannot be read at byte " + std::to_string(byte) + ": " +
+                      std::generic_category().message(error));
 }
 
 #ifdef _WIN32
@@ -273,9 +274,9 @@ class GuardedBytes : public MappedBytes {
         const std::uintptr_t fault = guard_.fault;
         if (fault == 0) return;
         const std::uint64_t byte = offset_ - before_ + (fault - reinterpret_cast<std::uintptr_t>(begin_));
-        throw std::invalid_argument(name_ + " could not be read at byte " + std::to_string(byte) +
-                                    " while it was scanned; it was cut meanwhile, or its disk has an error: "
-                                    "scan it again when it is whole");
+        throw InputError(name_ + " could not be read at byte " + std::to_string(byte) +
+                         " while it was scanned; it was cut meanwhile, or its disk has an error: "
+                         "scan it again when it is whole");
     }
 
   private:

@@ -28,7 +28,7 @@ class FileBytes : public ByteSource {
     // The descriptor must stay open. If `mapped` is false, all is read.
     FileBytes(int descriptor, std::string name, bool mapped = true);
 
-    // Throws std::invalid_argument if the file ends before these bytes, or cannot be read.
+    // Throws InputError if the file ends before these bytes, or cannot be read.
     void read(std::uint64_t offset, std::size_t bytes, unsigned char* into) const override;
     std::unique_ptr<MappedBytes> map(std::uint64_t offset, std::uint64_t bytes) const override;
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "core/errors.hpp"
 #include "core/threads.hpp"
 #include "sparsity/gather.hpp"
 
@@ -51,9 +52,8 @@ std::uint64_t divided_up(std::uint64_t a, std::uint64_t b) {
 
 std::uint64_t checked_elements(const WeightShape& shape) {
     if (shape.rows != 0 && shape.columns > kMostElements / shape.rows) {
-        throw std::invalid_argument("a weight of " + std::to_string(shape.rows) + " x " +
-                                    std::to_string(shape.columns) +
-                                    " elements is too large; expected at most 2^48");
+        throw InputError("a weight of " + std::to_string(shape.rows) + " x " + std::to_string(shape.columns) +
+                         " elements is too large; expected at most 2^48");
     }
     return shape.rows * shape.columns;
 }
@@ -241,16 +241,15 @@ Scan::Scan(const Element& element, const WeightShape& shape, std::int64_t zero, 
     : element_(element), shape_(shape), zero_(zero), places_(magnitudes ? shape.rows * shape.columns : 0) {
     checked_elements(shape);
     if (shape.channel_columns == 0 || shape.columns % shape.channel_columns != 0) {
-        throw std::invalid_argument(std::to_string(shape.columns) + " columns are not a multiple of " +
-                                    std::to_string(shape.channel_columns) + ", the size of a channel");
+        throw InputError(std::to_string(shape.columns) + " columns are not a multiple of " +
+                         std::to_string(shape.channel_columns) + ", the size of a channel");
     }
     if (shape.flat && shape.rows > 1) {
-        throw std::invalid_argument("a flat weight has " + std::to_string(shape.rows) +
-                                    " rows; expected one");
+        throw InputError("a flat weight has " + std::to_string(shape.rows) + " rows; expected one");
     }
     if (zero != 0 && !element.is_integer()) {
-        throw std::invalid_argument("zero point " + std::to_string(zero) + " needs an integer dtype, got " +
-                                    std::string(element.name));
+        throw InputError("zero point " + std::to_string(zero) + " needs an integer dtype, got " +
+                         std::string(element.name));
     }
     if (shape.rows == 0 || shape.columns == 0) return;  // nothing is scanned, whatever the other length is
     used_rows_ = std::vector<std::atomic<std::uint64_t>>(divided_up(shape.rows, kBandRows));
@@ -267,11 +266,10 @@ void Scan::check(const ScanRegion& region) const {
     if (!fits(region.first_row, region.rows, shape_.rows, kBandRows) ||
         !fits(region.first_column, region.columns, shape_.columns, 64) ||
         (!region.inner.empty() && (!whole_rows || element_.bits < 8 || shape_.flat))) {
-        throw std::invalid_argument("a region of " + std::to_string(region.rows) + " x " +
-                                    std::to_string(region.columns) + " from row " +
-                                    std::to_string(region.first_row) + " and column " +
-                                    std::to_string(region.first_column) + " does not fit a weight of " +
-                                    std::to_string(shape_.rows) + " x " + std::to_string(shape_.columns));
+        throw InputError("a region of " + std::to_string(region.rows) + " x " +
+                         std::to_string(region.columns) + " from row " + std::to_string(region.first_row) +
+                         " and column " + std::to_string(region.first_column) + " does not fit a weight of " +
+                         std::to_string(shape_.rows) + " x " + std::to_string(shape_.columns));
     }
 }
 
@@ -328,7 +326,7 @@ void Scan::add(const ScanRegion& region, const ByteSource& source, std::uint64_t
                Isa isa) {
     check(region);
     if (!region.inner.empty() || region.row_stride < 0) {
-        throw std::invalid_argument(
+        throw InputError(
             "a region of a source has inner dimensions or a stride below zero; expected "
             "contiguous rows");
     }
@@ -337,8 +335,8 @@ void Scan::add(const ScanRegion& region, const ByteSource& source, std::uint64_t
     const auto stride = static_cast<std::uint64_t>(region.row_stride);
     const std::uint64_t row_bytes = divided_up(region.columns * bits, 8);
     if (stride > kMostBytes / region.rows) {
-        throw std::invalid_argument("a region has " + std::to_string(region.rows) + " rows at distances of " +
-                                    std::to_string(stride) + " bytes; expected at most 2^62 bytes in all");
+        throw InputError("a region has " + std::to_string(region.rows) + " rows at distances of " +
+                         std::to_string(stride) + " bytes; expected at most 2^62 bytes in all");
     }
     if (shape_.flat) {
         const std::uint64_t stretch = kBandRows * kFlatColumns;
@@ -446,8 +444,8 @@ ScanResult Scan::result() const {
     ScanResult result;
     result.elements = shape_.rows * shape_.columns;
     if (added_ != result.elements) {
-        throw std::invalid_argument("regions of " + std::to_string(added_) +
-                                    " elements were scanned; expected " + std::to_string(result.elements));
+        throw InputError("regions of " + std::to_string(added_) + " elements were scanned; expected " +
+                         std::to_string(result.elements));
     }
     result.counts = counts_;
     result.zeros = result.elements - counts_.nonzeros;

@@ -75,18 +75,18 @@ struct ScanResult {
 class Scan {
   public:
     // `zero` is the integer that represents zero in a quantized weight. Without `magnitudes`, no magnitudes
-    // are sampled. Throws std::invalid_argument.
+    // are sampled. Throws InputError.
     Scan(const Element& element, const WeightShape& shape, std::int64_t zero, bool magnitudes = true);
 
-    // Throws std::invalid_argument for a region that does not fit the weight.
+    // Throws InputError for a region that does not fit the weight.
     void add(const ScanRegion& region, unsigned threads, Isa isa);
     // The same for a region whose first element is at `offset` of a source; `data` is not used. About 128 MB
     // are mapped at a time. Where the source has no map, and for a megabyte or less, each thread reads about
-    // a megabyte at a time. Throws what the source throws, and std::invalid_argument for inner dimensions.
+    // a megabyte at a time. Throws what the source throws, and InputError for inner dimensions.
     void add(const ScanRegion& region, const ByteSource& source, std::uint64_t offset, unsigned threads,
              Isa isa);
 
-    // Throws std::invalid_argument if elements are missing or were scanned twice.
+    // Throws InputError if elements are missing or were scanned twice.
     ScanResult result() const;
 
     const Element& element() const { return element_; }

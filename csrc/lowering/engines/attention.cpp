@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "core/graph_rewriter.hpp"
-#include "lowering/engines/flow.hpp"
 #include "lowering/engines/passes.hpp"
 #include "lowering/engines/units.hpp"
+#include "lowering/flow.hpp"
 
 namespace infercost {
 namespace {
@@ -48,8 +48,6 @@ class AttentionPass {
         bool causal = false;
         Expr window = 0;  // keys that a query attends to, itself included; 0: all before it
     };
-
-    static std::size_t at(NodeIndex node) { return static_cast<std::size_t>(node); }
 
     // The tensor of fewest heads that holds the same keys or values.
     TensorIndex unrepeated(TensorIndex t, NodeIndex producer) const {
@@ -333,7 +331,7 @@ class AttentionPass {
         while (!open.empty()) {
             const NodeIndex node = open.back();
             open.pop_back();
-            for (const std::int64_t t : flow_.graph().node_outputs(flow_.graph().nodes()[at(node)])) {
+            for (const std::int64_t t : flow_.graph().node_outputs(flow_.graph().nodes()[node])) {
                 if (flow_.is_output(static_cast<TensorIndex>(t))) return false;
             }
             for (const Use& use : flow_.uses(node)) {

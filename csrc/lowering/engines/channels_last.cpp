@@ -2,8 +2,8 @@
 #include <algorithm>
 
 #include "core/graph_rewriter.hpp"
-#include "lowering/engines/flow.hpp"
 #include "lowering/engines/passes.hpp"
+#include "lowering/flow.hpp"
 
 namespace infercost {
 namespace {
@@ -38,7 +38,7 @@ class LayoutPass {
     }
 
   private:
-    bool is_last(TensorIndex t) const { return last_[static_cast<std::size_t>(t)]; }
+    bool is_last(TensorIndex t) const { return last_[t]; }
 
     // Whether a node makes channels last of channels last.
     bool follows(NodeIndex node) const {
@@ -50,13 +50,13 @@ class LayoutPass {
     }
 
     void set_results(NodeIndex node) {
-        for (const std::int64_t output : flow_.graph().node_outputs(flow_.graph().nodes()[at(node)])) {
+        for (const std::int64_t output : flow_.graph().node_outputs(flow_.graph().nodes()[node])) {
             const auto t = static_cast<TensorIndex>(output);
             const std::vector<Expr> shape = flow_.shape(t);
             if (shape.size() < kImageRank || flow_.is_output(t)) continue;
             const std::vector<Expr> strides = channels_last(shape);
             rewriter_.set_shape(t, shape, strides);
-            last_[static_cast<std::size_t>(t)] = true;
+            last_[t] = true;
         }
     }
 
@@ -90,11 +90,9 @@ class LayoutPass {
         return copies_.emplace_back(input, kNoTensor).second;
     }
 
-    static std::size_t at(NodeIndex node) { return static_cast<std::size_t>(node); }
-
     Flow flow_;
     GraphRewriter rewriter_;
-    std::vector<bool> last_;
+    IndexedVector<TensorIndex, bool> last_;
     std::vector<std::pair<TensorIndex, TensorIndex>> copies_;
 };
 

@@ -2,14 +2,14 @@
 
 #include <array>
 #include <cstdint>
-#include <stdexcept>
 #include <utility>
 
+#include "core/errors.hpp"
 #include "core/graph_rewriter.hpp"
 #include "lowering/conservation.hpp"
-#include "lowering/engines/flow.hpp"
 #include "lowering/engines/kernel_rows.hpp"
 #include "lowering/engines/passes.hpp"
+#include "lowering/flow.hpp"
 #include "lowering/workspace.hpp"
 
 namespace infercost {
@@ -32,7 +32,7 @@ const EngineRows* rows_of(ServingEngine engine) {
 constexpr std::string_view kTorch = "torch";
 constexpr std::string_view kAttention = "aten.scaled_dot_product_attention";
 
-constexpr std::array<std::string_view, kPatternCount> kOps = {
+constexpr EnumArray<Pattern, std::string_view> kOps = {
     "engine.norm.default",        "engine.add_norm.default",   "engine.rotary.default",
     "engine.cache_write.default", "engine.activation.default", "engine.route.default",
     "engine.align.default",       "engine.combine.default",    "engine.causal_conv.default",
@@ -41,7 +41,7 @@ constexpr std::array<std::string_view, kPatternCount> kOps = {
 void require_inference(const Graph& graph) {
     for (const Node& node : graph.nodes()) {
         if (node.phase == Phase::backward) {
-            throw std::invalid_argument(
+            throw InputError(
                 "a serving engine runs forwards only, and this graph is of a training step; expected engine "
                 "torch, or a graph captured without training");
         }
@@ -58,7 +58,7 @@ void require_language(const Graph& graph) {
             attends || op.find("attention") != std::string::npos || op.find("softmax") != std::string::npos;
     }
     if (!embeds && !attends) {
-        throw std::invalid_argument(
+        throw InputError(
             "this graph has neither embeddings nor attention, and engines for language models do not run it; "
             "expected engine torch, tensorrt or onnxruntime, or the graph of a language model such as "
             "hf:config.json#decode");
@@ -84,7 +84,7 @@ GraphPtr plain_forward(const GraphPtr& graph) {
     const Flow flow(graph);
     GraphRewriter rewriter(*graph);
     for (NodeIndex i = 0; i < flow.count(); ++i) {
-        const Node& node = graph->nodes()[static_cast<std::size_t>(i)];
+        const Node& node = graph->nodes()[i];
         if (!flow.is_free(i) || node.outputs.count != 1 || flow.operands(i).empty()) continue;
         if (flow.operands(i).front().tensor == flow.call(i).output()) rewriter.remove(i);
     }
@@ -170,7 +170,7 @@ void drop_unread_activations(const Flow& flow, GraphRewriter& rewriter) {
 }
 
 std::string_view op_of(Pattern pattern) {
-    return kOps[static_cast<std::size_t>(pattern)];
+    return kOps[pattern];
 }
 
 std::string_view name_of(ServingEngine engine) {
@@ -183,7 +183,7 @@ ServingEngine parse_engine(std::string_view name) {
     if (const EngineRows* rows = rows_named(name)) return rows->engine;
     std::string known(kTorch);
     for (const EngineRows* rows : engines()) known += ", " + std::string(rows->name);
-    throw std::invalid_argument("unknown engine '" + std::string(name) + "'; expected one of " + known);
+    throw InputError("unknown engine '" + std::string(name) + "'; expected one of " + known);
 }
 
 std::vector<std::int64_t> recorded_sizes(ServingEngine engine) {

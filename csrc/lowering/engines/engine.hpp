@@ -40,7 +40,7 @@ struct EngineGraph {
 // attention multiplies its weights with queries instead of the whole context in a decode step. Compilers of
 // whole models run elementwise work in the kernel of the convolution or product before it; the parameters of
 // norms with known statistics become part of its weights.
-// Throws std::invalid_argument for a training step, and for a graph that the engine does not run.
+// Throws InputError for a training step, and for a graph that the engine does not run.
 EngineGraph engine_graph(const std::shared_ptr<const Graph>& graph, ServingEngine engine);
 
 }  // namespace infercost

@@ -54,15 +54,13 @@ class EpiloguePass {
             }
         }
         for (NodeIndex i = 0; row_.joins_pointwise && i < flow_.count(); ++i) {
-            if (flow_.is_live(i) && !taken_[at(i)] && is_known_norm(i)) affine(i);
+            if (flow_.is_live(i) && !taken_[i] && is_known_norm(i)) affine(i);
         }
         rewriter_.sort_nodes();
         return rewriter_.build().graph;
     }
 
   private:
-    static std::size_t at(NodeIndex node) { return static_cast<std::size_t>(node); }
-
     // A base and the nodes that run in its kernel.
     struct Kernel {
         Nodes nodes;                      // without the base
@@ -114,7 +112,7 @@ class EpiloguePass {
 
     bool fits(NodeIndex node, NodeIndex base, const std::set<NodeIndex>& inside, const Kernel& kernel,
               std::span<const std::string_view> allowed, Kernel& next) const {
-        if (taken_[at(node)] || !flow_.is_glue(node)) return false;
+        if (taken_[node] || !flow_.is_glue(node)) return false;
         const bool first = kernel.nodes.empty();
         const bool norm = is_known_norm(node);
         if (norm ? !first || flow_.operands(node).front().producer != base : !is_elementwise(node))
@@ -203,10 +201,10 @@ class EpiloguePass {
         arguments.push_back({"inputs", kernel.added});
         arguments.push_back({"flops", kernel.flops});
         for (const TensorIndex t : kernel.folded) rewriter_.drop_if_unread(t);
-        taken_[at(base)] = true;
+        taken_[base] = true;
         rewriter_.remove(base);
         for (const NodeIndex node : kernel.nodes) {
-            taken_[at(node)] = true;
+            taken_[node] = true;
             rewriter_.remove(node);
         }
         rewriter_.insert_after(base, op, arguments, {&kernel.result, 1});
@@ -309,7 +307,7 @@ class EpiloguePass {
     Flow flow_;
     GraphRewriter rewriter_;
     const CompilerRow& row_;
-    std::vector<bool> taken_;
+    IndexedVector<NodeIndex, bool> taken_;
 };
 
 }  // namespace

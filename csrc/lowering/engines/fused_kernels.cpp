@@ -20,7 +20,7 @@ constexpr std::string_view kParts[] = {"aten.split",  "aten.split_with_sizes", "
 class Writer {
   public:
     Writer(const GraphPtr& graph, const EngineRows& rows) : flow_(graph), rewriter_(*graph), rows_(rows) {
-        for (const KernelRow& row : rows.rows) row_of_[static_cast<std::size_t>(row.pattern)] = &row;
+        for (const KernelRow& row : rows.rows) row_of_[row.pattern] = &row;
         // Compilers of whole models run loops over tokens as they were captured.
         Units recurrences;
         if (!rows.compiler) recurrences = find_recurrences(flow_);
@@ -53,8 +53,6 @@ class Writer {
     }
 
   private:
-    static std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
-
     // Nodes that no row of the engine covers. Compilers of whole models have kernels for convolutions and for
     // every operator of their exchange format.
     bool is_left(const Flow& flow, NodeIndex node) const {
@@ -72,7 +70,7 @@ class Writer {
             const bool single = !rows_.compiler->joins_pointwise && plain && !unit.layout;
             const bool mean = unit.nodes.size() == 1 && flow_.op(unit.nodes.front()) == "aten.mean";
             if (!single && !mean) continue;
-            for (const NodeIndex node : unit.nodes) unit_of_[at(node)] = -1;
+            for (const NodeIndex node : unit.nodes) unit_of_[node] = -1;
             unit.nodes.clear();
         }
     }
@@ -106,7 +104,7 @@ class Writer {
     TensorIndex source_of_layout(TensorIndex result, std::size_t unit) const {
         const Operand* operand = &flow_.operands(flow_.maker(result)).front();
         for (NodeIndex made = through_views(flow_, operand->producer);
-             made != kNoNode && unit_of_[at(made)] == static_cast<int>(unit);
+             made != kNoNode && unit_of_[made] == static_cast<int>(unit);
              made = through_views(flow_, operand->producer)) {
             operand = &flow_.operands(made).front();
         }
@@ -120,7 +118,7 @@ class Writer {
         for (const NodeIndex node : nodes) {
             for (const Operand& operand : flow_.operands(node)) {
                 const NodeIndex made = through_views(flow_, operand.producer);
-                if (made != kNoNode && unit_of_[at(made)] == static_cast<int>(unit)) continue;
+                if (made != kNoNode && unit_of_[made] == static_cast<int>(unit)) continue;
                 // Memory without contents, which the nodes fill. What others have written into it is read.
                 if (made != kNoNode && makes_buffer(flow_, made)) continue;
                 const Source source = source_of(operand);
@@ -154,7 +152,7 @@ class Writer {
     bool is_read_outside(NodeIndex node, std::size_t unit) const {
         bool outside = false;
         for (const Use& use : flow_.uses(node)) outside = outside || is_view_read_outside(use, unit);
-        for (const std::int64_t t : flow_.graph().node_outputs(flow_.graph().nodes()[at(node)])) {
+        for (const std::int64_t t : flow_.graph().node_outputs(flow_.graph().nodes()[node])) {
             outside = outside || flow_.is_output(static_cast<TensorIndex>(t));
         }
         return outside;
@@ -164,7 +162,7 @@ class Writer {
         // A buffer of the same shape that the unit fills.
         if (makes_buffer(flow_, use.consumer) && is_filled_by(flow_.call(use.consumer).output(), unit))
             return false;
-        return unit_of_[at(use.consumer)] != static_cast<int>(unit);
+        return unit_of_[use.consumer] != static_cast<int>(unit);
     }
 
     void emit(std::size_t number) {
@@ -185,7 +183,7 @@ class Writer {
         // A node may write a part of a result in place.
         for (const TensorIndex t : flow_.graph().outputs()) {
             const NodeIndex made = flow_.maker(t);
-            if (made != kNoNode && unit_of_[at(made)] == static_cast<int>(number)) add_output(t, outputs);
+            if (made != kNoNode && unit_of_[made] == static_cast<int>(number)) add_output(t, outputs);
         }
         for (const NodeIndex node : unit.nodes) rewriter_.remove(node);
         if (outputs.empty()) return;
@@ -193,7 +191,7 @@ class Writer {
         // what is given to the graph, is read as well.
         for (const TensorIndex t : outputs) {
             const NodeIndex first = flow_.first_maker(t);
-            const bool own = first != kNoNode && unit_of_[at(first)] == static_cast<int>(number);
+            const bool own = first != kNoNode && unit_of_[first] == static_cast<int>(number);
             const bool fills = is_filled_by(t, number);
             if (fills && !own) rewriter_.remove(first);
             std::erase(inputs, t);
@@ -231,12 +229,12 @@ class Writer {
         const NodeIndex first = flow_.first_maker(t);
         const NodeIndex writer = flow_.first_writer(t);
         return first != kNoNode && !flow_.is_live(first) && writer != kNoNode &&
-               unit_of_[at(writer)] == static_cast<int>(unit);
+               unit_of_[writer] == static_cast<int>(unit);
     }
 
     // An engine without a kernel that writes into the cache writes as it rotates.
     void join_writes() {
-        if (row_of_[static_cast<std::size_t>(Pattern::cache_write)]) return;
+        if (row_of_[Pattern::cache_write]) return;
         for (std::size_t u = 0; u < units_.size(); ++u) {
             if (units_[u].pattern != Pattern::rotary || units_[u].layout) continue;
             for (const NodeIndex node : units_[u].nodes) {
@@ -255,7 +253,7 @@ class Writer {
             if (flow_.tensor(operand.tensor).role == Role::kv_cache) continue;
             written += flow_.numel(operand.tensor);
             const NodeIndex made = through_views(flow_, operand.producer);
-            if (made == kNoNode || unit_of_[at(made)] != static_cast<int>(unit)) {
+            if (made == kNoNode || unit_of_[made] != static_cast<int>(unit)) {
                 inputs.push_back(source_of(operand).part);
                 continue;
             }
@@ -264,7 +262,7 @@ class Writer {
         const List<TensorIndex> caches = flow_.call(write).tensors("caches");
         std::vector<TensorIndex> given;
         for (std::size_t i = 0; i < caches.size(); ++i) given.push_back(caches[i]);
-        for (const std::int64_t t : flow_.graph().node_outputs(flow_.graph().nodes()[at(write)])) {
+        for (const std::int64_t t : flow_.graph().node_outputs(flow_.graph().nodes()[write])) {
             outputs.push_back(static_cast<TensorIndex>(t));
         }
         if (!given.empty()) {
@@ -278,7 +276,7 @@ class Writer {
     bool is_read_only_by(TensorIndex t, NodeIndex maker, NodeIndex reader) const {
         bool only = !flow_.is_output(t) && flow_.maker(t) == maker;
         flow_.for_each_reader(maker, [&](NodeIndex other) {
-            only = only && (other == reader || unit_of_[at(other)] == unit_of_[at(maker)]);
+            only = only && (other == reader || unit_of_[other] == unit_of_[maker]);
         });
         return only;
     }
@@ -294,7 +292,7 @@ class Writer {
     void insert(Pattern pattern, NodeIndex place, const std::vector<TensorIndex>& inputs,
                 const std::vector<TensorIndex>& outputs, const Expr& flops,
                 const std::vector<NamedArgument>& more = {}) {
-        const KernelRow* row = row_of_[static_cast<std::size_t>(pattern)];
+        const KernelRow* row = row_of_[pattern];
         std::vector<NamedArgument> arguments = {
             {"kernel",   std::string(row->kernel)},
             {"inputs",   inputs                  },
@@ -341,7 +339,7 @@ class Writer {
     // The kernel that writes into the cache has the engine's name; an engine without such a kernel writes as
     // it rotates.
     void name_writes() {
-        const KernelRow* row = row_of_[static_cast<std::size_t>(Pattern::cache_write)];
+        const KernelRow* row = row_of_[Pattern::cache_write];
         for (NodeIndex i = 0; i < flow_.count(); ++i) {
             if (flow_.op(i) != op_name(Pattern::cache_write) || taken_.contains(i)) continue;
             rewriter_.set_argument(i, {"kernel", std::string(row ? row->kernel : "attention")});
@@ -350,14 +348,14 @@ class Writer {
     }
 
     bool writes(NodeIndex node, TensorIndex t) const {
-        const auto results = flow_.graph().node_outputs(flow_.graph().nodes()[at(node)]);
+        const auto results = flow_.graph().node_outputs(flow_.graph().nodes()[node]);
         return std::find(results.begin(), results.end(), t) != results.end();
     }
 
     // Nodes that stay read tables instead of what was computed from positions.
     void fix_static() {
         for (NodeIndex i = 0; i < flow_.count(); ++i) {
-            if (!flow_.is_live(i) || unit_of_[at(i)] >= 0) continue;
+            if (!flow_.is_live(i) || unit_of_[i] >= 0) continue;
             GraphRewriter::Replaced replaced;
             for (const Operand& operand : flow_.operands(i)) {
                 if (operand.producer == kNoNode || flow_.is_live(operand.producer)) continue;
@@ -375,9 +373,9 @@ class Writer {
     Flow flow_;
     GraphRewriter rewriter_;
     const EngineRows& rows_;
-    std::array<const KernelRow*, kPatternCount> row_of_{};
+    EnumArray<Pattern, const KernelRow*> row_of_{};
     std::vector<FusedUnit> units_;
-    std::vector<int> unit_of_;
+    IndexedVector<NodeIndex, int> unit_of_;
     std::map<TensorIndex, TensorIndex> tables_;
     std::set<TensorIndex> gathered_;
     std::map<std::size_t, NodeIndex> write_of_;  // of a unit

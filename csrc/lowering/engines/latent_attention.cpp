@@ -3,8 +3,8 @@
 #include <string>
 
 #include "core/graph_rewriter.hpp"
-#include "lowering/engines/flow.hpp"
 #include "lowering/engines/passes.hpp"
+#include "lowering/flow.hpp"
 
 namespace infercost {
 namespace {

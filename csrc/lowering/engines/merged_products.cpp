@@ -4,8 +4,8 @@
 #include <tuple>
 
 #include "core/graph_rewriter.hpp"
-#include "lowering/engines/flow.hpp"
 #include "lowering/engines/passes.hpp"
+#include "lowering/flow.hpp"
 
 namespace infercost {
 namespace {
@@ -34,9 +34,10 @@ class MergePass {
         share_quantized();
         using Key = std::tuple<TensorIndex, NodeIndex, std::string, std::string>;
         std::map<Key, std::vector<NodeIndex>> groups;
-        const std::vector<bool> needed = needed_nodes(flow_);  // another product would stay with one that is
+        const IndexedVector<NodeIndex, bool> needed =
+            needed_nodes(flow_);  // another product would stay with one that is
         for (NodeIndex i = 0; i < flow_.count(); ++i) {
-            if (!needed[static_cast<std::size_t>(i)] || !is_product(i)) continue;
+            if (!needed[i] || !is_product(i)) continue;
             const Operand& input = flow_.operands(i).front();
             const TensorIndex read = now(input.tensor);
             groups[{read, flow_.maker(read), parent_of(flow_.module(i)), std::string(flow_.op(i))}].push_back(
@@ -97,11 +98,11 @@ class MergePass {
             readers_.resize(flow_.graph().tensors().size(), 0);
             for (NodeIndex i = 0; i < flow_.count(); ++i) {
                 for (const Operand& operand : flow_.operands(i)) {
-                    ++readers_[static_cast<std::size_t>(operand.tensor)];
+                    ++readers_[operand.tensor];
                 }
             }
         }
-        return readers_[static_cast<std::size_t>(weight)];
+        return readers_[weight];
     }
 
     bool is_product(NodeIndex node) const {
@@ -253,7 +254,7 @@ class MergePass {
     Merges merges_;
     std::map<TensorIndex, TensorIndex> shared_;
     std::map<std::vector<TensorIndex>, TensorIndex> joined_;
-    std::vector<std::size_t> readers_;
+    IndexedVector<TensorIndex, std::size_t> readers_;
     bool changed_ = false;
 };
 

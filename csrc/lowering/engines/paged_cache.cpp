@@ -1,8 +1,8 @@
 #include <map>
 
 #include "core/graph_rewriter.hpp"
-#include "lowering/engines/flow.hpp"
 #include "lowering/engines/passes.hpp"
+#include "lowering/flow.hpp"
 
 namespace infercost {
 namespace {

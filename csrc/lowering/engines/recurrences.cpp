@@ -21,10 +21,10 @@ class RecurrenceFinder {
   public:
     explicit RecurrenceFinder(const Flow& flow)
         : flow_(flow),
-          part_(static_cast<std::size_t>(flow.count()), kNone),
-          level_(static_cast<std::size_t>(flow.count()), 0),
-          readers_(static_cast<std::size_t>(flow.count())),
-          makers_(static_cast<std::size_t>(flow.count())) {}
+          part_(flow.count(), kNone),
+          level_(flow.count(), 0),
+          readers_(flow.count()),
+          makers_(flow.count()) {}
 
     Units run() {
         inspect_modules();
@@ -52,8 +52,6 @@ class RecurrenceFinder {
         bool keeps_state = false;      // from step to step, apart from keys and values
         int operators = 0;             // live, and no views
     };
-
-    static std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
 
     bool works(NodeIndex node) const { return flow_.is_live(node) && !flow_.is_free(node); }
 
@@ -151,7 +149,7 @@ class RecurrenceFinder {
         }
         const auto found = members_.find(flow_.module(node));
         if (found == members_.end()) return;
-        part_[at(node)] = 2 * found->second + (is_short_convolution(node) ? 0 : 1);
+        part_[node] = 2 * found->second + (is_short_convolution(node) ? 0 : 1);
     }
 
     bool is_convolution_part(int part) const { return part >= 0 && part % 2 == 0; }
@@ -160,16 +158,16 @@ class RecurrenceFinder {
     void link() {
         for (NodeIndex i = 0; i < flow_.count(); ++i) {
             if (!works(i)) continue;
-            std::vector<NodeIndex>& readers = readers_[at(i)];
+            std::vector<NodeIndex>& readers = readers_[i];
             flow_.for_each_reader(i, [&](NodeIndex reader) { readers.push_back(reader); });
             std::sort(readers.begin(), readers.end());
             readers.erase(std::unique(readers.begin(), readers.end()), readers.end());
-            for (const NodeIndex reader : readers) makers_[at(reader)].push_back(i);
+            for (const NodeIndex reader : readers) makers_[reader].push_back(i);
         }
     }
 
     bool is_result(NodeIndex node) const {
-        const auto outputs = flow_.graph().node_outputs(flow_.graph().nodes()[at(node)]);
+        const auto outputs = flow_.graph().node_outputs(flow_.graph().nodes()[node]);
         return std::any_of(outputs.begin(), outputs.end(),
                            [&](std::int64_t t) { return flow_.is_output(static_cast<TensorIndex>(t)); });
     }
@@ -183,23 +181,22 @@ class RecurrenceFinder {
     // The kernel of a convolution also shifts its window of earlier tokens, and applies an activation.
     void join_convolutions() {
         for (NodeIndex i = 0; i < flow_.count(); ++i) {
-            if (!is_convolution_part(part_[at(i)])) continue;
+            if (!is_convolution_part(part_[i])) continue;
             NodeIndex last = i;
-            while (readers_[at(last)].size() == 1 && !is_result(last)) {
-                const NodeIndex next = readers_[at(last)].front();
+            while (readers_[last].size() == 1 && !is_result(last)) {
+                const NodeIndex next = readers_[last].front();
                 const bool elementwise = flow_.kind(next) == WorkKind::pointwise || moves(next);
-                if (part_[at(next)] != part_[at(i)] + 1 || !elementwise || makers_[at(next)].size() > 1)
-                    break;
-                part_[at(next)] = part_[at(i)];
+                if (part_[next] != part_[i] + 1 || !elementwise || makers_[next].size() > 1) break;
+                part_[next] = part_[i];
                 last = next;
             }
         }
         for (bool changed = true; changed;) {
             changed = false;
             for (NodeIndex i = flow_.count(); i-- > 0;) {
-                const int part = part_[at(i)];
+                const int part = part_[i];
                 if (part < 0 || is_convolution_part(part) || !moves(i) || !belongs(i, part - 1)) continue;
-                part_[at(i)] = part - 1;
+                part_[i] = part - 1;
                 changed = true;
             }
         }
@@ -207,21 +204,20 @@ class RecurrenceFinder {
 
     // Whether what a node moves goes to a convolution, or comes from its window and goes nowhere else.
     bool belongs(NodeIndex node, int convolution) const {
-        const std::vector<NodeIndex>& readers = readers_[at(node)];
+        const std::vector<NodeIndex>& readers = readers_[node];
         if (readers.empty()) {
-            const std::vector<NodeIndex>& makers = makers_[at(node)];
+            const std::vector<NodeIndex>& makers = makers_[node];
             return std::any_of(makers.begin(), makers.end(), [&](NodeIndex maker) {
-                const std::vector<NodeIndex>& others = readers_[at(maker)];
-                return part_[at(maker)] == convolution ||
+                const std::vector<NodeIndex>& others = readers_[maker];
+                return part_[maker] == convolution ||
                        std::any_of(others.begin(), others.end(),
-                                   [&](NodeIndex other) { return part_[at(other)] == convolution; });
+                                   [&](NodeIndex other) { return part_[other] == convolution; });
             });
         }
         bool feeds = false;
         for (const NodeIndex reader : readers) {
-            const bool own = part_[at(reader)] == convolution;
-            const bool keeps =
-                moves(reader) && readers_[at(reader)].empty() && part_[at(reader)] == convolution + 1;
+            const bool own = part_[reader] == convolution;
+            const bool keeps = moves(reader) && readers_[reader].empty() && part_[reader] == convolution + 1;
             if (!own && !keeps) return false;
             feeds = feeds || own;
         }
@@ -234,26 +230,26 @@ class RecurrenceFinder {
         for (NodeIndex i = 0; i < flow_.count(); ++i) {
             if (!works(i)) continue;
             int level = 0;
-            for (const NodeIndex maker : makers_[at(i)]) {
-                level = std::max(level, level_[at(maker)] + (part_[at(maker)] != part_[at(i)] ? 1 : 0));
+            for (const NodeIndex maker : makers_[i]) {
+                level = std::max(level, level_[maker] + (part_[maker] != part_[i] ? 1 : 0));
             }
-            level_[at(i)] = level;
+            level_[i] = level;
         }
     }
 
     // What only a later unit of the module reads belongs to that.
     void delay() {
         for (NodeIndex i = flow_.count(); i-- > 0;) {
-            const int part = part_[at(i)];
-            const std::vector<NodeIndex>& readers = readers_[at(i)];
+            const int part = part_[i];
+            const std::vector<NodeIndex>& readers = readers_[i];
             if (part < 0 || is_convolution_part(part) || readers.empty() || is_result(i)) continue;
-            int least = level_[at(readers.front())];
+            int least = level_[readers.front()];
             bool inside = true;
             for (const NodeIndex reader : readers) {
-                inside = inside && part_[at(reader)] == part;
-                least = std::min(least, level_[at(reader)]);
+                inside = inside && part_[reader] == part;
+                least = std::min(least, level_[reader]);
             }
-            if (inside) level_[at(i)] = std::max(level_[at(i)], least);
+            if (inside) level_[i] = std::max(level_[i], least);
         }
     }
 
@@ -261,15 +257,15 @@ class RecurrenceFinder {
     void collect(Units& found) const {
         std::map<std::pair<int, int>, Nodes> units;
         for (NodeIndex i = 0; i < flow_.count(); ++i) {
-            if (part_[at(i)] >= 0) units[{part_[at(i)], level_[at(i)]}].push_back(i);
+            if (part_[i] >= 0) units[{part_[i], level_[i]}].push_back(i);
         }
         for (auto& [key, nodes] : units) {
             const bool convolution = is_convolution_part(key.first);
             const bool multiplies = std::any_of(nodes.begin(), nodes.end(),
                                                 [&](NodeIndex node) { return is_inner_product(node); });
-            const int least = least_[static_cast<std::size_t>(key.first / 2)];
+            const int least = least_[key.first / 2];
             if (!convolution && !multiplies && static_cast<int>(nodes.size()) < least) continue;
-            for (const NodeIndex node : nodes) found.of_node[at(node)] = static_cast<int>(found.units.size());
+            for (const NodeIndex node : nodes) found.of_node[node] = static_cast<int>(found.units.size());
             found.units.push_back({.nodes = std::move(nodes),
                                    .pattern = convolution ? Pattern::convolution : Pattern::recurrence});
         }
@@ -278,11 +274,11 @@ class RecurrenceFinder {
     const Flow& flow_;
     std::map<std::string, Module> modules_;
     std::map<std::string, int> members_;  // number of the recurrent module
-    std::vector<int> least_;              // operators of a kernel of each, without products
-    std::vector<int> part_;
-    std::vector<int> level_;
-    std::vector<std::vector<NodeIndex>> readers_;
-    std::vector<std::vector<NodeIndex>> makers_;
+    IndexedVector<int, int> least_;       // operators of a kernel of each, without products
+    IndexedVector<NodeIndex, int> part_;
+    IndexedVector<NodeIndex, int> level_;
+    IndexedVector<NodeIndex, std::vector<NodeIndex>> readers_;
+    IndexedVector<NodeIndex, std::vector<NodeIndex>> makers_;
 };
 
 }  // namespace

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <utility>
 
+#include "core/errors.hpp"
 #include "lowering/engines/kernel_rows.hpp"
 #include "ops/contraction.hpp"
 
@@ -207,8 +207,7 @@ class StepShaper {
     // The number of the layer that a node is in: the first part of its module's path that is one.
     std::int64_t layer_of(const Launch& launch) const {
         const Graph& graph = analyzer_.pass().graph;
-        const std::string& path =
-            graph.name(graph.nodes()[static_cast<std::size_t>(launch.nodes.front())].module);
+        const std::string& path = graph.name(graph.nodes()[launch.nodes.front()].module);
         for (std::size_t begin = 0; begin < path.size();) {
             const std::size_t end = std::min(path.find('.', begin), path.size());
             const bool digits = end > begin && end - begin < 10 &&
@@ -259,17 +258,17 @@ class StepShaper {
 
     std::vector<Chunk> cut(const Expr& rest, const Expr& cached) const {
         if (!rest.is_constant() || !cached.is_constant() || !sequences_.is_constant()) {
-            throw std::invalid_argument(
-                "chunk_tokens cuts prompts of an open length or number (" + rest.text() + " tokens of " +
-                sequences_.text() + " sequences); expected one batch and one prompt, as a profile has them");
+            throw InputError("chunk_tokens cuts prompts of an open length or number (" + rest.text() +
+                             " tokens of " + sequences_.text() +
+                             " sequences); expected one batch and one prompt, as a profile has them");
         }
         const std::int64_t each = std::max<std::int64_t>(1, settings_.chunk_tokens / sequences_.constant());
         std::vector<Chunk> chunks;
         for (std::int64_t done = 0; done < rest.constant(); done += each) {
             if (chunks.size() > kMostChunks) {
-                throw std::invalid_argument("chunk_tokens=" + std::to_string(settings_.chunk_tokens) +
-                                            " cuts the prompts into more than " +
-                                            std::to_string(kMostChunks) + " steps; pass more tokens");
+                throw InputError("chunk_tokens=" + std::to_string(settings_.chunk_tokens) +
+                                 " cuts the prompts into more than " + std::to_string(kMostChunks) +
+                                 " steps; pass more tokens");
             }
             chunks.push_back({std::min(each, rest.constant() - done), cached + done});
         }
@@ -330,9 +329,9 @@ class StepShaper {
 void check_settings(const StepSettings& settings) {
     const auto within = [](const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
         if (value >= low && value <= high) return;
-        throw std::invalid_argument(std::string(name) + " is " + std::to_string(value) +
-                                    "; expected a whole number from " + std::to_string(low) + " to " +
-                                    std::to_string(high));
+        throw InputError(std::string(name) + " is " + std::to_string(value) +
+                         "; expected a whole number from " + std::to_string(low) + " to " +
+                         std::to_string(high));
     };
     constexpr std::int64_t kMost = 1'000'000;
     within("draft_tokens", settings.draft_tokens, 0, 64);

@@ -24,7 +24,7 @@ struct StepSettings {
     bool operator==(const StepSettings&) const = default;
 };
 
-// Throws std::invalid_argument for settings out of range.
+// Throws InputError for settings out of range.
 void check_settings(const StepSettings& settings);
 
 // What the time of a kernel depends on in a step that decodes some sequences and reads parts of prompts.

@@ -27,9 +27,9 @@ class Finder {
                                      [](const KernelRow& row) { return row.pattern == Pattern::add_norm; })),
           rotates_together_(rows.traits.rotates_together),
           serves_(rows.compiler == nullptr),
-          region_(static_cast<std::size_t>(flow.count())),
-          stage_(static_cast<std::size_t>(flow.count())),
-          unit_of_(static_cast<std::size_t>(flow.count()), -1) {}
+          region_(flow.count()),
+          stage_(flow.count()),
+          unit_of_(flow.count(), -1) {}
 
     Units run() {
         set_stages();
@@ -40,32 +40,30 @@ class Finder {
     }
 
   private:
-    static std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
-
     // ---- regions ----
     // What only later work between products reads, such as the activation of a gate, runs with it.
     void set_stages() {
         for (NodeIndex i = flow_.count(); i-- > 0;) {
-            stage_[at(i)] = flow_.stage(i);
+            stage_[i] = flow_.stage(i);
             if (!serves_ || !flow_.is_glue(i) || is_result(i)) continue;
             int least = -1;
             bool between = true;
             flow_.for_each_reader(i, [&](NodeIndex reader) {
                 between = between && flow_.is_glue(reader);
-                if (between) least = least < 0 ? stage_[at(reader)] : std::min(least, stage_[at(reader)]);
+                if (between) least = least < 0 ? stage_[reader] : std::min(least, stage_[reader]);
             });
-            if (between) stage_[at(i)] = std::max(stage_[at(i)], least);
+            if (between) stage_[i] = std::max(stage_[i], least);
         }
     }
     bool is_result(NodeIndex node) const {
-        for (const std::int64_t t : flow_.graph().node_outputs(flow_.graph().nodes()[at(node)])) {
+        for (const std::int64_t t : flow_.graph().node_outputs(flow_.graph().nodes()[node])) {
             if (flow_.is_output(static_cast<TensorIndex>(t))) return true;
         }
         return false;
     }
 
     NodeIndex root(NodeIndex node) {
-        while (region_[at(node)] != node) node = region_[at(node)] = region_[at(region_[at(node)])];
+        while (region_[node] != node) node = region_[node] = region_[region_[node]];
         return node;
     }
 
@@ -74,8 +72,7 @@ class Finder {
         for (NodeIndex i = 0; i < flow_.count(); ++i) {
             if (!flow_.is_glue(i)) continue;
             flow_.for_each_reader(i, [&](NodeIndex reader) {
-                if (flow_.is_glue(reader) && stage_[at(reader)] == stage_[at(i)])
-                    region_[at(root(reader))] = root(i);
+                if (flow_.is_glue(reader) && stage_[reader] == stage_[i]) region_[root(reader)] = root(i);
             });
         }
     }
@@ -93,7 +90,7 @@ class Finder {
     // ---- units of a region ----
     void split(const Nodes& region) {
         std::map<NodeIndex, int> owner;  // number of a norm
-        std::vector<FusedUnit> norms;
+        IndexedVector<int, FusedUnit> norms;
         std::map<std::string, int> of_module;
         for (const NodeIndex node : region) {
             if (!is_statistic(flow_, node) || of_module.contains(flow_.module(node))) continue;
@@ -122,7 +119,7 @@ class Finder {
             });
             if (norm >= 0 && !other) {
                 owner.emplace(*it, norm);
-                if (is_sum(*it)) norms[at(norm)].pattern = Pattern::add_norm;
+                if (is_sum(*it)) norms[norm].pattern = Pattern::add_norm;
             }
         }
         // A residual that is added after a norm.
@@ -131,12 +128,12 @@ class Finder {
             for (const Operand& operand : flow_.operands(node)) {
                 const auto found = owner.find(through_views(flow_, operand.producer));
                 if (found == owner.end()) continue;
-                norms[at(found->second)].pattern = Pattern::add_norm;
+                norms[found->second].pattern = Pattern::add_norm;
                 owner.emplace(node, found->second);
                 break;
             }
         }
-        for (const auto& [node, norm] : owner) norms[at(norm)].nodes.push_back(node);
+        for (const auto& [node, norm] : owner) norms[norm].nodes.push_back(node);
         std::vector<FusedUnit> units;
         for (FusedUnit& norm : norms) {
             std::sort(norm.nodes.begin(), norm.nodes.end());
@@ -145,7 +142,7 @@ class Finder {
         rest(region, owner, units);
         if (!is_ordered(units)) return;  // stays as captured
         for (FusedUnit& unit : units) {
-            for (const NodeIndex node : unit.nodes) unit_of_[at(node)] = static_cast<int>(units_.size());
+            for (const NodeIndex node : unit.nodes) unit_of_[node] = static_cast<int>(units_.size());
             units_.push_back(std::move(unit));
         }
     }
@@ -295,9 +292,9 @@ class Finder {
             const auto [first, fresh] = of_attention.emplace(attention, u);
             if (fresh) continue;
             FusedUnit& target = units_[first->second];
-            if (stage_[at(target.nodes.front())] != stage_[at(units_[u].nodes.front())]) continue;
+            if (stage_[target.nodes.front()] != stage_[units_[u].nodes.front()]) continue;
             for (const NodeIndex node : units_[u].nodes) {
-                unit_of_[at(node)] = static_cast<int>(first->second);
+                unit_of_[node] = static_cast<int>(first->second);
                 target.nodes.push_back(node);
             }
             std::sort(target.nodes.begin(), target.nodes.end());
@@ -323,7 +320,7 @@ class Finder {
     NodeIndex attention_of_write(NodeIndex write) const {
         const Call call = flow_.call(write);
         List<TensorIndex> caches = call.tensors("caches");
-        for (const std::int64_t t : flow_.graph().node_outputs(flow_.graph().nodes()[at(write)])) {
+        for (const std::int64_t t : flow_.graph().node_outputs(flow_.graph().nodes()[write])) {
             caches.push_back(static_cast<TensorIndex>(t));
         }
         for (NodeIndex i = write + 1; i < flow_.count(); ++i) {
@@ -341,10 +338,10 @@ class Finder {
     bool adds_in_norms_;
     bool rotates_together_;
     bool serves_;  // language models
-    std::vector<NodeIndex> region_;
-    std::vector<int> stage_;
-    std::vector<int> unit_of_;
-    std::vector<FusedUnit> units_;
+    IndexedVector<NodeIndex, NodeIndex> region_;
+    IndexedVector<NodeIndex, int> stage_;
+    IndexedVector<NodeIndex, int> unit_of_;
+    IndexedVector<int, FusedUnit> units_;
 };
 
 // Whether elements are computed from a value, through some nodes: a pooling ends in the value.

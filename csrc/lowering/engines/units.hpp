@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "lowering/engines/flow.hpp"
 #include "lowering/engines/kernel_rows.hpp"
+#include "lowering/flow.hpp"
 
 namespace infercost {
 
@@ -20,8 +20,8 @@ struct FusedUnit {
 
 struct Units {
     std::vector<FusedUnit> units;
-    std::vector<int>
-        of_node;  // the unit of each node; -1: it stays as captured, or is no work between products
+    // The unit of each node; -1: it stays as captured, or is no work between products.
+    IndexedVector<NodeIndex, int> of_node;
 };
 
 // Nodes of one stage that are connected form a region; norms, routers and rotations in it are units of their

@@ -22,10 +22,10 @@ Axes::Axes() : reasons_{""} {
 
 AxisId Axes::root(AxisId axis) const {
     // Each axis on the way is moved up by one, since a residual stream equates hundreds of axes in a chain.
-    while (nodes_[static_cast<std::size_t>(axis)].up != axis) {
-        const AxisId above = nodes_[static_cast<std::size_t>(axis)].up;
-        nodes_[static_cast<std::size_t>(axis)].up = nodes_[static_cast<std::size_t>(above)].up;
-        axis = nodes_[static_cast<std::size_t>(axis)].up;
+    while (nodes_[axis].up != axis) {
+        const AxisId above = nodes_[axis].up;
+        nodes_[axis].up = nodes_[above].up;
+        axis = nodes_[axis].up;
     }
     return axis;
 }
@@ -211,7 +211,7 @@ void Axes::take(AxisId leaf, AxisId other) {
     const std::vector<AxisId> parts = leaves(other);
     if (std::find(parts.begin(), parts.end(), leaf) != parts.end()) return;
     const Leaf known = info(leaf);
-    nodes_[static_cast<std::size_t>(leaf)].up = other;
+    nodes_[leaf].up = other;
     for (const AxisId part : parts) {
         Leaf& now = info(part);
         now.norm = now.norm || known.norm;
@@ -343,7 +343,7 @@ void Axes::part(AxisId leaf, Kind kind, std::span<const Length> lengths) {
         if (made != kOne) info(made) = known;
         parts.push_back(made);
     }
-    Node& node = nodes_[static_cast<std::size_t>(root(leaf))];
+    Node& node = nodes_[root(leaf)];
     node.kind = kind;
     node.parts = std::move(parts);
 }

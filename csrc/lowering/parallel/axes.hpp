@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/indexed.hpp"
+
 namespace infercost {
 
 using AxisId = std::int32_t;
@@ -73,9 +75,9 @@ class Axes {
     Length blocks(AxisId leaf) const;
     // Nothing is split anymore.
     void undivide();
-    Leaf& info(AxisId leaf) { return nodes_[static_cast<std::size_t>(root(leaf))].leaf; }
+    Leaf& info(AxisId leaf) { return nodes_[root(leaf)].leaf; }
     const Leaf& info(AxisId leaf) const { return at(leaf).leaf; }
-    const std::string& reason(int why) const { return reasons_[static_cast<std::size_t>(why)]; }
+    const std::string& reason(int why) const { return reasons_[why]; }
     // The first reason among the leaves of an axis to be whole; empty if there is none.
     std::string why(AxisId axis) const;
 
@@ -89,7 +91,7 @@ class Axes {
         Leaf leaf;
     };
 
-    const Node& at(AxisId axis) const { return nodes_[static_cast<std::size_t>(root(axis))]; }
+    const Node& at(AxisId axis) const { return nodes_[root(axis)]; }
     AxisId made(Kind kind, std::vector<AxisId> parts, Length length);
     void take(AxisId leaf, AxisId other);
     void equal_products(AxisId a, AxisId b);
@@ -103,8 +105,8 @@ class Axes {
     void keep_whole(AxisId axis, std::string_view why, bool unknown);
     Length local(AxisId axis, bool all_tokens) const;
 
-    std::vector<Node> nodes_;
-    std::vector<std::string> reasons_;
+    IndexedVector<AxisId, Node> nodes_;
+    IndexedVector<int, std::string> reasons_;
 };
 
 }  // namespace infercost

@@ -79,13 +79,12 @@ bool embedding(Relations& relations, const Call& call) {
 // A part of a dimension among zeros.
 bool placed(Relations& relations, const Call& call) {
     AxisList axes = relations.of(call.first_operand());
-    const std::vector<Axes::Length> lengths = relations.lengths(call.output());
+    const Lengths lengths = relations.lengths(call.output());
     if (axes.size() != lengths.size()) return false;
     const int dim = dim_of(call, "dim", static_cast<int>(axes.size()), 0);
     if (dim < 0) return false;
-    const auto at = static_cast<std::size_t>(dim);
-    const Axes::Length whole = lengths[at];
-    const Axes::Length part = relations.axes().length(axes[at]);
+    const Axes::Length whole = lengths[dim];
+    const Axes::Length part = relations.axes().length(axes[dim]);
     if (part != whole) {
         Axes::Length start = relations.number(call.integer("start", 0));
         if (start < 0) start += whole;
@@ -93,15 +92,15 @@ bool placed(Relations& relations, const Call& call) {
         if (start < 0 || start + part > whole) return false;
         if (step > 1) {  // one of each group of neighbors
             if (part * step != whole) return false;
-            const AxisId parts[] = {axes[at], relations.axes().leaf(step)};
+            const AxisId parts[] = {axes[dim], relations.axes().leaf(step)};
             relations.axes().fix(parts[1], "one of each group of them is read", true);
-            axes[at] = relations.axes().product(parts);
+            axes[dim] = relations.axes().product(parts);
         } else {
             AxisList sections;
             if (start > 0) sections.push_back(relations.axes().leaf(start));
-            sections.push_back(axes[at]);
+            sections.push_back(axes[dim]);
             if (whole > start + part) sections.push_back(relations.axes().leaf(whole - start - part));
-            axes[at] = relations.axes().sequence(sections);
+            axes[dim] = relations.axes().sequence(sections);
         }
     }
     relations.set(call.output(), axes);
@@ -115,8 +114,8 @@ bool placed_one(Relations& relations, const Call& call) {
     if (now.size() != axes.size() + 1) return false;
     const int dim = dim_of(call, "dim", static_cast<int>(now.size()), 0);
     if (dim < 0) return false;
-    relations.axes().fix(now[static_cast<std::size_t>(dim)], "they are read one by one", true);
-    axes.insert(axes.begin() + dim, now[static_cast<std::size_t>(dim)]);
+    relations.axes().fix(now[dim], "they are read one by one", true);
+    axes.insert(axes.begin() + dim, now[dim]);
     relations.set(call.output(), axes);
     return true;
 }
@@ -127,7 +126,7 @@ bool along(Relations& relations, const Call& call) {
     const int dim = dim_of(call, "dim", static_cast<int>(axes.size()), -1);
     if (dim < 0) return false;
     equal_all(relations, call.first_operand(), call.require_tensor("output"));
-    relations.axes().fix(axes[static_cast<std::size_t>(dim)], kRow);
+    relations.axes().fix(axes[dim], kRow);
     relations.set(call.output(), axes);
     return true;
 }
@@ -138,13 +137,12 @@ bool gated(Relations& relations, const Call& call) {
     const AxisList grad = relations.of(call.first_operand());
     const int dim = dim_of(call, "dim", static_cast<int>(axes.size()), -1);
     if (dim < 0 || grad.size() != axes.size()) return false;
-    const auto at = static_cast<std::size_t>(dim);
-    const Axes::Length half = relations.axes().length(axes[at]) / 2;
+    const Axes::Length half = relations.axes().length(axes[dim]) / 2;
     const Axes::Length lengths[] = {half, half};
-    const AxisList parts = relations.axes().cut(axes[at], lengths);
+    const AxisList parts = relations.axes().cut(axes[dim], lengths);
     if (parts.size() != 2) return false;
-    relations.axes().equal(parts[0], grad[at]);
-    relations.axes().equal(parts[1], grad[at]);
+    relations.axes().equal(parts[0], grad[dim]);
+    relations.axes().equal(parts[1], grad[dim]);
     relations.set(call.output(), axes);
     return true;
 }

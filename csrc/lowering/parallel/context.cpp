@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <optional>
 #include <set>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "lowering/engines/flow.hpp"
+#include "core/errors.hpp"
+#include "lowering/flow.hpp"
 #include "lowering/parallel/head_exchange.hpp"
 #include "lowering/parallel/key_gathering.hpp"
 #include "lowering/parallel/node_arguments.hpp"
@@ -31,7 +31,7 @@ class ContextWriter {
           rewriter_(*graph) {
         const std::string size = find_size();
         if (ulysses_ && decodes_) {
-            throw std::invalid_argument(
+            throw InputError(
                 "ulysses=1 exchanges tokens of a prompt for heads, and this graph is of a decode step; "
                 "expected "
                 "ulysses=0, which divides the positions of the caches");
@@ -65,11 +65,9 @@ class ContextWriter {
     }
 
   private:
-    static std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
-
     [[noreturn]] void refuse(const std::string& why) const {
-        throw std::invalid_argument("context=" + std::to_string(devices_) + " cannot divide this model: " +
-                                    why + "; expected context=1, and tensor=, pipeline= or data=");
+        throw InputError("context=" + std::to_string(devices_) + " cannot divide this model: " + why +
+                         "; expected context=1, and tensor=, pipeline= or data=");
     }
 
     std::string find_size() {
@@ -204,7 +202,7 @@ class ContextWriter {
         }
         for (std::size_t i = 0; i < until; ++i) {
             whole_nodes_.insert(passed[i]);
-            for (const std::int64_t output : graph_.node_outputs(graph_.nodes()[at(passed[i])]))
+            for (const std::int64_t output : graph_.node_outputs(graph_.nodes()[passed[i]]))
                 whole_.insert(static_cast<TensorIndex>(output));
         }
         return smallest;
@@ -311,7 +309,7 @@ class ContextWriter {
             dims.back() = dims.back() * devices_;
             const TensorIndex wide = made(mask, dims);
             const NamedArgument copies[] = {
-                {"tensors", std::vector<TensorIndex>(at(static_cast<std::int32_t>(devices_)), mask)},
+                {"tensors", std::vector<TensorIndex>(static_cast<std::size_t>(devices_), mask)},
                 {"dim", Expr(-1)},
             };
             rewriter_.insert_before(attention, "aten.cat.default", copies, {&wide, 1});
@@ -355,7 +353,7 @@ class ContextWriter {
         rewriter_.set_shape(t, local_shape(t), strides);
     }
     void replace_sizes(NodeIndex node) {
-        for (NamedArgument& argument : arguments_of(graph_, graph_.nodes()[at(node)])) {
+        for (NamedArgument& argument : arguments_of(graph_, graph_.nodes()[node])) {
             if (Expr* value = std::get_if<Expr>(&argument.value); value && is_shared(*value)) {
                 *value = value->substitute(replaced_);
                 rewriter_.set_argument(node, argument);

@@ -5,9 +5,9 @@
 #include <functional>
 #include <limits>
 #include <numeric>
-#include <stdexcept>
 #include <string>
 
+#include "core/errors.hpp"
 #include "core/portable.hpp"
 
 namespace infercost {
@@ -69,9 +69,9 @@ std::vector<double> shares_of(const Layout& layout, std::int64_t experts) {
         }
     } else if (layout.routing == Routing::measured) {
         if (layout.loads.size() != shares.size()) {
-            throw std::invalid_argument("expert_load has " + std::to_string(layout.loads.size()) +
-                                        " loads, and this model has " + std::to_string(experts) +
-                                        " experts in a layer; expected one load for each expert");
+            throw InputError("expert_load has " + std::to_string(layout.loads.size()) +
+                             " loads, and this model has " + std::to_string(experts) +
+                             " experts in a layer; expected one load for each expert");
         }
         shares = layout.loads;
     }

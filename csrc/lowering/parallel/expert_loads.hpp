@@ -12,7 +12,7 @@ namespace infercost {
 
 class ExpertLoads {
   public:
-    // Of a layer whose tokens are sent to `top_k` experts each. Throws std::invalid_argument for loads of
+    // Of a layer whose tokens are sent to `top_k` experts each. Throws InputError for loads of
     // another number of experts.
     ExpertLoads(const Layout& layout, std::int64_t experts, std::int64_t top_k);
 

@@ -1,9 +1,9 @@
 #include "lowering/parallel/head_exchange.hpp"
 
 #include <map>
-#include <stdexcept>
 #include <string>
 
+#include "core/errors.hpp"
 #include "lowering/parallel/node_arguments.hpp"
 #include "ops/collective.hpp"
 
@@ -35,7 +35,7 @@ class Exchanger {
         const TensorIndex result = call_.output();
         const TensorIndex attended = made(result, with_some_heads(result, "query"));
         std::vector<NamedArgument> arguments =
-            arguments_of(rewriter_.graph(), rewriter_.graph().nodes()[at(exchange_.attention)]);
+            arguments_of(rewriter_.graph(), rewriter_.graph().nodes()[exchange_.attention]);
         for (NamedArgument& argument : arguments) {
             TensorIndex* operand = std::get_if<TensorIndex>(&argument.value);
             if (operand && now.contains(*operand)) *operand = now.at(*operand);
@@ -45,12 +45,10 @@ class Exchanger {
     }
 
   private:
-    static std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
-
     [[noreturn]] void refuse(const std::string& why) const {
-        throw std::invalid_argument("ulysses=1 cannot divide this model: the attention of '" +
-                                    flow_.module(exchange_.attention) + "' " + why +
-                                    "; expected ulysses=0, which gathers keys and values");
+        throw InputError("ulysses=1 cannot divide this model: the attention of '" +
+                         flow_.module(exchange_.attention) + "' " + why +
+                         "; expected ulysses=0, which gathers keys and values");
     }
 
     std::vector<Expr> with_some_heads(TensorIndex t, const std::string& name) const {
@@ -59,11 +57,11 @@ class Exchanger {
         Expr& heads = shape[shape.size() - kHeads];
         const bool fits = heads.is_constant() && heads.constant() % exchange_.devices == 0;
         if (!fits) {
-            throw std::invalid_argument(
-                "context=" + std::to_string(exchange_.devices) + " with ulysses=1 does not divide the " +
-                (heads.is_constant() ? std::to_string(heads.constant()) + " " : std::string()) + "heads of " +
-                name + " of '" + flow_.module(exchange_.attention) +
-                "'; expected context to be a divisor of them, or ulysses=0");
+            throw InputError("context=" + std::to_string(exchange_.devices) +
+                             " with ulysses=1 does not divide the " +
+                             (heads.is_constant() ? std::to_string(heads.constant()) + " " : std::string()) +
+                             "heads of " + name + " of '" + flow_.module(exchange_.attention) +
+                             "'; expected context to be a divisor of them, or ulysses=0");
         }
         heads = Expr(heads.constant() / exchange_.devices);
         return shape;

@@ -6,7 +6,7 @@
 
 #include "core/function_ref.hpp"
 #include "core/graph_rewriter.hpp"
-#include "lowering/engines/flow.hpp"
+#include "lowering/flow.hpp"
 
 namespace infercost {
 
@@ -20,7 +20,7 @@ struct HeadExchange {
 };
 
 // Puts an all-to-all before the attention for query, key and value each, and one after it. Throws
-// std::invalid_argument where the heads of one of them cannot be divided, or where the attention has a mask
+// InputError where the heads of one of them cannot be divided, or where the attention has a mask
 // over tokens or several results.
 void exchange_heads(GraphRewriter& rewriter, const Flow& flow, const HeadExchange& exchange);
 

@@ -49,7 +49,7 @@ struct Layout {
     std::int64_t nodes_of(std::int64_t ranks) const;
     // Whether a stage and the next one are in different ones of some machines, in any copy.
     bool sends_between_nodes(std::int64_t stage, std::int64_t machines) const;
-    // Throws std::invalid_argument for numbers that do not fit each other.
+    // Throws InputError for numbers that do not fit each other.
     void check() const;
     bool operator==(const Layout&) const = default;
 };
@@ -75,7 +75,7 @@ struct RankGraph {
 // The graph of one rank: its parts of weights, activations and caches, and the collective operations that
 // join them. Products whose columns are divided, and those after them whose rows are, follow from the
 // operators between them. It has the layers of all pipeline stages, which pipeline_of() cuts apart. Throws
-// std::invalid_argument where a layout does not fit the model; the message has the layouts that do.
+// InputError where a layout does not fit the model; the message has the layouts that do.
 RankGraph parallel_graph(const std::shared_ptr<const Graph>& graph, const Layout& layout);
 
 // Numbers of experts of the products whose rows are sorted by expert, in the order of the graph.

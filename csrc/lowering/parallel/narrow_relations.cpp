@@ -111,10 +111,9 @@ bool relate_narrow(Relations& relations, const Call& call, TensorIndex weight, A
         }
     };
     // Engines store mxfp4 experts of each device in whole blocks: the last device has fewer, and zeros.
-    if (stacked && graph.tensors()[static_cast<std::size_t>(weight)].dtype == DType::float4_e2m1fn_x2) {
+    if (stacked && graph.tensors()[weight].dtype == DType::float4_e2m1fn_x2) {
         for_each_beside([&](const std::string&, TensorIndex t) {
-            narrow.padded =
-                narrow.padded || graph.tensors()[static_cast<std::size_t>(t)].dtype == DType::uint8;
+            narrow.padded = narrow.padded || graph.tensors()[t].dtype == DType::uint8;
         });
     }
     add_groups(relations, inner, columns / lengths.back(), narrow.padded);

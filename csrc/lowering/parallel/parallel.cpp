@@ -1,7 +1,7 @@
 #include <algorithm>
-#include <stdexcept>
 #include <utility>
 
+#include "core/errors.hpp"
 #include "lowering/conservation.hpp"
 #include "lowering/parallel/layout.hpp"
 #include "lowering/parallel/partial_sums.hpp"
@@ -17,7 +17,7 @@ constexpr std::int64_t kMostExponent = 10;
 constexpr std::int64_t kMostLoad = 1'000'000'000'000'000;
 
 void require(bool fits, const std::string& what) {
-    if (!fits) throw std::invalid_argument(what);
+    if (!fits) throw InputError(what);
 }
 
 std::string text(std::int64_t value) {
@@ -50,8 +50,8 @@ Routing parse_expert_routing(std::string_view name) {
     if (name == "random") return Routing::random;
     if (name == "power") return Routing::power;
     if (name == "measured") return Routing::measured;
-    throw std::invalid_argument("routing is '" + std::string(name) +
-                                "'; expected unstated, balanced, random, power or measured");
+    throw InputError("routing is '" + std::string(name) +
+                     "'; expected unstated, balanced, random, power or measured");
 }
 
 Layout rank_layout(const Layout& layout) {

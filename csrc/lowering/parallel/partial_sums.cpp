@@ -62,7 +62,6 @@ class SumFinder {
     };
 
     const Flow& flow() const { return relations_.flow(); }
-    State& at(TensorIndex t) { return states_[static_cast<std::size_t>(t)]; }
 
     bool is_split(TensorIndex t, std::size_t dim) const {
         const AxisList& axes = relations_.known(t);
@@ -78,7 +77,7 @@ class SumFinder {
             if (again_ != kNoNode) return again_;
         }
         for (const TensorIndex t : flow().graph().outputs()) {
-            if (at(t).parts != Parts::none) join(t);
+            if (states_[t].parts != Parts::none) join(t);
         }
         return again_;
     }
@@ -88,14 +87,14 @@ class SumFinder {
         std::vector<TensorIndex> partial;
         for (const Operand& operand : flow().operands(node)) {
             if (!flow().is_live(node)) break;  // it reads the shape alone
-            if (at(operand.tensor).parts != Parts::none) partial.push_back(operand.tensor);
+            if (states_[operand.tensor].parts != Parts::none) partial.push_back(operand.tensor);
         }
         State now{Parts::none, node, kNoTensor, layout_.tensor};
         if (!partial.empty()) {
             if (keeps(call, partial)) {
-                now.parts = at(partial.front()).parts;
-                now.rows = at(partial.front()).rows;
-                now.devices = at(partial.front()).devices;
+                now.parts = states_[partial.front()].parts;
+                now.rows = states_[partial.front()].rows;
+                now.devices = states_[partial.front()].devices;
                 State more{Parts::none, node, kNoTensor, 1};
                 make(node, call, more);
                 if (more.parts == now.parts) now.devices = std::max(now.devices, more.devices);
@@ -106,21 +105,21 @@ class SumFinder {
         if (now.parts == Parts::none) make(node, call, now);
         for (std::size_t i = 0; i < call.output_count(); ++i) {
             const TensorIndex t = call.output(i);
-            at(t) = is_of_shared_heads(call, i) ? shared_heads(call, node, t) : now;
-            made_[static_cast<std::size_t>(t)] = at(t).parts != Parts::none;
+            states_[t] = is_of_shared_heads(call, i) ? shared_heads(call, node, t) : now;
+            made_[t] = states_[t].parts != Parts::none;
             const auto found = joined_.find(t);
             if (found != joined_.end() && found->second.after == node) {
                 // What it is made of may have been joined since.
-                if (at(t).parts == Parts::none) joined_.erase(found);
-                at(t).parts = Parts::none;
+                if (states_[t].parts == Parts::none) joined_.erase(found);
+                states_[t].parts = Parts::none;
             }
             // Rows of a divided vocabulary are added up at once: all layers add to them.
-            if (at(t).parts != Parts::none && plain(call) == "aten.embedding") join(t);
+            if (states_[t].parts != Parts::none && plain(call) == "aten.embedding") join(t);
         }
     }
 
     void join(TensorIndex t) {
-        const State& state = at(t);
+        const State& state = states_[t];
         const bool fresh =
             joined_.emplace(t, Joined{t, state.writer, state.parts, state.rows, state.devices}).second;
         if (fresh) again_ = again_ == kNoNode ? state.writer : std::min(again_, state.writer);
@@ -241,10 +240,10 @@ class SumFinder {
     // Whether the result of an operator is the sum over ranks of its results.
     bool keeps(const Call& call, const std::vector<TensorIndex>& partial) {
         const std::string_view op = plain(call);
-        const Parts kind = at(partial.front()).parts;
-        const std::int64_t devices = at(partial.front()).devices;
+        const Parts kind = states_[partial.front()].parts;
+        const std::int64_t devices = states_[partial.front()].devices;
         const auto is_partial = [&](TensorIndex t) {
-            return at(t).parts == kind && at(t).devices == devices;
+            return states_[t].parts == kind && states_[t].devices == devices;
         };
         if (!std::all_of(partial.begin(), partial.end(), is_partial)) return false;
         std::size_t operands = 0;
@@ -262,7 +261,7 @@ class SumFinder {
             // of the forward that are parts themselves.
             if (is_one_of(op, kAdded)) return operands == 2 && (partial.size() == 2 || !layout_.sequence);
             if (is_one_of(op, kScaled) || is_one_of(op, kKept)) {
-                if (relations_.is_backward(at(partial.front()).writer)) return false;
+                if (relations_.is_backward(states_[partial.front()].writer)) return false;
             }
         }
         if (op == "aten.sum") return !sums_split(call, first);
@@ -310,8 +309,8 @@ class SumFinder {
     std::map<NodeIndex, std::int64_t> products_;  // and the ranks that each is divided among
     std::set<AxisId> rows_;
     std::map<TensorIndex, Joined> joined_;
-    std::vector<State> states_;
-    std::vector<bool> made_;  // of each tensor: whether its last writer made a part of it
+    IndexedVector<TensorIndex, State> states_;
+    IndexedVector<TensorIndex, bool> made_;  // of each tensor: whether its last writer made a part of it
     NodeIndex again_ = kNoNode;
 };
 

@@ -25,8 +25,8 @@ struct Joined {
 };
 
 struct PartialSums {
-    std::vector<Joined> joins;  // in order
-    std::vector<bool> partial;  // of each tensor: whether some node makes a part of it
+    std::vector<Joined> joins;                 // in order
+    IndexedVector<TensorIndex, bool> partial;  // of each tensor: whether some node makes a part of it
 };
 
 // Where partial sums must be joined: before the first operator that is not linear in them. Sums of partial
@@ -35,7 +35,7 @@ PartialSums partial_sums(Relations& relations, const Layout& layout);
 
 // Whether a node makes rows of experts from tokens.
 bool makes_expert_rows(const Relations& relations, NodeIndex node);
-// The loads of experts by the axis of their rows. Throws std::invalid_argument for loads that do not fit a
+// The loads of experts by the axis of their rows. Throws InputError for loads that do not fit a
 // layer.
 std::map<AxisId, ExpertLoads> loads_by_rows(Relations& relations, const Layout& layout);
 

@@ -4,8 +4,8 @@
 #include <map>
 #include <numeric>
 #include <set>
-#include <stdexcept>
 
+#include "core/errors.hpp"
 #include "core/graph_rewriter.hpp"
 #include "lowering/parallel/head_exchange.hpp"
 #include "lowering/parallel/key_gathering.hpp"
@@ -56,11 +56,11 @@ class RankWriter {
   private:
     const Flow& flow() const { return relations_.flow(); }
     const Axes& axes() const { return relations_.axes(); }
-    static std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
 
-    bool is_split(TensorIndex t, std::size_t dim) const {
+    bool is_split(TensorIndex t, std::integral auto dim) const {
         const AxisList& known = relations_.known(t);
-        if (dim >= known.size() || !axes().is_split(known[dim]) || whole_.contains(t)) return false;
+        if (std::cmp_greater_equal(dim, known.size()) || !axes().is_split(known[dim]) || whole_.contains(t))
+            return false;
         return !is_weight(t) || axes().local_of_all_tokens(known[dim]) != axes().length(known[dim]);
     }
     // Weights of positions have those of all tokens.
@@ -77,9 +77,11 @@ class RankWriter {
 
     // ---- lengths ----
 
-    Expr local(TensorIndex t, std::size_t dim) const { return local(t, dim, tokens_.tensors.contains(t)); }
-    Expr local(TensorIndex t, std::size_t dim, bool shared) const {
-        Expr whole = graph_.expr(graph_.dims(flow().tensor(t).shape)[dim]);
+    Expr local(TensorIndex t, std::integral auto dim) const {
+        return local(t, dim, tokens_.tensors.contains(t));
+    }
+    Expr local(TensorIndex t, std::integral auto dim, bool shared) const {
+        Expr whole = graph_.expr(graph_.dim(flow().tensor(t).shape, dim));
         if (shared) whole = whole.substitute(tokens_.replaced);
         if (!is_split(t, dim)) return whole;
         const AxisId axis = relations_.known(t)[dim];
@@ -229,10 +231,9 @@ class RankWriter {
 
     void fix_parts(NodeIndex node, const Call& call) {
         const int dim = dim_of(call, "dim", call.rank(call.first_operand()), 0);
-        if (dim < 0 || !is_split(call.first_operand(), at(dim))) return;
+        if (dim < 0 || !is_split(call.first_operand(), dim)) return;
         std::vector<Expr> lengths;
-        for (std::size_t i = 0; i < call.output_count(); ++i)
-            lengths.push_back(local(call.output(i), at(dim)));
+        for (std::size_t i = 0; i < call.output_count(); ++i) lengths.push_back(local(call.output(i), dim));
         if (call.has("split_sizes")) rewriter_.set_argument(node, {"split_sizes", lengths});
         if (call.has("split_size")) {
             const List<Expr> given = call.integers("split_size");
@@ -247,8 +248,8 @@ class RankWriter {
     // A part of `source` begins after the sections before it.
     void fix_bounds(NodeIndex node, const Call& call, TensorIndex source) {
         const int dim = dim_of(call, "dim", call.rank(source), 0);
-        if (dim < 0 || !is_split(source, at(dim)) || !(call.integer("step", 1) == Expr(1))) return;
-        const AxisId axis = relations_.known(source)[at(dim)];
+        if (dim < 0 || !is_split(source, dim) || !(call.integer("step", 1) == Expr(1))) return;
+        const AxisId axis = relations_.known(source)[dim];
         std::int64_t start = number(call.integer("start", 0));
         if (start < 0) start += axes().length(axis);
         std::int64_t from = 0;
@@ -259,7 +260,7 @@ class RankWriter {
             from += axes().local(section);
         }
         const TensorIndex part = source == call.output() ? call.first_operand() : call.output();
-        const Expr length = local(part, at(dim));
+        const Expr length = local(part, dim);
         rewriter_.set_argument(node, {"start", Expr(from)});
         if (call.has("length")) rewriter_.set_argument(node, {"length", length});
         if (call.has("end")) rewriter_.set_argument(node, {"end", Expr(from) + length});
@@ -271,7 +272,7 @@ class RankWriter {
         if (dim < 0 || given.empty()) return;
         std::vector<Expr> now;
         for (std::size_t i = 0; i < given.size(); ++i) {
-            const std::size_t place = at(dim) + i;
+            const std::size_t place = static_cast<std::size_t>(dim) + i;
             now.push_back(given[i] == Expr(-1) || !is_split(call.output(), place)
                               ? given[i]
                               : local(call.output(), place));
@@ -289,7 +290,7 @@ class RankWriter {
         if (call.has("dim")) {
             const int dim = dim_of(call, "dim", call.rank(source), 0);
             if (dim < 0) return;
-            rewriter_.set_argument(node, {"repeats", local(result, at(dim)) / local(source, at(dim))});
+            rewriter_.set_argument(node, {"repeats", local(result, dim) / local(source, dim)});
             return;
         }
         if (given.size() != after || after < before) return;
@@ -315,7 +316,7 @@ class RankWriter {
     }
 
     std::vector<NamedArgument> arguments_now(NodeIndex node) const {
-        return arguments_of(rewriter_.graph(), rewriter_.graph().nodes()[at(node)]);
+        return arguments_of(rewriter_.graph(), rewriter_.graph().nodes()[node]);
     }
 
     TensorIndex made_like(TensorIndex t, const std::vector<Expr>& shape) {
@@ -362,9 +363,8 @@ class RankWriter {
             const AxisList& known = relations_.known(call.first_operand());
             if (known.empty() || !axes().is_split(known.back())) continue;
             if (call.output_count() != 1) {
-                throw std::invalid_argument(
-                    "a norm of all heads of '" + flow().module(i) +
-                    "' has several results, and cannot be divided; expected tensor=1");
+                throw InputError("a norm of all heads of '" + flow().module(i) +
+                                 "' has several results, and cannot be divided; expected tensor=1");
             }
             whole_norms_.insert(i);
             for (const char* name : {"weight", "bias"}) {
@@ -546,7 +546,7 @@ class RankWriter {
             rewriter_.replace_operands(node, {
                                                  {joined.tensor, sum}
             });
-            const auto results = graph_.node_outputs(graph_.nodes()[at(node)]);
+            const auto results = graph_.node_outputs(graph_.nodes()[node]);
             written = std::find(results.begin(), results.end(), joined.tensor) != results.end();
         }
         if (!written) rewriter_.return_instead(joined.tensor, sum);
@@ -556,12 +556,12 @@ class RankWriter {
             readers_.resize(graph_.tensors().size());
             for (NodeIndex i = 0; i < flow().count(); ++i) {
                 for (const Operand& operand : flow().operands(i)) {
-                    std::vector<NodeIndex>& list = readers_[at(operand.tensor)];
+                    std::vector<NodeIndex>& list = readers_[operand.tensor];
                     if (list.empty() || list.back() != i) list.push_back(i);
                 }
             }
         }
-        return readers_[at(t)];
+        return readers_[t];
     }
 
     // What experts' results went through before a combine does it.
@@ -583,7 +583,7 @@ class RankWriter {
     std::map<TensorIndex, TensorIndex> summed_;  // partial sum -> what it is added up to
     std::set<NodeIndex> whole_norms_;
     std::set<TensorIndex> whole_;  // weights that stay whole
-    std::vector<std::vector<NodeIndex>> readers_;
+    IndexedVector<TensorIndex, std::vector<NodeIndex>> readers_;
 };
 
 }  // namespace

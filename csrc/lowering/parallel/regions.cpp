@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <map>
 #include <set>
-#include <stdexcept>
+
+#include "core/errors.hpp"
 
 namespace infercost {
 namespace {
@@ -60,7 +61,7 @@ class RegionFinder {
     static void add_entry(Region& region, const Operand& entry) {
         if (!has_entry(region, entry.tensor)) region.entries.push_back(entry);
     }
-    bool is_divided(TensorIndex t) const { return sums_.partial[static_cast<std::size_t>(t)] || is_split(t); }
+    bool is_divided(TensorIndex t) const { return sums_.partial[t] || is_split(t); }
 
     // From a sum back to the products whose columns are divided, or to the rows of divided experts, and to
     // what they read.
@@ -156,10 +157,9 @@ class RegionFinder {
             if (entries.contains(operand.tensor) || !relations_.is_live(operand.tensor)) continue;
             if (operand.producer == kNoNode && !is_floating(flow().tensor(operand.tensor).dtype)) continue;
             if (is_elsewhere(operand, sum)) {
-                throw std::invalid_argument(
-                    "the products of '" + flow().module(node) +
-                    "' read tokens that are not theirs alone, which cannot be gathered for "
-                    "them; expected attention_data=1 and sequence=0");
+                throw InputError("the products of '" + flow().module(node) +
+                                 "' read tokens that are not theirs alone, which cannot be gathered for "
+                                 "them; expected attention_data=1 and sequence=0");
             }
             if (operand.producer != kNoNode) collect(operand.producer, sum, entries, inside);
         }

@@ -16,7 +16,7 @@ struct Region {
     bool attends = false;          // its products have heads
 };
 
-// The regions that end in these sums, but for those that nodes of `done` make. Throws std::invalid_argument
+// The regions that end in these sums, but for those that nodes of `done` make. Throws InputError
 // for a region that reads tokens elsewhere, too.
 std::vector<Region> regions_of(Relations& relations, const PartialSums& sums,
                                const std::set<NodeIndex>& done = {});

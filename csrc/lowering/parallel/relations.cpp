@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <numeric>
 #include <set>
-#include <stdexcept>
 #include <unordered_map>
 
+#include "core/errors.hpp"
 #include "core/threads.hpp"
 
 namespace infercost {
@@ -103,8 +103,8 @@ Relations::Relations(const std::shared_ptr<const Graph>& graph)
     keep_blocks();
 }
 
-const std::vector<Axes::Length>& Relations::lengths(TensorIndex t) {
-    std::vector<Axes::Length>& known = lengths_[static_cast<std::size_t>(t)];
+const Lengths& Relations::lengths(TensorIndex t) {
+    Lengths& known = lengths_[t];
     if (known.empty() && flow_.tensor(t).shape.count > 0) {
         for (const Expr& length : flow_.shape(t)) known.push_back(number(length));
     }
@@ -154,7 +154,7 @@ AxisList Relations::fresh(TensorIndex t) {
 }
 
 const AxisList& Relations::of(TensorIndex t) {
-    AxisList& known = axes_of_[static_cast<std::size_t>(t)];
+    AxisList& known = axes_of_[t];
     if (known.empty() && flow_.tensor(t).shape.count > 0) {
         known = fresh(t);
         const Tensor& tensor = flow_.tensor(t);
@@ -169,14 +169,14 @@ AxisId Relations::axis(TensorIndex t, int dim) {
     const AxisList& axes = of(t);
     const int rank = static_cast<int>(axes.size());
     const int place = dim < 0 ? dim + rank : dim;
-    if (place < 0 || place >= rank) throw std::invalid_argument("has a dimension that its tensor lacks");
-    return axes[static_cast<std::size_t>(place)];
+    if (place < 0 || place >= rank) throw InputError("has a dimension that its tensor lacks");
+    return axes[place];
 }
 
 void Relations::set(TensorIndex t, AxisList axes) {
-    AxisList& known = axes_of_[static_cast<std::size_t>(t)];
+    AxisList& known = axes_of_[t];
     if (axes.size() != flow_.tensor(t).shape.count) {
-        throw std::invalid_argument("has a result of another rank than its operator gives");
+        throw InputError("has a result of another rank than its operator gives");
     }
     if (known.empty()) {
         known = std::move(axes);
@@ -207,7 +207,7 @@ void Relations::relate(NodeIndex node) {
     if (!rule) return lock(call, place + " may need them all");
     try {
         if (!rule(*this, call)) lock(call, place + " has arguments that are not followed");
-    } catch (const std::invalid_argument&) {
+    } catch (const InputError&) {
         lock(call, place + " is called in a way that is not followed");
     } catch (const OverflowError&) {
         lock(call, place + " has tensors that are too large to be followed");
@@ -240,8 +240,7 @@ void Relations::find_heads() {
             if (flow_.weight_of(node) != kNoTensor) {
                 const std::vector<Axes::Length>& made = lengths(flow_.call(node).output());
                 // Heads may have a few columns more or fewer than there are embeddings.
-                head_[static_cast<std::size_t>(node)] =
-                    !made.empty() && 2 * made.back() > words && made.back() < 2 * words;
+                head_[node] = !made.empty() && 2 * made.back() > words && made.back() < 2 * words;
                 break;
             }
             if (flow_.is_anchor(node)) break;
@@ -285,7 +284,7 @@ void Relations::divide_gradient_of_logits(NodeIndex node) {
     const Call call = flow_.call(node);
     const auto columns = columns_of_heads_.find(found->second);
     if (columns == columns_of_heads_.end() || call.output_count() != 1 || call.in_place()) return;
-    AxisList& axes = axes_of_[static_cast<std::size_t>(call.output())];
+    AxisList& axes = axes_of_[call.output()];
     if (axes.empty() || axes_.length(axes.back()) != axes_.length(columns->second)) return;
     logits_gradients_.push_back({node, axes});
     axes.back() = columns->second;

@@ -10,12 +10,13 @@
 #include <utility>
 #include <vector>
 
-#include "lowering/engines/flow.hpp"
+#include "lowering/flow.hpp"
 #include "lowering/parallel/axes.hpp"
 
 namespace infercost {
 
-using AxisList = std::vector<AxisId>;
+using AxisList = IndexedVector<std::int64_t, AxisId>;
+using Lengths = IndexedVector<std::int64_t, Axes::Length>;
 
 // A product that sums over an axis: of a weight with an activation.
 struct Summed {
@@ -64,7 +65,7 @@ class Relations {
     const Axes& axes() const { return axes_; }
     // Axes of a tensor. Of a packed or scaled weight they may be longer than its dimensions, in proportion.
     const AxisList& of(TensorIndex t);
-    const AxisList& known(TensorIndex t) const { return axes_of_[static_cast<std::size_t>(t)]; }
+    const AxisList& known(TensorIndex t) const { return axes_of_[t]; }
     std::span<const Summed> products() const { return products_; }
     std::span<const Experts> experts() const { return experts_; }
     std::span<const Blocks> blocks() const { return blocks_; }
@@ -77,13 +78,11 @@ class Relations {
     NodeIndex node_of(const Call& call) const {
         return static_cast<NodeIndex>(&call.node() - flow_.graph().nodes().data());
     }
-    bool is_head(NodeIndex node) const { return head_[static_cast<std::size_t>(node)]; }
-    bool is_backward(NodeIndex node) const {
-        return flow_.graph().nodes()[static_cast<std::size_t>(node)].phase == Phase::backward;
-    }
+    bool is_head(NodeIndex node) const { return head_[node]; }
+    bool is_backward(NodeIndex node) const { return flow_.graph().nodes()[node].phase == Phase::backward; }
 
     // Lengths of a tensor as numbers: each named size is replaced by a prime of its own.
-    const std::vector<Axes::Length>& lengths(TensorIndex t);
+    const Lengths& lengths(TensorIndex t);
     Axes::Length number(const Expr& value) const { return value.evaluate(primes_); }
     // Tensors that do not depend on tokens: weights, and what is computed from them.
     bool is_live(TensorIndex t) const;
@@ -127,8 +126,8 @@ class Relations {
     Flow flow_;
     Axes axes_;
     Sizes primes_;
-    std::vector<AxisList> axes_of_;
-    std::vector<std::vector<Axes::Length>> lengths_;
+    IndexedVector<TensorIndex, AxisList> axes_of_;
+    IndexedVector<TensorIndex, Lengths> lengths_;
     std::vector<Summed> products_;
     std::vector<Experts> experts_;
     std::vector<Blocks> blocks_;
@@ -136,7 +135,7 @@ class Relations {
     std::vector<std::pair<AxisId, AxisId>> look_ups_;
     std::vector<AxisId> vocabularies_;
     std::vector<std::pair<TensorIndex, TensorIndex>> tables_;
-    std::vector<bool> head_;
+    IndexedVector<NodeIndex, bool> head_;
     std::map<TensorIndex, AxisId> columns_of_heads_;        // by weight
     std::map<NodeIndex, TensorIndex> gradients_of_logits_;  // makers, and the weights that read them
     std::vector<LogitsGradient> logits_gradients_;

@@ -19,31 +19,32 @@ bool is_all(const Call& call) {
 
 // Dimensions that an argument lists, counted from the front; all without it.
 std::vector<bool> listed(const Call& call, std::string_view name, std::size_t rank, bool otherwise) {
-    std::vector<bool> found(rank, false);
+    IndexedVector<std::int64_t, bool> found(rank, false);
     const List<Expr> given = call.integers(name);
     if (given.empty()) return std::vector<bool>(rank, otherwise);
     for (const Expr& each : given) {
         const std::int64_t dim =
             each.constant() < 0 ? each.constant() + static_cast<std::int64_t>(rank) : each.constant();
-        if (dim >= 0 && dim < static_cast<std::int64_t>(rank)) found[static_cast<std::size_t>(dim)] = true;
+        if (dim >= 0 && dim < static_cast<std::int64_t>(rank)) found[dim] = true;
     }
     return found;
 }
 
 // ---- reductions ----
 
-bool reduce(Relations& relations, const Call& call, int strictness) {
+// What may be done to the reduced dimensions: of a linear reduction, each device has a part of the sum; a
+// statistic needs all of them, as a norm does; those of an extreme stay whole.
+enum class Reduction : std::uint8_t { linear, statistic, extreme };
+
+bool reduce(Relations& relations, const Call& call, Reduction reduction) {
     const TensorIndex source = call.first_operand();
     const AxisList axes = relations.of(source);
     const std::vector<bool> gone = listed(call, "dim", axes.size(), true);
     for (std::size_t i = 0; i < axes.size(); ++i) {
         if (gone[i]) relations.axes().mix(axes[i], kReduced);
-        if (!gone[i] || strictness == 0) continue;
-        if (strictness == 1) {
-            relations.axes().mark_norm(axes[i]);
-        } else {
-            relations.axes().fix(axes[i], kReduced);
-        }
+        if (!gone[i]) continue;
+        if (reduction == Reduction::statistic) relations.axes().mark_norm(axes[i]);
+        if (reduction == Reduction::extreme) relations.axes().fix(axes[i], kReduced);
     }
     for (std::size_t r = 0; r < call.output_count(); ++r) {
         const TensorIndex result = call.output(r);
@@ -60,14 +61,14 @@ bool reduce(Relations& relations, const Call& call, int strictness) {
 
 // A sum of parts is the sum of all: each device has a part of it.
 bool sum(Relations& relations, const Call& call) {
-    return reduce(relations, call, 0);
+    return reduce(relations, call, Reduction::linear);
 }
 bool statistic(Relations& relations, const Call& call) {
-    return reduce(relations, call, 1);
+    return reduce(relations, call, Reduction::statistic);
 }
 bool extreme(Relations& relations, const Call& call) {
     if (call.has("other")) return relate_elements(relations, call);
-    return reduce(relations, call, 2);
+    return reduce(relations, call, Reduction::extreme);
 }
 
 // A softmax, a scan, a sort: results are like the operand, and need all of one dimension.
@@ -98,13 +99,12 @@ bool along_last(Relations& relations, const Call& call) {
     if (axes.empty()) return false;
     const int dim = dim_of(call, "dim", static_cast<int>(axes.size()), -1);
     if (dim < 0) return false;
-    const auto at = static_cast<std::size_t>(dim);
-    relations.axes().fix(axes[at], kRow);
+    relations.axes().fix(axes[dim], kRow);
     for (std::size_t r = 0; r < call.output_count(); ++r) {
         AxisList now = relations.fresh(call.output(r));
         if (now.size() != axes.size()) return false;
         for (std::size_t i = 0; i < axes.size(); ++i) {
-            if (i != at) now[i] = axes[i];
+            if (std::cmp_not_equal(i, dim)) now[i] = axes[i];
         }
         relations.set(call.output(r), now);
     }
@@ -227,8 +227,8 @@ bool index_select(Relations& relations, const Call& call) {
     AxisList axes = relations.of(call.first_operand());
     const int dim = dim_of(call, "dim", static_cast<int>(axes.size()), 0);
     if (dim < 0) return false;
-    relations.axes().mix(axes[static_cast<std::size_t>(dim)], kRead);
-    axes[static_cast<std::size_t>(dim)] = relations.fresh(call.output()).at(static_cast<std::size_t>(dim));
+    relations.axes().mix(axes[dim], kRead);
+    axes[dim] = relations.fresh(call.output()).at(dim);
     relations.set(call.output(), axes);
     return true;
 }
@@ -274,7 +274,7 @@ bool scatter(Relations& relations, const Call& call) {
     const AxisList axes = relations.of(call.first_operand());
     const int dim = dim_of(call, "dim", static_cast<int>(axes.size()), 0);
     if (dim < 0) return false;
-    relations.axes().fix(axes[static_cast<std::size_t>(dim)], kRead);
+    relations.axes().fix(axes[dim], kRead);
     for (const char* name : {"index", "src", "source"}) {
         const TensorIndex t = call.tensor(name);
         if (t == kNoTensor || relations.of(t).size() != axes.size()) continue;
@@ -332,13 +332,12 @@ bool gated(Relations& relations, const Call& call) {
     AxisList axes = relations.of(call.first_operand());
     const int dim = dim_of(call, "dim", static_cast<int>(axes.size()), -1);
     if (dim < 0) return false;
-    const auto at = static_cast<std::size_t>(dim);
-    const Axes::Length half = relations.axes().length(axes[at]) / 2;
+    const Axes::Length half = relations.axes().length(axes[dim]) / 2;
     const Axes::Length lengths[] = {half, half};
-    const AxisList parts = relations.axes().cut(axes[at], lengths);
+    const AxisList parts = relations.axes().cut(axes[dim], lengths);
     if (parts.size() != 2) return false;
     relations.axes().equal(parts[0], parts[1]);
-    axes[at] = parts[0];
+    axes[dim] = parts[0];
     relations.set(call.output(), axes);
     return true;
 }

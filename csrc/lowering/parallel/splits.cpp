@@ -5,10 +5,10 @@
 #include <map>
 #include <numeric>
 #include <set>
-#include <stdexcept>
 #include <string>
 #include <unordered_map>
 
+#include "core/errors.hpp"
 #include "lowering/parallel/partial_sums.hpp"
 
 namespace infercost {
@@ -20,8 +20,8 @@ constexpr std::int64_t kSmallShare = 100;
 constexpr std::int64_t kFewNotFollowed = 10;
 
 // A layout that does not fit, without the layouts that do.
-struct Refused : std::invalid_argument {
-    using std::invalid_argument::invalid_argument;
+struct Refused : InputError {
+    using InputError::InputError;
 };
 
 class Splitter {
@@ -235,9 +235,9 @@ class Splitter {
             if (is_of_heads(each.experts)) continue;
             if (!axes_.is_leaf(each.experts) || axes_.is_fixed(each.experts) ||
                 (axes_.length(each.rows) > 1 && (!axes_.is_leaf(each.rows) || axes_.is_fixed(each.rows)))) {
-                throw std::invalid_argument("expert=" + std::to_string(layout_.expert) +
-                                            " cannot divide the experts of " + place_of(each.node) + ": " +
-                                            why_whole(each) + "; expected expert=1");
+                throw InputError("expert=" + std::to_string(layout_.expert) +
+                                 " cannot divide the experts of " + place_of(each.node) + ": " +
+                                 why_whole(each) + "; expected expert=1");
             }
             split_rounded(each.experts, layout_.expert);
             // Where tokens are sent to their experts, a rank gets as many rows as it sends.
@@ -258,8 +258,8 @@ class Splitter {
             }
         }
         if (!any) {
-            throw std::invalid_argument("expert=" + std::to_string(layout_.expert) +
-                                        ", and this model has no experts; expected expert=1");
+            throw InputError("expert=" + std::to_string(layout_.expert) +
+                             ", and this model has no experts; expected expert=1");
         }
     }
     void split_rounded(AxisId axis, std::int64_t parts) {
@@ -363,9 +363,8 @@ class Splitter {
             const std::string own = axes_.why(product.inner);
             if (why.empty() && !own.empty()) why = ": at " + place_of(product.node) + ", " + own;
         }
-        throw std::invalid_argument("tensor=" + std::to_string(layout_.tensor) +
-                                    " divides no product of this model" + why +
-                                    "; expected tensor=1, or data=, copies of the whole model");
+        throw InputError("tensor=" + std::to_string(layout_.tensor) + " divides no product of this model" +
+                         why + "; expected tensor=1, or data=, copies of the whole model");
     }
 
     // A block has one scale, so all of it is on one rank.
@@ -457,7 +456,7 @@ std::string fitting(Relations& relations, Layout layout) {
             Splitter splitter(relations, layout);
             if (!splitter.may_fit()) continue;
             splitter.run();
-        } catch (const std::invalid_argument&) {
+        } catch (const InputError&) {
             continue;
         }
         found += (found.empty() ? "" : ", ") + std::to_string(layout.tensor);
@@ -478,9 +477,9 @@ void split_axes(Relations& relations, const Layout& layout) {
             other.attention_data = 1;
             expected = fitting(relations, other) + ", with expert=1 and attention_data=1";
         }
-        throw std::invalid_argument(std::string(refused.what()) + "; expected " +
-                                    (expected == "1" ? "tensor=1, or data=, copies of the whole model"
-                                                     : "tensor to be one of " + expected));
+        throw InputError(std::string(refused.what()) + "; expected " +
+                         (expected == "1" ? "tensor=1, or data=, copies of the whole model"
+                                          : "tensor to be one of " + expected));
     }
 }
 

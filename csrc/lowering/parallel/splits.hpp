@@ -7,7 +7,7 @@
 namespace infercost {
 
 // Splits axes for tensor and expert parallelism. An axis is split where products make it and the next ones
-// sum over it: their results are added up over the ranks. Throws std::invalid_argument as parallel_graph
+// sum over it: their results are added up over the ranks. Throws InputError as parallel_graph
 // does.
 void split_axes(Relations& relations, const Layout& layout);
 

@@ -37,8 +37,6 @@ class StageWriter {
     }
 
   private:
-    static std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
-
     void add_known(NodeIndex node) {
         if (!depends_.on_input(node)) add(node);
     }
@@ -70,7 +68,7 @@ class StageWriter {
                     received_.insert(operand.tensor);
                 }
             }
-            for (const std::int64_t t : graph_.node_outputs(graph_.nodes()[at(node)])) {
+            for (const std::int64_t t : graph_.node_outputs(graph_.nodes()[node])) {
                 made.insert(static_cast<TensorIndex>(t));
             }
         }
@@ -102,7 +100,7 @@ class StageWriter {
     }
 
     void write(NodeIndex number) {
-        const Node& node = graph_.nodes()[at(number)];
+        const Node& node = graph_.nodes()[number];
         const bool of_shape = is_of_shape(number);
         const std::vector<std::int64_t> results(graph_.node_outputs(node).begin(),
                                                 graph_.node_outputs(node).end());
@@ -147,12 +145,12 @@ class StageWriter {
     std::vector<NodeIndex> lifetimes() const {
         if (graph_.held_until().empty()) return {};
         const std::vector<NodeIndex> order(nodes_.begin(), nodes_.end());
-        std::vector<NodeIndex> until(builder_.graph().tensors().size(), kNotObserved);
+        IndexedVector<TensorIndex, NodeIndex> until(builder_.graph().tensors().size(), kNotObserved);
         for (const auto& [before, after] : now_) {
-            const NodeIndex held = graph_.held_until()[at(before)];
+            const NodeIndex held = graph_.held_until()[before];
             if (held == kNotObserved) continue;
             const auto last = std::upper_bound(order.begin(), order.end(), held);
-            until[at(after)] = static_cast<NodeIndex>(last - order.begin()) - 1;
+            until[after] = static_cast<NodeIndex>(last - order.begin()) - 1;
         }
         return until;
     }
@@ -169,15 +167,14 @@ class StageWriter {
 
 }  // namespace
 
-Dependence::Dependence(const Flow& flow)
-    : flow_(flow), depends_(static_cast<std::size_t>(flow.count()), false) {
+Dependence::Dependence(const Flow& flow) : flow_(flow), depends_(flow.count(), false) {
     for (NodeIndex i = 0; i < flow.count(); ++i) {
         const auto operands = flow.operands(i);
         const bool by_value = !makes_from_shape(flow.op(i)) &&
                               std::any_of(operands.begin(), operands.end(), [&](const Operand& operand) {
                                   return operand.producer != kNoNode && on_input(operand.producer);
                               });
-        depends_[static_cast<std::size_t>(i)] = flow.is_live(i) || by_value;
+        depends_[i] = flow.is_live(i) || by_value;
     }
 }
 

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "lowering/engines/flow.hpp"
+#include "lowering/flow.hpp"
 
 namespace infercost {
 
@@ -14,7 +14,7 @@ class Dependence {
     explicit Dependence(const Flow& flow);
 
     // Whether a node reads a result of the forward, or the tokens. Others are computed by whoever reads them.
-    bool on_input(NodeIndex node) const { return depends_[static_cast<std::size_t>(node)]; }
+    bool on_input(NodeIndex node) const { return depends_[node]; }
     // Such a node that is no view.
     bool computes(NodeIndex node) const { return on_input(node) && !flow_.is_free(node); }
     // What a view is of.
@@ -22,7 +22,7 @@ class Dependence {
 
   private:
     const Flow& flow_;
-    std::vector<bool> depends_;
+    IndexedVector<NodeIndex, bool> depends_;
 };
 
 struct Stage {

@@ -5,9 +5,9 @@
 #include <map>
 #include <optional>
 #include <set>
-#include <stdexcept>
 #include <utility>
 
+#include "core/errors.hpp"
 #include "core/graph_rewriter.hpp"
 #include "lowering/parallel/node_arguments.hpp"
 #include "ops/collective.hpp"
@@ -47,8 +47,7 @@ class PlaceFinder {
   public:
     explicit PlaceFinder(const std::shared_ptr<const Graph>& graph) : flow_(graph), depends_(flow_) {
         std::map<std::pair<NodeIndex, TensorIndex>, std::size_t> numbers;
-        while (end_ < flow_.count() && graph->nodes()[static_cast<std::size_t>(end_)].phase == Phase::forward)
-            ++end_;
+        while (end_ < flow_.count() && graph->nodes()[end_].phase == Phase::forward) ++end_;
         for (NodeIndex i = 0; i < end_; ++i) {
             if (!depends_.computes(i)) continue;
             for (const Operand& operand : flow_.operands(i)) {
@@ -86,11 +85,10 @@ class PlaceFinder {
         };
         if (suffices(between_blocks)) return between_blocks;
         if (suffices(all)) return all;
-        throw std::invalid_argument(
-            "pipeline=" + std::to_string(stages) + " needs " + std::to_string(stages - 1) +
-            " places where one activation passes from layer to layer, and this model has " +
-            std::to_string(all.size()) + why_few() + "; expected pipeline to be at most " +
-            std::to_string(all.size() + 1));
+        throw InputError("pipeline=" + std::to_string(stages) + " needs " + std::to_string(stages - 1) +
+                         " places where one activation passes from layer to layer, and this model has " +
+                         std::to_string(all.size()) + why_few() + "; expected pipeline to be at most " +
+                         std::to_string(all.size() + 1));
     }
 
   private:
@@ -162,20 +160,18 @@ class Sender {
     }
 
     // The last node of a stage; views of what it sends belong to the next one.
-    NodeIndex last_before(const CutPlace& cut) const {
-        return last_[static_cast<std::size_t>(cut.before) - 1];
-    }
+    NodeIndex last_before(const CutPlace& cut) const { return last_[cut.before - 1]; }
 
   private:
     std::vector<Expr> shape_of(TensorIndex t) const {
         std::vector<Expr> shape;
-        for (const Dim dim : graph_.dims(graph_.tensors()[static_cast<std::size_t>(t)].shape)) {
+        for (const Dim dim : graph_.dims(graph_.tensors()[t].shape)) {
             shape.push_back(graph_.expr(dim));
         }
         return shape;
     }
     TensorIndex made(TensorIndex t, const std::vector<Expr>& shape) {
-        const DType dtype = graph_.tensors()[static_cast<std::size_t>(t)].dtype;
+        const DType dtype = graph_.tensors()[t].dtype;
         return rewriter_.add_tensor(dtype, shape, std::nullopt, Role::activation, "");
     }
 
@@ -212,7 +208,7 @@ class Sender {
     const Sends& sends_;
     std::vector<NamedArgument> step_;
     GraphRewriter rewriter_;
-    std::vector<NodeIndex> last_;  // for each node the last one up to it that computes
+    IndexedVector<NodeIndex, NodeIndex> last_;  // for each node the last one up to it that computes
 };
 
 // The stages of modules, and of the blocks that they are in.
@@ -240,12 +236,12 @@ class ModuleStages {
 // the stage of their module, or else in the last one.
 std::vector<std::vector<TensorIndex>> unread_by_stage(const Graph& graph,
                                                       const std::vector<NodeIndex>& bounds) {
-    std::vector<bool> read(graph.tensors().size(), false);
+    IndexedVector<TensorIndex, bool> read(graph.tensors().size(), false);
     ModuleStages modules;
     for (std::size_t stage = 0; stage + 1 < bounds.size(); ++stage) {
         for (NodeIndex i = bounds[stage]; i < bounds[stage + 1]; ++i) {
-            const Node& node = graph.nodes()[static_cast<std::size_t>(i)];
-            graph.for_each_input(node, [&](TensorIndex t) { read[static_cast<std::size_t>(t)] = true; });
+            const Node& node = graph.nodes()[i];
+            graph.for_each_input(node, [&](TensorIndex t) { read[t] = true; });
             modules.add(graph.name(node.module), stage);
         }
     }
@@ -269,10 +265,9 @@ std::vector<std::size_t> balanced_cuts(std::span<const double> until_s, std::spa
     const std::size_t places = sent_s.size();
     const auto count = static_cast<std::size_t>(std::max<std::int64_t>(stages, 1));
     if (until_s.size() != places + 1 || places + 1 < count) {
-        throw std::invalid_argument("balanced_cuts got " + std::to_string(until_s.size()) +
-                                    " times of nodes and " + std::to_string(places) + " of sends for " +
-                                    std::to_string(count) +
-                                    " stages; expected one time more, and a place for each cut");
+        throw InputError("balanced_cuts got " + std::to_string(until_s.size()) + " times of nodes and " +
+                         std::to_string(places) + " of sends for " + std::to_string(count) +
+                         " stages; expected one time more, and a place for each cut");
     }
     constexpr double kNever = std::numeric_limits<double>::infinity();
     // slowest[k][j]: the slowest of k + 1 stages that end at place j.
@@ -324,14 +319,14 @@ std::vector<std::size_t> stages_of_tensors(const Graph& graph, std::span<const T
 Pipeline pipeline_of(const std::shared_ptr<const Graph>& graph, std::span<const CutPlace> cuts,
                      const Sends& sends) {
     if (sends.nodes.size() != cuts.size() || sends.slices < 1) {
-        throw std::invalid_argument("a pipeline got " + std::to_string(sends.nodes.size()) + " sends for " +
-                                    std::to_string(cuts.size()) + " cuts; expected one for each");
+        throw InputError("a pipeline got " + std::to_string(sends.nodes.size()) + " sends for " +
+                         std::to_string(cuts.size()) + " cuts; expected one for each");
     }
     for (std::size_t i = 0; i < cuts.size(); ++i) {
         const NodeIndex least = i == 0 ? 1 : cuts[i - 1].before + 1;
         if (cuts[i].before < least || cuts[i].before >= static_cast<NodeIndex>(graph->nodes().size())) {
-            throw std::invalid_argument("a pipeline is cut before node " + std::to_string(cuts[i].before) +
-                                        "; expected nodes of the graph in ascending order");
+            throw InputError("a pipeline is cut before node " + std::to_string(cuts[i].before) +
+                             "; expected nodes of the graph in ascending order");
         }
     }
     Sender sender(graph, sends);
@@ -339,7 +334,7 @@ Pipeline pipeline_of(const std::shared_ptr<const Graph>& graph, std::span<const 
     Pipeline made{.graph = sending.graph, .stages = {}, .place_of = sending.place_of};
     std::vector<NodeIndex> bounds = {0};
     for (const CutPlace& cut : cuts) {
-        bounds.push_back(sending.place_of[static_cast<std::size_t>(sender.last_before(cut)) + 1]);
+        bounds.push_back(sending.place_of[sender.last_before(cut) + 1]);
     }
     bounds.push_back(static_cast<NodeIndex>(sending.graph->nodes().size()));
     const Flow flow(made.graph);

@@ -20,7 +20,7 @@ struct CutPlace {
 
 // Places at the boundaries of numbered modules (layers, blocks) if these suffice for a number of stages, else
 // all places. Values that are known before the forward, such as masks and tables of positions, are computed
-// by each stage that reads them. Throws std::invalid_argument, with the most stages, if places are too few.
+// by each stage that reads them. Throws InputError, with the most stages, if places are too few.
 std::vector<CutPlace> cut_places(const std::shared_ptr<const Graph>& graph, std::int64_t stages);
 
 // Indices of the places whose cuts make the slowest stage as fast as possible. `until_s` are the seconds of

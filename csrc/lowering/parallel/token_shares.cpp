@@ -1,9 +1,9 @@
 #include "lowering/parallel/token_shares.hpp"
 
 #include <algorithm>
-#include <stdexcept>
 #include <string>
 
+#include "core/errors.hpp"
 #include "lowering/parallel/regions.hpp"
 
 namespace infercost {
@@ -17,7 +17,7 @@ class Sharer {
     TokenShares run() {
         if (layout_.attention_data == 1 && !layout_.sequence) return {};
         if (layout_.attention_data > 1 && layout_.sequence) {
-            throw std::invalid_argument(
+            throw InputError(
                 "attention_data and sequence both share tokens, in different parts of a model; expected one "
                 "of them");
         }
@@ -36,8 +36,8 @@ class Sharer {
     std::string size_of(SizeRole role, const std::string& what) const {
         const std::optional<std::string> name = graph().size_of_role(role);
         if (name) return *name;
-        throw std::invalid_argument(what + ", and this graph has no size '" + std::string(name_of(role)) +
-                                    "'; expected a graph that was captured with it as a named size");
+        throw InputError(what + ", and this graph has no size '" + std::string(name_of(role)) +
+                         "'; expected a graph that was captured with it as a named size");
     }
 
     void gather(const Region& region, const Operand& entry) {
@@ -62,7 +62,7 @@ class Sharer {
     void share(NodeIndex node) {
         shares_.nodes.insert(node);
         const auto operands = flow().operands(node);
-        for (const std::int64_t t : graph().node_outputs(graph().nodes()[static_cast<std::size_t>(node)])) {
+        for (const std::int64_t t : graph().node_outputs(graph().nodes()[node])) {
             const auto output = static_cast<TensorIndex>(t);
             // A node may return its operand, as a conversion to the same dtype does: its maker decides.
             const bool returned = std::any_of(operands.begin(), operands.end(), [&](const Operand& operand) {
@@ -83,9 +83,9 @@ class Sharer {
             if (region.entries.empty()) continue;  // embeddings
             if (region.attends) continue;
             if (has_attention(region)) {
-                throw std::invalid_argument("attention and other products of '" + flow().module(region.last) +
-                                            "' have one sum, and cannot have different tokens; expected "
-                                            "attention_data=1");
+                throw InputError("attention and other products of '" + flow().module(region.last) +
+                                 "' have one sum, and cannot have different tokens; expected "
+                                 "attention_data=1");
             }
             for (const NodeIndex node : region.nodes) share(node);
             for (const Operand& entry : region.entries) gather(region, entry);

@@ -29,7 +29,7 @@ struct TokenShares {
     std::int64_t devices = 1;           // ranks with different tokens
 };
 
-// Throws std::invalid_argument as parallel_graph does.
+// Throws InputError as parallel_graph does.
 TokenShares token_shares(Relations& relations, const Layout& layout, const PartialSums& sums);
 
 }  // namespace infercost

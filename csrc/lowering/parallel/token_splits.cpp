@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <numeric>
 #include <set>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "core/errors.hpp"
 
 namespace infercost {
 namespace {
@@ -29,18 +30,17 @@ class TokenSplitter {
                 });
                 if (all) fitting += (fitting.empty() ? "" : ", ") + std::to_string(ranks);
             }
-            throw std::invalid_argument("context=" + std::to_string(ranks_) + " does not divide the " +
-                                        std::to_string(axes_.length(axis)) + " tokens of '" +
-                                        relations_.flow().module(node) + "'; expected context to be one of " +
-                                        fitting);
+            throw InputError("context=" + std::to_string(ranks_) + " does not divide the " +
+                             std::to_string(axes_.length(axis)) + " tokens of '" +
+                             relations_.flow().module(node) + "'; expected context to be one of " + fitting);
         }
         require_no_masks();
     }
 
   private:
     [[noreturn]] void refuse(const std::string& why) const {
-        throw std::invalid_argument("context=" + std::to_string(ranks_) + " cannot divide this model: " +
-                                    why + "; expected context=1, and tensor=, pipeline= or data=");
+        throw InputError("context=" + std::to_string(ranks_) + " cannot divide this model: " + why +
+                         "; expected context=1, and tensor=, pipeline= or data=");
     }
 
     // Tokens that see those before them are divided by the named size of their number, which caches have,

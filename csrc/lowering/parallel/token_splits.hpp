@@ -8,7 +8,7 @@
 namespace infercost {
 
 // Splits the tokens of attention among the ranks of `context`: the axes of queries that are keys, too. Keys
-// and values are gathered before each attention. Throws std::invalid_argument where tokens meet elsewhere, or
+// and values are gathered before each attention. Throws InputError where tokens meet elsewhere, or
 // where their number cannot be divided; the message has the numbers of ranks that can.
 void split_tokens(Relations& relations, const Layout& layout);
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <map>
 #include <set>
-#include <stdexcept>
 #include <string>
 
+#include "core/errors.hpp"
 #include "core/graph_rewriter.hpp"
 #include "lowering/parallel/node_arguments.hpp"
 #include "ops/collective.hpp"
@@ -68,10 +68,7 @@ class StepStages {
     }
 
   private:
-    static std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
-    bool is_backward(NodeIndex node) const {
-        return flow_.graph().nodes()[at(node)].phase == Phase::backward;
-    }
+    bool is_backward(NodeIndex node) const { return flow_.graph().nodes()[node].phase == Phase::backward; }
     bool crosses(const Gradient& each, std::size_t stage) const {
         const NodeIndex begin = begins_[stage];
         return each.made < begin && each.readers.back() >= begin;
@@ -79,18 +76,17 @@ class StepStages {
 
     // A stage ends with its last node that computes: views of what it sends belong to the next one.
     void find_forward() {
-        std::vector<NodeIndex> last;
+        IndexedVector<NodeIndex, NodeIndex> last;
         for (NodeIndex i = 0; i < forward_; ++i) {
             last.push_back(depends_.computes(i) || last.empty() ? i : last.back());
         }
         bounds_.push_back(0);
         for (const CutPlace& cut : cuts_) {
             if (cut.before <= bounds_.back() || cut.before >= forward_) {
-                throw std::invalid_argument("a training step is cut before node " +
-                                            std::to_string(cut.before) +
-                                            "; expected nodes of its forward in ascending order");
+                throw InputError("a training step is cut before node " + std::to_string(cut.before) +
+                                 "; expected nodes of its forward in ascending order");
             }
-            bounds_.push_back(last[at(cut.before) - 1] + 1);
+            bounds_.push_back(last[cut.before - 1] + 1);
             sent_.insert(cut.crossing.begin(), cut.crossing.end());
         }
         bounds_.push_back(forward_);
@@ -156,8 +152,8 @@ class StepStages {
             std::size_t own = own_stage(i);
             if (own == count()) own = std::min(now, stage_of_module(i));
             if (own > now) {
-                throw std::invalid_argument("the backward of '" + flow_.module(i) +
-                                            "' runs after that of layers before it; expected pipeline=1");
+                throw InputError("the backward of '" + flow_.module(i) +
+                                 "' runs after that of layers before it; expected pipeline=1");
             }
             while (now > own) begins_[--now] = with_views(i);
         }
@@ -239,18 +235,18 @@ std::vector<CutPlace> training_cut_places(const std::shared_ptr<const Graph>& gr
         if (step.sent_back(i).size() <= 1) found.push_back(all[i]);
     }
     if (static_cast<std::int64_t>(found.size()) >= stages - 1) return found;
-    throw std::invalid_argument(
-        "pipeline=" + std::to_string(stages) + " needs " + std::to_string(stages - 1) +
-        " places where one gradient passes back, and this model has " + std::to_string(found.size()) +
-        " of " + std::to_string(all.size()) +
-        " where one activation passes; expected pipeline to be at most " + std::to_string(found.size() + 1));
+    throw InputError("pipeline=" + std::to_string(stages) + " needs " + std::to_string(stages - 1) +
+                     " places where one gradient passes back, and this model has " +
+                     std::to_string(found.size()) + " of " + std::to_string(all.size()) +
+                     " where one activation passes; expected pipeline to be at most " +
+                     std::to_string(found.size() + 1));
 }
 
 Pipeline training_pipeline_of(const std::shared_ptr<const Graph>& graph, std::span<const CutPlace> cuts,
                               std::span<const std::int64_t> nodes) {
     if (nodes.size() != cuts.size()) {
-        throw std::invalid_argument("a pipeline got " + std::to_string(nodes.size()) + " sends for " +
-                                    std::to_string(cuts.size()) + " cuts; expected one for each");
+        throw InputError("a pipeline got " + std::to_string(nodes.size()) + " sends for " +
+                         std::to_string(cuts.size()) + " cuts; expected one for each");
     }
     const StepStages step(graph, cuts);
     const Flow& flow = step.flow();
@@ -268,9 +264,9 @@ Pipeline training_pipeline_of(const std::shared_ptr<const Graph>& graph, std::sp
         for (const TensorIndex t : cuts[i].crossing) send(t, step.forward_bounds()[i + 1] - 1, nodes[i]);
         const std::vector<Gradient> back = step.sent_back(i);
         if (back.size() > 1) {
-            throw std::invalid_argument(
-                "a training step is cut before node " + std::to_string(cuts[i].before) + ", where " +
-                std::to_string(back.size()) + " gradients pass back; expected a place of cut_places");
+            throw InputError("a training step is cut before node " + std::to_string(cuts[i].before) +
+                             ", where " + std::to_string(back.size()) +
+                             " gradients pass back; expected a place of cut_places");
         }
         for (const Gradient& each : back) send(each.tensor, step.backward_begin(i) - 1, nodes[i]);
     }
@@ -282,9 +278,7 @@ Pipeline training_pipeline_of(const std::shared_ptr<const Graph>& graph, std::sp
     const Rewritten sending = rewriter.build();
     Pipeline made{.graph = sending.graph, .stages = {}, .place_of = sending.place_of};
     const auto all = static_cast<NodeIndex>(sending.graph->nodes().size());
-    const auto place = [&](NodeIndex node) {
-        return node == flow.count() ? all : sending.place_of[static_cast<std::size_t>(node)];
-    };
+    const auto place = [&](NodeIndex node) { return node == flow.count() ? all : sending.place_of[node]; };
     std::vector<NodeIndex> forward;
     for (const NodeIndex bound : step.forward_bounds()) forward.push_back(place(bound));
     const Flow now(made.graph);

@@ -11,7 +11,7 @@
 namespace infercost {
 
 // For each of some cuts of the forward, in ascending order, the node that the backward of the stages before
-// it begins with; the number of nodes if these have none. Throws std::invalid_argument where the backward of
+// it begins with; the number of nodes if these have none. Throws InputError where the backward of
 // stages is interleaved.
 std::vector<NodeIndex> backward_places(const std::shared_ptr<const Graph>& graph,
                                        std::span<const CutPlace> cuts);
@@ -20,7 +20,7 @@ std::vector<NodeIndex> backward_places(const std::shared_ptr<const Graph>& graph
 std::vector<CutPlace> training_cut_places(const std::shared_ptr<const Graph>& graph, std::int64_t stages);
 
 // Cuts the training step of one rank. A stage sends its activation to the next one and its gradient to the
-// one before it; each stage that reads a weight has a gradient of it. Throws std::invalid_argument as
+// one before it; each stage that reads a weight has a gradient of it. Throws InputError as
 // pipeline_of() and backward_places() do.
 Pipeline training_pipeline_of(const std::shared_ptr<const Graph>& graph, std::span<const CutPlace> cuts,
                               std::span<const std::int64_t> nodes);

@@ -8,8 +8,6 @@ namespace infercost {
 namespace {
 namespace view_relations_table {
 
-using Lengths = std::vector<Axes::Length>;
-
 TensorIndex source_of(const Call& call) {
     return call.first_operand();
 }
@@ -88,7 +86,7 @@ bool permute(Relations& relations, const Call& call) {
         if (!each.is_constant()) return false;
         const std::int64_t dim = each.constant() < 0 ? each.constant() + rank : each.constant();
         if (dim < 0 || dim >= rank) return false;
-        axes.push_back(from[static_cast<std::size_t>(dim)]);
+        axes.push_back(from[dim]);
     }
     relations.set(call.output(), axes);
     return true;
@@ -108,7 +106,7 @@ bool swap_dims(Relations& relations, const Call& call) {
             other = dim_of(call, swapaxes ? "axis1" : "dim1", rank, 1);
         }
         if (one < 0 || other < 0) return false;
-        std::swap(axes[static_cast<std::size_t>(one)], axes[static_cast<std::size_t>(other)]);
+        std::swap(axes[one], axes[other]);
     }
     relations.set(call.output(), axes);
     return true;
@@ -127,12 +125,12 @@ bool squeeze(Relations& relations, const Call& call) {
     const AxisList from = relations.of(source_of(call));
     const Lengths lengths = relations.lengths(source_of(call));
     const int rank = static_cast<int>(from.size());
-    std::vector<bool> gone(from.size(), !call.has("dim"));
+    IndexedVector<std::int64_t, bool> gone(from.size(), !call.has("dim"));
     for (const Expr& each : call.integers("dim")) {
         if (!each.is_constant()) return false;
         const std::int64_t dim = each.constant() < 0 ? each.constant() + rank : each.constant();
         if (dim < 0 || dim >= rank) return false;
-        gone[static_cast<std::size_t>(dim)] = true;
+        gone[dim] = true;
     }
     AxisList axes;
     for (std::size_t i = 0; i < from.size(); ++i) {
@@ -149,17 +147,16 @@ bool split(Relations& relations, const Call& call) {
     const AxisList from = relations.of(source);
     const int dim = dim_of(call, "dim", static_cast<int>(from.size()), 0);
     if (dim < 0) return false;
-    const auto at = static_cast<std::size_t>(dim);
     Lengths lengths;
     for (std::size_t i = 0; i < call.output_count(); ++i) {
-        lengths.push_back(relations.lengths(call.output(i)).at(at));
+        lengths.push_back(relations.lengths(call.output(i)).at(dim));
     }
     if (std::find(lengths.begin(), lengths.end(), 0) != lengths.end()) return false;
-    const AxisList parts = relations.axes().cut(from[at], lengths);
+    const AxisList parts = relations.axes().cut(from[dim], lengths);
     if (parts.size() != lengths.size()) return false;
     for (std::size_t i = 0; i < call.output_count(); ++i) {
         AxisList axes = from;
-        axes[at] = parts[i];
+        axes[dim] = parts[i];
         relations.set(call.output(i), axes);
     }
     return true;
@@ -178,24 +175,23 @@ bool cut(Relations& relations, const Call& call) {
     AxisList axes = relations.of(source);
     const int dim = dim_of(call, "dim", static_cast<int>(axes.size()), 0);
     if (dim < 0) return false;
-    const auto at = static_cast<std::size_t>(dim);
-    const Axes::Length whole = relations.lengths(source)[at];
-    const Axes::Length part = relations.lengths(result).at(at);
+    const Axes::Length whole = relations.lengths(source)[dim];
+    const Axes::Length part = relations.lengths(result).at(dim);
     const Axes::Length step = relations.number(call.integer("step", 1));
     if (part != whole && !relations.is_live(source) && !relations.is_weight(source)) {
         // Rows of a table of positions: those of one dimension of an image are not those of another.
-        axes[at] = relations.axes().leaf(part);
+        axes[dim] = relations.axes().leaf(part);
     } else if (part != whole && step > 1 && part * step == whole &&
-               relations.axes().length(axes[at]) == whole) {
+               relations.axes().length(axes[dim]) == whole) {
         // One of each group of neighbors: gates and values that lie in turn.
-        const AxisList factors = relations.axes().factors(axes[at]);
+        const AxisList factors = relations.axes().factors(axes[dim]);
         const Axes::Length lengths[] = {part, step};
         if (factors.size() == 1 && relations.axes().divide(factors[0], lengths)) {
-            axes[at] = relations.axes().factors(axes[at]).front();
+            axes[dim] = relations.axes().factors(axes[dim]).front();
         } else if (factors.size() == 2 && relations.axes().length(factors[0]) == part) {
-            axes[at] = factors[0];
+            axes[dim] = factors[0];
         } else {
-            read_part(relations, axes[at], part);
+            read_part(relations, axes[dim], part);
         }
     } else if (part != whole) {
         Axes::Length start = relations.number(call.integer("start", 0));
@@ -208,12 +204,12 @@ bool cut(Relations& relations, const Call& call) {
         if (whole > start + part) lengths.push_back(whole - start - part);
         const Axes::Length total = std::accumulate(lengths.begin(), lengths.end(), Axes::Length{0});
         const bool fits =
-            dense && part > 0 && start >= 0 && total == whole && relations.axes().length(axes[at]) == whole;
-        const AxisList parts = fits ? relations.axes().cut(axes[at], lengths) : AxisList{};
+            dense && part > 0 && start >= 0 && total == whole && relations.axes().length(axes[dim]) == whole;
+        const AxisList parts = fits ? relations.axes().cut(axes[dim], lengths) : AxisList{};
         if (parts.size() == lengths.size()) {
-            axes[at] = parts[place];
+            axes[dim] = parts[place];
         } else {
-            read_part(relations, axes[at], part);
+            read_part(relations, axes[dim], part);
         }
     }
     relations.set(result, axes);
@@ -224,7 +220,7 @@ bool take_out(Relations& relations, const Call& call) {
     AxisList axes = relations.of(source_of(call));
     const int dim = dim_of(call, "dim", static_cast<int>(axes.size()), 0);
     if (dim < 0) return false;
-    relations.axes().fix(axes[static_cast<std::size_t>(dim)], "they are read one by one", true);
+    relations.axes().fix(axes[dim], "they are read one by one", true);
     axes.erase(axes.begin() + dim);
     for (std::size_t i = 0; i < call.output_count(); ++i) relations.set(call.output(i), axes);
     return true;
@@ -235,7 +231,6 @@ bool concatenate(Relations& relations, const Call& call) {
     const std::size_t rank = relations.lengths(result).size();
     const int dim = dim_of(call, "dim", static_cast<int>(rank), 0);
     if (dim < 0) return false;
-    const auto at = static_cast<std::size_t>(dim);
     AxisList axes(rank, Axes::kOne);
     AxisList sections;
     for (const TensorIndex t : call.tensors("tensors")) {
@@ -243,9 +238,9 @@ bool concatenate(Relations& relations, const Call& call) {
         const Lengths lengths = relations.lengths(t);
         if (std::find(lengths.begin(), lengths.end(), 0) != lengths.end()) continue;
         if (own.size() != rank) return false;
-        sections.push_back(own[at]);
+        sections.push_back(own[dim]);
         for (std::size_t i = 0; i < rank; ++i) {
-            if (i == at) continue;
+            if (std::cmp_equal(i, dim)) continue;
             if (axes[i] == Axes::kOne) {
                 axes[i] = own[i];
             } else {
@@ -256,8 +251,8 @@ bool concatenate(Relations& relations, const Call& call) {
     if (sections.empty()) axes = relations.fresh(result);
     const bool table = sections.size() > 1 && !relations.is_live(result) && !relations.is_weight(result);
     if (!sections.empty()) {
-        axes[at] = table ? relations.axes().leaf(relations.lengths(result)[at])
-                         : relations.axes().sequence(sections);
+        axes[dim] = table ? relations.axes().leaf(relations.lengths(result)[dim])
+                          : relations.axes().sequence(sections);
     }
     relations.set(result, axes);
     return true;
@@ -271,7 +266,7 @@ bool stack(Relations& relations, const Call& call) {
     for (const TensorIndex t : call.tensors("tensors")) {
         AxisList own = relations.of(t);
         if (own.size() + 1 != axes.size()) return false;
-        own.insert(own.begin() + dim, axes[static_cast<std::size_t>(dim)]);
+        own.insert(own.begin() + dim, axes[dim]);
         for (std::size_t i = 0; i < axes.size(); ++i) {
             if (relations.axes().length(axes[i]) > 1) relations.axes().equal(axes[i], own[i]);
         }
@@ -323,12 +318,11 @@ bool repeat_each(Relations& relations, const Call& call) {
     if (!call.has("dim") || call.tensor("repeats") != kNoTensor) return false;
     const int dim = dim_of(call, "dim", static_cast<int>(axes.size()), 0);
     if (dim < 0) return false;
-    const auto at = static_cast<std::size_t>(dim);
-    const Axes::Length own = relations.lengths(source)[at];
-    const Axes::Length now = relations.lengths(call.output()).at(at);
+    const Axes::Length own = relations.lengths(source)[dim];
+    const Axes::Length now = relations.lengths(call.output()).at(dim);
     if (own == 0 || now % own != 0) return false;
-    const AxisId parts[] = {axes[at], relations.axes().leaf(now / own)};
-    axes[at] = relations.axes().product(parts);
+    const AxisId parts[] = {axes[dim], relations.axes().leaf(now / own)};
+    axes[dim] = relations.axes().product(parts);
     relations.set(call.output(), axes);
     return true;
 }
@@ -356,8 +350,7 @@ bool along_dims(Relations& relations, const Call& call) {
     for (const Expr& each : call.integers("dims")) {
         if (!each.is_constant()) return false;
         const std::int64_t dim = each.constant() < 0 ? each.constant() + rank : each.constant();
-        if (dim >= 0 && dim < rank)
-            relations.axes().fix(axes[static_cast<std::size_t>(dim)], "they change places", true);
+        if (dim >= 0 && dim < rank) relations.axes().fix(axes[dim], "they change places", true);
     }
     relations.set(call.output(), axes);
     return true;

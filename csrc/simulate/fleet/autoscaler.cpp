@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <stdexcept>
+
+#include "core/errors.hpp"
 
 namespace infercost {
 
@@ -102,7 +103,7 @@ const AutoscalerKind& autoscaler_kind(std::string_view name) {
         if (each.name == name) return each;
         (expected += expected.empty() ? "" : ", ") += each.name;
     }
-    throw std::invalid_argument("autoscaler is '" + std::string(name) + "'; expected one of " + expected);
+    throw InputError("autoscaler is '" + std::string(name) + "'; expected one of " + expected);
 }
 
 std::shared_ptr<const AutoscalerSettings> settings_of(const AutoscalerKind& kind,
@@ -112,15 +113,14 @@ std::shared_ptr<const AutoscalerSettings> settings_of(const AutoscalerKind& kind
         const auto found =
             std::ranges::find_if(kind.settings, [&](const auto& each) { return each.name == name; });
         if (found == kind.settings.end()) {
-            throw std::invalid_argument("autoscaler " + std::string(kind.name) + " has no setting '" + name +
-                                        "'");
+            throw InputError("autoscaler " + std::string(kind.name) + " has no setting '" + name + "'");
         }
         found->write(*made, checked(*found, kind.name, value));
     }
     if (made->max_replicas.value_or(made->min_replicas) < made->min_replicas) {
-        throw std::invalid_argument("max_replicas of " + std::string(kind.name) + " is " +
-                                    std::to_string(*made->max_replicas) + ", below min_replicas " +
-                                    std::to_string(made->min_replicas));
+        throw InputError("max_replicas of " + std::string(kind.name) + " is " +
+                         std::to_string(*made->max_replicas) + ", below min_replicas " +
+                         std::to_string(made->min_replicas));
     }
     made->check();
     return made;

@@ -72,7 +72,7 @@ struct AutoscalerSettings {
     std::optional<std::int64_t> start_replicas;
 
     virtual ~AutoscalerSettings() = default;
-    // Throws std::invalid_argument for settings that contradict each other.
+    // Throws InputError for settings that contradict each other.
     virtual void check() const {}
     // Requests of a replica that it aims at.
     virtual double target_of(const ReplicaLoad& load) const { return load.concurrency; }
@@ -113,11 +113,11 @@ struct AutoscalerKind {
 };
 
 const std::vector<AutoscalerKind>& autoscaler_kinds();
-// Throws std::invalid_argument for a name that is unknown.
+// Throws InputError for a name that is unknown.
 const AutoscalerKind& autoscaler_kind(std::string_view name);
 
 using AutoscalerValues = std::vector<std::pair<std::string, SettingValue>>;
-// Throws std::invalid_argument for a name that is unknown, and for values that are out of range or contradict
+// Throws InputError for a name that is unknown, and for values that are out of range or contradict
 // each other.
 std::shared_ptr<const AutoscalerSettings> settings_of(const AutoscalerKind& kind,
                                                       const AutoscalerValues& given);

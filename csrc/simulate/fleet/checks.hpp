@@ -3,24 +3,24 @@
 
 #include <cmath>
 #include <cstdint>
-#include <stdexcept>
 #include <string>
+
+#include "core/errors.hpp"
 
 namespace infercost {
 
 inline void check_setting(const char* owner, const char* name, double value, double least, double most) {
     if (value >= least && value <= most) return;
-    throw std::invalid_argument(std::string(owner) + ": " + name + " is " + std::to_string(value) +
-                                "; expected a number from " + std::to_string(least) + " to " +
-                                std::to_string(most));
+    throw InputError(std::string(owner) + ": " + name + " is " + std::to_string(value) +
+                     "; expected a number from " + std::to_string(least) + " to " + std::to_string(most));
 }
 
 inline void check_setting(const char* owner, const char* name, std::int64_t value, std::int64_t least,
                           std::int64_t most) {
     if (value >= least && value <= most) return;
-    throw std::invalid_argument(std::string(owner) + ": " + name + " is " + std::to_string(value) +
-                                "; expected a whole number from " + std::to_string(least) + " to " +
-                                std::to_string(most));
+    throw InputError(std::string(owner) + ": " + name + " is " + std::to_string(value) +
+                     "; expected a whole number from " + std::to_string(least) + " to " +
+                     std::to_string(most));
 }
 
 inline constexpr double kMostTarget = 1e9;

@@ -122,10 +122,10 @@ struct FleetResult {
     bool interrupted = false;
 };
 
-// Throws std::invalid_argument with what is wrong.
+// Throws InputError with what is wrong.
 void check(const FleetSettings& settings);
 
-// Throws std::invalid_argument for settings and requests that are not valid. A call of check_interrupt() that
+// Throws InputError for settings and requests that are not valid. A call of check_interrupt() that
 // ends the calculation leaves what was finished, with `interrupted` set.
 FleetResult simulate_fleet(const FleetSettings& settings, RequestSource& requests);
 
@@ -154,7 +154,7 @@ struct LoadProfile {
 };
 
 // `places` are the requests that a replica serves at once; at least one replica is there. Throws
-// std::invalid_argument.
+// InputError.
 LoadProfile load_profile(RequestSource& requests, const ServiceTime& service, double places, double tick_s);
 
 }  // namespace infercost

@@ -3,10 +3,10 @@
 
 #include <cmath>
 #include <cstdint>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "core/errors.hpp"
 #include "simulate/fleet/fleet.hpp"
 
 namespace infercost {
@@ -23,8 +23,8 @@ class FleetCounters {
     double bin_end_s() const { return static_cast<double>(bins_.front().size()) * bin_s_; }
     void next_bin() {
         if (bins_.front().size() >= kMostBins) {
-            throw std::invalid_argument("fleet: bin_s is " + std::to_string(bin_s_) +
-                                        ", of which more than 10^7 pass; pass a longer one");
+            throw InputError("fleet: bin_s is " + std::to_string(bin_s_) +
+                             ", of which more than 10^7 pass; pass a longer one");
         }
         for (auto& each : bins_) each.emplace_back();
         if (demand_.size() < bins_.front().size()) demand_.resize(bins_.front().size());

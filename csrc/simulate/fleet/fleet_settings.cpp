@@ -1,7 +1,7 @@
 #include <limits>
-#include <stdexcept>
 #include <string>
 
+#include "core/errors.hpp"
 #include "simulate/fleet/checks.hpp"
 #include "simulate/fleet/fleet.hpp"
 
@@ -11,8 +11,7 @@ void check(const FleetSettings& s) {
     constexpr double kEndless = std::numeric_limits<double>::infinity();
     constexpr const char* kOwner = "fleet";
     if (s.pools.empty() || s.pools.size() > 64) {
-        throw std::invalid_argument("fleet: there are " + std::to_string(s.pools.size()) +
-                                    " pools; expected 1 to 64");
+        throw InputError("fleet: there are " + std::to_string(s.pools.size()) + " pools; expected 1 to 64");
     }
     for (const PoolSettings& pool : s.pools) {
         check(pool.replica);

@@ -2,8 +2,8 @@
 // pkg/autoscaler/scaling/autoscaler.go.
 #include <algorithm>
 #include <cmath>
-#include <stdexcept>
 
+#include "core/errors.hpp"
 #include "simulate/fleet/autoscaler.hpp"
 
 namespace infercost {
@@ -22,8 +22,8 @@ struct KnativeSettings final : TargetedSettings {
 
     void check() const override {
         if (panic_window_s <= stable_window_s) return;
-        throw std::invalid_argument("panic_window_s of kpa is " + std::to_string(panic_window_s) +
-                                    "; expected at most stable_window_s, " + std::to_string(stable_window_s));
+        throw InputError("panic_window_s of kpa is " + std::to_string(panic_window_s) +
+                         "; expected at most stable_window_s, " + std::to_string(stable_window_s));
     }
     std::unique_ptr<Autoscaler> make(const ReplicaLoad& load) const override;
 };

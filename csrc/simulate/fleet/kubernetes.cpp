@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
-#include <stdexcept>
 
+#include "core/errors.hpp"
 #include "simulate/fleet/autoscaler.hpp"
 
 namespace infercost {
@@ -32,7 +32,7 @@ struct KubernetesSettings final : TargetedSettings {
 
     void check() const override {
         if (min_replicas > 0 || keda) return;
-        throw std::invalid_argument(
+        throw InputError(
             "min_replicas of hpa is 0, and a HorizontalPodAutoscaler keeps one replica; pass keda=true, or "
             "min_replicas=1");
     }

@@ -1,9 +1,9 @@
 #include "simulate/fleet/replica.hpp"
 
 #include <cmath>
-#include <stdexcept>
 #include <string>
 
+#include "core/errors.hpp"
 #include "simulate/fleet/checks.hpp"
 
 namespace infercost {
@@ -21,9 +21,9 @@ void check_slots(const SlotSettings& s) {
 
 void check_batches(const BatchSettings& s) {
     if (s.latency_s.empty() || s.latency_s.size() != s.joules.size()) {
-        throw std::invalid_argument("batches: there are " + std::to_string(s.latency_s.size()) +
-                                    " latencies and " + std::to_string(s.joules.size()) +
-                                    " energies; expected one of each for batches of 1, 2 ...");
+        throw InputError("batches: there are " + std::to_string(s.latency_s.size()) + " latencies and " +
+                         std::to_string(s.joules.size()) +
+                         " energies; expected one of each for batches of 1, 2 ...");
     }
     for (const double each : s.latency_s) check_setting("batches", "a latency", each, 1e-9, kMostSeconds);
     for (const double each : s.joules) check_setting("batches", "an energy", each, 0.0, kMostJoules);
@@ -32,12 +32,11 @@ void check_batches(const BatchSettings& s) {
 }
 
 void check_tokens(const TokenSettings& s) {
-    if (!s.costs) throw std::invalid_argument("tokens: there are no costs of steps; expected a StepCosts");
+    if (!s.costs) throw InputError("tokens: there are no costs of steps; expected a StepCosts");
     check_setting("tokens", "max_sequences", s.max_sequences, 1, kMostSlots);
     check_setting("tokens", "max_tokens", s.max_tokens, 1, std::int64_t{1} << 40);
     if (!(s.pool_tokens >= 1)) {
-        throw std::invalid_argument("tokens: pool_tokens is " + std::to_string(s.pool_tokens) +
-                                    "; expected at least 1");
+        throw InputError("tokens: pool_tokens is " + std::to_string(s.pool_tokens) + "; expected at least 1");
     }
     check_setting("tokens", "block_tokens", s.block_tokens, 1, std::int64_t{1} << 20);
     check_setting("tokens", "tokens_each", s.tokens_each, 1.0, 1e3);

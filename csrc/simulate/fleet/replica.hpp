@@ -91,7 +91,7 @@ class Replica {
 
 // Requests that a replica serves at the same time.
 double slots_of(const ReplicaSettings& settings);
-// Throws std::invalid_argument.
+// Throws InputError.
 void check(const ReplicaSettings& settings);
 std::unique_ptr<Replica> make_replica(const ReplicaSettings& settings, std::uint64_t seed);
 

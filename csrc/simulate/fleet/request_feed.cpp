@@ -1,8 +1,9 @@
 #include "simulate/fleet/request_feed.hpp"
 
 #include <cmath>
-#include <stdexcept>
 #include <string>
+
+#include "core/errors.hpp"
 
 namespace infercost {
 namespace {
@@ -11,13 +12,13 @@ constexpr double kMostService_s = 1e9;
 constexpr double kLatestOfFleet_s = 1e9;  // results have bins of time, and histories seconds
 
 [[noreturn]] void refuse(std::size_t request, const std::string& problem) {
-    throw std::invalid_argument("fleet: request " + std::to_string(request) + " " + problem);
+    throw InputError("fleet: request " + std::to_string(request) + " " + problem);
 }
 
 void check_length(std::size_t length, std::size_t count, const char* name) {
     if (length == count) return;
-    throw std::invalid_argument("fleet: " + std::string(name) + " has " + std::to_string(length) +
-                                " entries; expected " + std::to_string(count) + ", one for each arrival");
+    throw InputError("fleet: " + std::string(name) + " has " + std::to_string(length) +
+                     " entries; expected " + std::to_string(count) + ", one for each arrival");
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ class RequestFeed {
     }
 
   private:
-    // Throws std::invalid_argument if a request is not valid.
+    // Throws InputError if a request is not valid.
     void load();
 
     RequestSource& source_;

@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <stdexcept>
 #include <string>
 
+#include "core/errors.hpp"
 #include "simulate/fleet/autoscaler.hpp"
 
 namespace infercost {
@@ -92,16 +92,15 @@ struct ScheduledSettings final : AutoscalerSettings {
     void check() const override {
         const double last_s = replicas.back().first * kHour_s;
         if (last_s < period_s) return;
-        throw std::invalid_argument("replicas of scheduled has the hour " +
-                                    number_text(replicas.back().first) +
-                                    "; expected hours within period_s, " + number_text(period_s) + " s");
+        throw InputError("replicas of scheduled has the hour " + number_text(replicas.back().first) +
+                         "; expected hours within period_s, " + number_text(period_s) + " s");
     }
 };
 
 // Not simulated: replicas are there when they are needed.
 struct OracleSettings final : AutoscalerSettings {
     std::unique_ptr<Autoscaler> make(const ReplicaLoad& /*load*/) const override {
-        throw std::invalid_argument("the oracle is a bound, and is not simulated");
+        throw InputError("the oracle is a bound, and is not simulated");
     }
 };
 

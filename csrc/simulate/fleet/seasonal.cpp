@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
-#include <stdexcept>
 
+#include "core/errors.hpp"
 #include "simulate/fleet/autoscaler.hpp"
 
 namespace infercost {
@@ -20,8 +20,8 @@ struct SeasonalSettings final : TargetedSettings {
 
     void check() const override {
         if (period_s >= bin_s && period_s / bin_s <= 1e7) return;
-        throw std::invalid_argument("period_s of seasonal is " + number_text(period_s) + ", and bin_s " +
-                                    number_text(bin_s) + "; expected 1 to 10,000,000 bins in a period");
+        throw InputError("period_s of seasonal is " + number_text(period_s) + ", and bin_s " +
+                         number_text(bin_s) + "; expected 1 to 10,000,000 bins in a period");
     }
     std::unique_ptr<Autoscaler> make(const ReplicaLoad& load) const override;
 };

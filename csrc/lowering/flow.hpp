@@ -39,35 +39,35 @@ class Flow {
     std::string_view op(NodeIndex node) const { return call(node).op().name; }
     const std::string& module(NodeIndex node) const { return graph_->name(at_node(node).module); }
 
-    WorkKind kind(NodeIndex node) const { return kinds_[at(node)]; }
-    const Expr& pointwise_flops(NodeIndex node) const { return flops_[at(node)]; }
-    const Expr& contraction_flops(NodeIndex node) const { return contractions_[at(node)]; }
+    WorkKind kind(NodeIndex node) const { return kinds_[node]; }
+    const Expr& pointwise_flops(NodeIndex node) const { return flops_[node]; }
+    const Expr& contraction_flops(NodeIndex node) const { return contractions_[node]; }
     // A view: it moves nothing.
-    bool is_free(NodeIndex node) const { return kinds_[at(node)] == WorkKind::free; }
+    bool is_free(NodeIndex node) const { return kinds_[node] == WorkKind::free; }
     // A kernel that no fusion takes in: a product, attention, a lookup of embeddings, an engine's kernel.
-    bool is_anchor(NodeIndex node) const { return anchor_[at(node)]; }
+    bool is_anchor(NodeIndex node) const { return anchor_[node]; }
     // Whether its results depend on the tokens' values. Others (tables of positions, masks) are known before
     // the forward.
-    bool is_live(NodeIndex node) const { return live_[at(node)]; }
+    bool is_live(NodeIndex node) const { return live_[node]; }
     // Live, and neither an anchor nor a view.
     bool is_glue(NodeIndex node) const { return is_live(node) && !is_anchor(node) && !is_free(node); }
     // The most anchors on a path to the node. Nodes of one stage can share a kernel.
-    int stage(NodeIndex node) const { return stage_[at(node)]; }
+    int stage(NodeIndex node) const { return stage_[node]; }
     // From now on these nodes are anchors: of kernels that were found elsewhere.
-    void set_anchors(const std::vector<int>& kernel_of_node);
+    void set_anchors(const IndexedVector<NodeIndex, int>& kernel_of_node);
 
     std::span<const Operand> operands(NodeIndex node) const {
         return part(operands_, operands_before_, node);
     }
     std::span<const Use> uses(NodeIndex node) const { return part(uses_, uses_before_, node); }
     // The node that last wrote a tensor; kNoNode for inputs.
-    NodeIndex maker(TensorIndex t) const { return maker_[static_cast<std::size_t>(t)]; }
+    NodeIndex maker(TensorIndex t) const { return maker_[t]; }
     // The node that made it first.
-    NodeIndex first_maker(TensorIndex t) const { return first_maker_[static_cast<std::size_t>(t)]; }
+    NodeIndex first_maker(TensorIndex t) const { return first_maker_[t]; }
     // The first node that wrote it in place, itself or through a view of it; kNoNode if none did.
-    NodeIndex first_writer(TensorIndex t) const { return first_writer_[static_cast<std::size_t>(t)]; }
-    bool is_output(TensorIndex t) const { return output_[static_cast<std::size_t>(t)]; }
-    const Tensor& tensor(TensorIndex t) const { return graph_->tensors()[static_cast<std::size_t>(t)]; }
+    NodeIndex first_writer(TensorIndex t) const { return first_writer_[t]; }
+    bool is_output(TensorIndex t) const { return output_[t]; }
+    const Tensor& tensor(TensorIndex t) const { return graph_->tensors()[t]; }
 
     // A product of an activation with a parameter: its weight, or kNoTensor.
     TensorIndex weight_of(NodeIndex node) const;
@@ -87,14 +87,13 @@ class Flow {
     }
 
   private:
-    static std::size_t at(NodeIndex node) { return static_cast<std::size_t>(node); }
     // What a node has in a list of all nodes, one after another.
     template <class Value>
-    static std::span<const Value> part(const std::vector<Value>& list, const std::vector<std::size_t>& before,
-                                       NodeIndex node) {
-        return {list.data() + before[at(node)], before[at(node) + 1] - before[at(node)]};
+    static std::span<const Value> part(const std::vector<Value>& list,
+                                       const IndexedVector<NodeIndex, std::size_t>& before, NodeIndex node) {
+        return {list.data() + before[node], before[node + 1] - before[node]};
     }
-    const Node& at_node(NodeIndex node) const { return graph_->nodes()[at(node)]; }
+    const Node& at_node(NodeIndex node) const { return graph_->nodes()[node]; }
     void link(NodeIndex node);
     void find_uses();
     void classify(NodeIndex node);
@@ -102,26 +101,26 @@ class Flow {
 
     std::shared_ptr<const Graph> graph_;
     Analyzer analyzer_;
-    std::vector<WorkKind> kinds_;
-    std::vector<Expr> flops_;
-    std::vector<Expr> contractions_;
-    std::vector<bool> anchor_;
-    std::vector<bool> live_;
-    std::vector<int> stage_;
+    IndexedVector<NodeIndex, WorkKind> kinds_;
+    IndexedVector<NodeIndex, Expr> flops_;
+    IndexedVector<NodeIndex, Expr> contractions_;
+    IndexedVector<NodeIndex, bool> anchor_;
+    IndexedVector<NodeIndex, bool> live_;
+    IndexedVector<NodeIndex, int> stage_;
     std::vector<Operand> operands_;
-    std::vector<std::size_t> operands_before_;
+    IndexedVector<NodeIndex, std::size_t> operands_before_;
     std::vector<Use> uses_;
-    std::vector<std::size_t> uses_before_;
-    std::vector<NodeIndex> maker_;
-    std::vector<NodeIndex> first_maker_;
-    std::vector<NodeIndex> first_writer_;
-    std::vector<bool> output_;
+    IndexedVector<NodeIndex, std::size_t> uses_before_;
+    IndexedVector<TensorIndex, NodeIndex> maker_;
+    IndexedVector<TensorIndex, NodeIndex> first_maker_;
+    IndexedVector<TensorIndex, NodeIndex> first_writer_;
+    IndexedVector<TensorIndex, bool> output_;
 };
 
 // Whether an operator makes a tensor of the shape of another one, whose values it does not read.
 bool makes_from_shape(std::string_view op);
 
 // Nodes that results and caches depend on.
-std::vector<bool> needed_nodes(const Flow& flow);
+IndexedVector<NodeIndex, bool> needed_nodes(const Flow& flow);
 
 }  // namespace infercost

@@ -1,4 +1,4 @@
-#include "lowering/engines/flow.hpp"
+#include "lowering/flow.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -33,13 +33,13 @@ Flow::Flow(const std::shared_ptr<const Graph>& graph)
       first_maker_(graph->tensors().size(), kNoNode),
       first_writer_(graph->tensors().size(), kNoNode),
       output_(graph->tensors().size(), false) {
-    for (const TensorIndex t : graph->outputs()) output_[static_cast<std::size_t>(t)] = true;
+    for (const TensorIndex t : graph->outputs()) output_[t] = true;
     for (NodeIndex i = 0; i < count(); ++i) {
         check_interrupt();
         const Work& work = analyzer_.analyze(i);
-        kinds_[at(i)] = work.modelled ? work.kind : WorkKind::unknown;
-        flops_[at(i)] = work.pointwise_flops;
-        contractions_[at(i)] = work.contraction_flops;
+        kinds_[i] = work.modelled ? work.kind : WorkKind::unknown;
+        flops_[i] = work.pointwise_flops;
+        contractions_[i] = work.contraction_flops;
         link(i);
         classify(i);
     }
@@ -49,14 +49,14 @@ Flow::Flow(const std::shared_ptr<const Graph>& graph)
 void Flow::find_uses() {
     uses_before_.assign(kinds_.size() + 1, 0);
     for (const Operand& operand : operands_) {
-        if (operand.producer != kNoNode) ++uses_before_[at(operand.producer) + 1];
+        if (operand.producer != kNoNode) ++uses_before_[operand.producer + 1];
     }
     for (std::size_t i = 0; i < kinds_.size(); ++i) uses_before_[i + 1] += uses_before_[i];
     uses_.resize(uses_before_.back());
-    std::vector<std::size_t> next(uses_before_.begin(), uses_before_.end() - 1);
+    IndexedVector<NodeIndex, std::size_t> next(uses_before_.begin(), uses_before_.end() - 1);
     for (NodeIndex i = 0; i < count(); ++i) {
         for (const Operand& operand : operands(i)) {
-            if (operand.producer != kNoNode) uses_[next[at(operand.producer)]++] = {i, operand.tensor};
+            if (operand.producer != kNoNode) uses_[next[operand.producer]++] = {i, operand.tensor};
         }
     }
 }
@@ -67,13 +67,13 @@ void Flow::link(NodeIndex node) {
     const std::size_t given = operands_.size();
     for (const std::int64_t output : graph_->node_outputs(at_node(node))) {
         const auto t = static_cast<TensorIndex>(output);
-        const NodeIndex before = std::exchange(maker_[static_cast<std::size_t>(t)], node);
+        const NodeIndex before = std::exchange(maker_[t], node);
         const auto reads = [&](auto&& matches) {
             return std::any_of(operands_.begin() + static_cast<std::ptrdiff_t>(first_operand),
                                operands_.begin() + static_cast<std::ptrdiff_t>(given), matches);
         };
         if (!reads([&](const Operand& operand) { return operand.tensor == t; })) {
-            if (before == kNoNode) first_maker_[static_cast<std::size_t>(t)] = node;
+            if (before == kNoNode) first_maker_[t] = node;
             continue;
         }
         // Written in place: so is what it is a view of, whose other parts stay as others have written them.
@@ -84,12 +84,12 @@ void Flow::link(NodeIndex node) {
             operands_.push_back({root, other});
         }
         for (const TensorIndex written : {t, root}) {
-            maker_[static_cast<std::size_t>(written)] = node;
-            NodeIndex& first = first_writer_[static_cast<std::size_t>(written)];
+            maker_[written] = node;
+            NodeIndex& first = first_writer_[written];
             if (first == kNoNode) first = node;
         }
     }
-    operands_before_[at(node) + 1] = operands_.size();
+    operands_before_[node + 1] = operands_.size();
 }
 
 // Whether the elements of an input are what a model computes with: integers of more bits number tokens and
@@ -99,7 +99,7 @@ static bool has_values(DType dtype) {
 }
 
 void Flow::classify(NodeIndex node) {
-    const WorkKind kind = kinds_[at(node)];
+    const WorkKind kind = kinds_[node];
     const std::string_view name = op(node);
     bool live = reads_rows(name);
     for (const Operand& operand : operands(node)) {
@@ -112,11 +112,11 @@ void Flow::classify(NodeIndex node) {
         }
         live = live || is_live(operand.producer);
     }
-    live_[at(node)] = live;
-    stage_[at(node)] = stage_after_operands(node);
-    anchor_[at(node)] = live && (is_contraction(kind) || kind == WorkKind::library ||
-                                 kind == WorkKind::unknown || kind == WorkKind::pooling || reads_rows(name) ||
-                                 (is_kernel_of_engine(name) && kind != WorkKind::free));
+    live_[node] = live;
+    stage_[node] = stage_after_operands(node);
+    anchor_[node] = live && (is_contraction(kind) || kind == WorkKind::library || kind == WorkKind::unknown ||
+                             kind == WorkKind::pooling || reads_rows(name) ||
+                             (is_kernel_of_engine(name) && kind != WorkKind::free));
 }
 
 int Flow::stage_after_operands(NodeIndex node) const {
@@ -129,10 +129,10 @@ int Flow::stage_after_operands(NodeIndex node) const {
     return stage;
 }
 
-void Flow::set_anchors(const std::vector<int>& kernel_of_node) {
+void Flow::set_anchors(const IndexedVector<NodeIndex, int>& kernel_of_node) {
     for (NodeIndex i = 0; i < count(); ++i) {
-        if (kernel_of_node[at(i)] >= 0) anchor_[at(i)] = true;
-        stage_[at(i)] = stage_after_operands(i);
+        if (kernel_of_node[i] >= 0) anchor_[i] = true;
+        stage_[i] = stage_after_operands(i);
     }
 }
 
@@ -166,18 +166,18 @@ bool makes_from_shape(std::string_view op) {
     return op.starts_with("aten.new_") || (op.ends_with("_like") && !op.starts_with("aten.rand"));
 }
 
-std::vector<bool> needed_nodes(const Flow& flow) {
+IndexedVector<NodeIndex, bool> needed_nodes(const Flow& flow) {
     std::vector<NodeIndex> open;
     for (const TensorIndex t : flow.graph().outputs()) open.push_back(flow.maker(t));
     for (NodeIndex i = 0; i < flow.count(); ++i) {
         if (flow.call(i).has("caches")) open.push_back(i);
     }
-    std::vector<bool> needed(static_cast<std::size_t>(flow.count()), false);
+    IndexedVector<NodeIndex, bool> needed(flow.count(), false);
     while (!open.empty()) {
         const NodeIndex node = open.back();
         open.pop_back();
-        if (node == kNoNode || needed[static_cast<std::size_t>(node)]) continue;
-        needed[static_cast<std::size_t>(node)] = true;
+        if (node == kNoNode || needed[node]) continue;
+        needed[node] = true;
         for (const Operand& operand : flow.operands(node)) open.push_back(operand.producer);
     }
     return needed;
