@@ -182,7 +182,7 @@ def as_captured(graph: Graph) -> tuple[int, ...]:
     return nodes
 
 
-def rank_graph(graph: Graph, layout: Layout) -> Graph:
+def graph_of_rank(graph: Graph, layout: Layout) -> Graph:
     """Return the graph of one device of a layout, with the layers of all stages of a pipeline.
 
     Args:
@@ -203,7 +203,7 @@ def rank_graph(graph: Graph, layout: Layout) -> Graph:
     if kept.get(LAYOUT, Layout()) == wanted:
         return graph
     if wanted.context > 1 and _names_tokens(graph):
-        return _share_of_tokens(rank_graph(graph, _of_all_tokens(layout)), layout)
+        return _share_of_tokens(graph_of_rank(graph, _of_all_tokens(layout)), layout)
     if MADE_BY in kept and LAYOUT not in kept:
         captured = kept[CAPTURED]()
         if captured is None:
@@ -211,7 +211,7 @@ def rank_graph(graph: Graph, layout: Layout) -> Graph:
                 "the captured graph of this engine's graph is not in use anymore; divide that one, and make the graph "
                 "of the engine from the result"
             )
-        return engine_graph(rank_graph(captured, wanted), kept[MADE_BY])
+        return engine_graph(graph_of_rank(captured, wanted), kept[MADE_BY])
     key = ("layout", wanted)
     if key not in kept:
         try:
@@ -223,7 +223,7 @@ def rank_graph(graph: Graph, layout: Layout) -> Graph:
         if LOADED in kept:
             graph_cache(made)[LOADED] = True
         if wanted.context > 1:
-            graph_cache(made)[STAGE] = _OfAllTokens(rank_graph(graph, _of_all_tokens(layout)))
+            graph_cache(made)[STAGE] = _OfAllTokens(graph_of_rank(graph, _of_all_tokens(layout)))
         kept[key] = made
     found: Graph = kept[key]
     return found
@@ -355,7 +355,7 @@ class WeightShare(NamedTuple):
 
 
 def weight_shares(graph: Graph) -> tuple[WeightShare, ...]:
-    """Return the shares of all weights and buffers on the device of a graph of `parallel`; empty for another graph."""
+    """Return the shares of weights and buffers on the device of a graph of `rank_graph`; empty for other graphs."""
     found: tuple[WeightShare, ...] = graph_cache(graph).get(SHARES, ())
     return found
 
@@ -368,8 +368,8 @@ def launched_graph(graph: Graph, engine: str, layout: Layout) -> Graph:
     layout = with_expert_loads(layout, engine, graph)
     graph = loaded_graph(graph, engine)
     if layout.context > 1 and graph_cache(graph).get(LAYOUT, Layout()).context == 1 and _names_tokens(graph):
-        return _share_of_tokens(engine_graph(rank_graph(graph, _of_all_tokens(layout)), engine), layout)
-    return engine_graph(rank_graph(graph, layout), engine)
+        return _share_of_tokens(engine_graph(graph_of_rank(graph, _of_all_tokens(layout)), engine), layout)
+    return engine_graph(graph_of_rank(graph, layout), engine)
 
 
 MADE_BY, AS_CAPTURED, CAPTURED, LAYOUT, SHARES = "made by", "as captured", "captured", "layout", "shares"

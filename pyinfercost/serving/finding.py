@@ -17,10 +17,9 @@ from .._checks import Range, shown, whole
 from ..deployment import Deployment
 from ..errors import InputError, InputTypeError
 from ..inputs.layout import Layout, LayoutLike
-from ..predict.layouts import find_layouts, numbers_of
+from ..predict.layouts import layouts_on_machines, numbers_of
 from ..predict.workers import on_workers
 from ..results.serving_search import GOALS, ServingCandidate, ServingSearch
-from .closed_form import Load, closed_form
 from .latencies import with_bands
 from .objectives import SLOError, parse_slo
 from .runs import Facts, Run, facts_of, simulated
@@ -28,6 +27,7 @@ from .scheduler import Scheduler, simulated_scheduler
 from .serve import Phases, ServeError, blocks_of, check_lengths, check_settings, phases_of, started, tables_of
 from .servers import Servers
 from .serving_figures import result_of
+from .steady_state import Load, closed_form
 from .step_tables import StepCosts
 from .workload import Workload
 
@@ -173,7 +173,7 @@ def _deployments(asked: _Asked, phases: Phases, most: int) -> tuple[list[Deploym
     numbers = [2**power for power in range(most.bit_length()) if 2**power <= most]
     machines = {each.machine.id: each.machine for each in asked.deployments}
     # Copies of a model without experts are replicas, of which there are as many as the workload needs.
-    found = find_layouts(
+    found = layouts_on_machines(
         phases.decode,
         numbers_of(sorted({*numbers, most})),
         list(machines.values()),

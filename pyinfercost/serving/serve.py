@@ -16,12 +16,12 @@ from ..predict.kv_cache import cache_format
 from ..predict.memory_use import MemoryLimits, engine_sequences
 from ..predict.plans import is_narrowed, loaded_graph
 from ..transform.variants import varied
+from .engine_steps import step_costs
 from .latencies import with_bands
 from .objectives import parse_slo
 from .runs import Facts, Run, facts_of, simulated
 from .scheduler import SEQUENCES, Scheduler, SchedulerError, simulated_scheduler
 from .serving_figures import result_of
-from .step_costs import step_costs
 from .step_tables import StepCosts
 from .workload import Workload
 

@@ -10,9 +10,9 @@ from .. import _core
 from ..results.latency import Latency
 from ..results.serving_result import LATENCIES, ServingRates, ServingResult, ServingTimeline
 from .arrivals import ClosedLoop
-from .closed_form import closed_form
 from .latencies import answered, distribution, times_of
 from .servers import Servers
+from .steady_state import closed_form
 
 if TYPE_CHECKING:
     import numpy as np

@@ -23,17 +23,17 @@ ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", 
 
 
 @pytest.fixture(scope="module")
-def before() -> ic.Profile:
+def before() -> ic.results.Profile:
     return ic.profile(transformer(layers=12), hardware="l4")
 
 
 @pytest.fixture(scope="module")
-def after() -> ic.Profile:
+def after() -> ic.results.Profile:
     return ic.profile(transformer(layers=16), hardware="l4")
 
 
 @pytest.fixture
-def files(before: ic.Profile, after: ic.Profile, tmp_path: Path) -> list[str]:
+def files(before: ic.results.Profile, after: ic.results.Profile, tmp_path: Path) -> list[str]:
     """Both profiles as the command line writes them."""
     paths = [tmp_path / "before.json", tmp_path / "after.json"]
     for path, profile in zip(paths, (before, after), strict=True):
@@ -94,7 +94,7 @@ def of_paths(paths: list[str], model: str = "m") -> dict[str, Any]:
     ],
 )
 def test_a_limit_holds_or_breaks(
-    before: ic.Profile, limit: str, before_s: float, after_s: float, *, broken: bool
+    before: ic.results.Profile, limit: str, before_s: float, after_s: float, *, broken: bool
 ) -> None:
     one, other = (changed(before.to_dict(), "estimate", latency_s=value) for value in (before_s, after_s))
     found = ic.diff(one, other, limits=[limit]).failed
@@ -109,14 +109,14 @@ def test_a_limit_holds_or_breaks(
 )
 @pytest.mark.parametrize("limit", ["+5%", "-5%", "+1", "any"])
 def test_a_figure_that_is_not_known_breaks_its_limit(
-    before: ic.Profile, one: float | None, other: float | None, side: str, limit: str
+    before: ic.results.Profile, one: float | None, other: float | None, side: str, limit: str
 ) -> None:
     sides = (changed(before.to_dict(), "estimate", latency_s=value) for value in (one, other))
     (broken,) = ic.diff(*sides, limits=[f"latency_s:{limit}"]).failed
     assert broken.reason == f"latency_s is not known {side}; it takes a profile with --hardware"
 
 
-def test_reasons_are_in_words_and_in_the_order_of_the_limits(before: ic.Profile) -> None:
+def test_reasons_are_in_words_and_in_the_order_of_the_limits(before: ic.results.Profile) -> None:
     other = changed(before.to_dict(), "estimate", latency_s=2.0, throughput_per_s=5.0)
     one = changed(before.to_dict(), "estimate", latency_s=1.0, throughput_per_s=10.0)
     limits = ["throughput_per_s:-10%", "flops:any", "latency_s:+0.5", "cost_usd:+5%"]
@@ -206,7 +206,7 @@ def page_of(text: str, attributes: str = 'type="application/json" id="pyinfercos
 
 
 @pytest.mark.parametrize("suffix", [".html", ".htm", ".txt"])
-def test_an_html_report_is_a_profile(before: ic.Profile, tmp_path: Path, suffix: str) -> None:
+def test_an_html_report_is_a_profile(before: ic.results.Profile, tmp_path: Path, suffix: str) -> None:
     document = {**before.to_dict(), "model": "a </script><!-- & \u2028 b"}
     page = tmp_path / f"report{suffix}"
     page.write_text(page_of(json.dumps(document, ensure_ascii=False)), encoding="utf-8")
@@ -343,7 +343,9 @@ def test_nothing_differs_from_itself(files: list[str]) -> None:
     assert (written["changed"], written["failed"], written["added"], written["removed"]) == (False, [], [], [])
 
 
-def test_blocks_that_are_added_or_removed_as_a_whole_are_one_row_each(before: ic.Profile, after: ic.Profile) -> None:
+def test_blocks_that_are_added_or_removed_as_a_whole_are_one_row_each(
+    before: ic.results.Profile, after: ic.results.Profile
+) -> None:
     comparison = ic.diff(before, after)
     assert comparison.added == ("12", "13", "14", "15")
     assert comparison.removed == ()
@@ -378,7 +380,7 @@ def test_many_rows_are_added_up_at_a_lesser_depth() -> None:
     assert "below depth 2 of 3 are summed up" in text
 
 
-def test_other_work_of_the_same_size_is_a_change_and_a_share_of_the_start_is_none(before: ic.Profile) -> None:
+def test_other_work_of_the_same_size_is_a_change_and_a_share_of_the_start_is_none(before: ic.results.Profile) -> None:
     document = before.to_dict()
     for more, seen in ((0.0005, False), (0.5, True)):
         layers = [dict(layer) for layer in document["layers"]]
@@ -406,7 +408,7 @@ def test_runs_of_names_are_told_by_their_ends() -> None:
 # --- Markdown ------------------------------------------------------------------------------------------------------
 
 
-def test_the_first_line_says_it_all(before: ic.Profile) -> None:
+def test_the_first_line_says_it_all(before: ic.results.Profile) -> None:
     figures = {"latency_s": 0.00710, "energy_j": 0.5, "throughput_per_s": 1.0}
     one = changed(changed(before.to_dict(), "estimate", **figures), "totals", peak_memory_bytes=2_000_000)
     other = changed(changed(one, "estimate", latency_s=0.00740, energy_j=0.4), "totals", peak_memory_bytes=2_000_000)

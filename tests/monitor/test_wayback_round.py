@@ -15,9 +15,9 @@ from support.monitored import MONDAY_S
 from support.monitored_week import write_week
 
 import pyinfercost as ic
+from pyinfercost import Monitor
 from pyinfercost.cli import main
 from pyinfercost.cli.monitor_export_command import export
-from pyinfercost.monitor import Monitor
 from pyinfercost.monitor.log import MonitorLog
 from pyinfercost.monitor.log_reading import read_log
 from pyinfercost.monitor.planned import read_plan
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.torch
 pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
 
 ON = ic.Deployment(hardware="l4", engine="vllm", price=1.0)
-TRUE = ic.Correction(decode=1.35, prefill=1.2, host=1.5)
+TRUE = ic.serving.Correction(decode=1.35, prefill=1.2, host=1.5)
 HOUR_S, DAY_S = 3600.0, 86_400.0
 
 
@@ -42,12 +42,12 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def costs(spec: str) -> ic.StepCosts:
+def costs(spec: str) -> ic.serving.StepCosts:
     phases = phases_of(spec)
-    return ic.step_costs(phases.decode, phases.prefill, on=ON, context=2048)
+    return ic.serving.step_costs(phases.decode, phases.prefill, on=ON, context=2048)
 
 
-def served_hour(costs: ic.StepCosts) -> dict[str, np.ndarray]:
+def served_hour(costs: ic.serving.StepCosts) -> dict[str, np.ndarray]:
     """Stamps of an hour of requests on a server that is slower than predicted."""
     rng = np.random.default_rng(5)
     rate = 25.0 * (0.4 + 0.6 * np.sin(np.linspace(0.0, np.pi, 60)) ** 2)
@@ -55,7 +55,7 @@ def served_hour(costs: ic.StepCosts) -> dict[str, np.ndarray]:
         [60.0 * minute + rng.uniform(0, 60, rng.poisson(each)) for minute, each in enumerate(rate)]
     )
     arrival.sort()
-    replay = ic.Replay.of(arrival, rng.integers(32, 900, arrival.size), rng.integers(8, 250, arrival.size))
+    replay = ic.serving.Replay.of(arrival, rng.integers(32, 900, arrival.size), rng.integers(8, 250, arrival.size))
     load = ic.Workload(trace=replay)
     true = TRUE.of(costs)
     run = Run(true, simulated_scheduler(true, {}), load, facts_of(load), 1, "least_loaded", true.pool_blocks or 2)
@@ -91,7 +91,7 @@ def monitored(hour: dict[str, np.ndarray], path: Path, spec: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_monitored_hour_is_reproduced(costs: ic.StepCosts, spec: str, tmp_path: Path) -> None:
+def test_a_monitored_hour_is_reproduced(costs: ic.serving.StepCosts, spec: str, tmp_path: Path) -> None:
     """The server is slower than predicted; the log says so, and the replay has its percentiles."""
     hour = served_hour(costs)
     monitored(hour, tmp_path / "log.jsonl", spec)

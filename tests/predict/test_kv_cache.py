@@ -40,7 +40,7 @@ def spec(folder: Path, config: dict[str, Any], part: str) -> str:
     return f"hf:{folder / 'config.json'}#{part}"
 
 
-def cache_of(profile: ic.Profile) -> list[Any]:
+def cache_of(profile: ic.results.Profile) -> list[Any]:
     return [profile.figures[key] for key in KEYS]
 
 
@@ -115,7 +115,7 @@ def test_one_row_of_the_catalog_is_every_place_that_shows_it(tmp_path: Path) -> 
 # ---- kinds of layers -------------------------------------------------------------------------------------------------
 
 
-def kinds_of(profile: ic.Profile) -> dict[str, tuple[Any, ...]]:
+def kinds_of(profile: ic.results.Profile) -> dict[str, tuple[Any, ...]]:
     assert profile.kv_cache is not None
     return {
         each.kind: (each.layers, each.positions, each.bytes_per_token, each.bytes_per_sequence, each.grows)

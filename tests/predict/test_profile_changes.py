@@ -25,27 +25,27 @@ PRICED = {"hardware": "epyc-7742", "threads": 8, "price": 1.0}
 
 
 @pytest.fixture(scope="module")
-def before() -> ic.Profile:
+def before() -> ic.results.Profile:
     return ic.profile(transformer(layers=2), **PRICED)
 
 
 @pytest.fixture(scope="module")
-def after() -> ic.Profile:
+def after() -> ic.results.Profile:
     return ic.profile(transformer(layers=3), **PRICED)
 
 
 @pytest.fixture(scope="module")
-def counts() -> ic.ProfileChanges:
+def counts() -> ic.results.ProfileChanges:
     """Two profiles without hardware: no figure of a block depends on other blocks."""
     return ic.diff(ic.profile(transformer(layers=2)), ic.profile(transformer(layers=3)))
 
 
-def changes_of(comparison: ic.ProfileChanges) -> list[Any]:
+def changes_of(comparison: ic.results.ProfileChanges) -> list[Any]:
     rows = [getattr(row, name) for row in comparison.modules for name in FIGURES]
     return [*comparison.totals.values(), *rows]
 
 
-def test_a_profile_and_itself_have_zero_differences_only(before: ic.Profile) -> None:
+def test_a_profile_and_itself_have_zero_differences_only(before: ic.results.Profile) -> None:
     same = ic.diff(before, before)
     assert not same.changed
     assert same.warnings == ()
@@ -61,7 +61,7 @@ def test_a_profile_and_itself_have_zero_differences_only(before: ic.Profile) -> 
     assert "No module differs." in str(same)
 
 
-def test_figures_of_a_block_that_was_added(before: ic.Profile, after: ic.Profile) -> None:
+def test_figures_of_a_block_that_was_added(before: ic.results.Profile, after: ic.results.Profile) -> None:
     added = ic.diff(before, after)["2.up"]
     assert added.status == "added"
     # rows: batch 2 x sequence 16; 64 -> 256 with a bias
@@ -77,7 +77,7 @@ def test_figures_of_a_block_that_was_added(before: ic.Profile, after: ic.Profile
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_modules_add_up_to_the_totals(before: ic.Profile, after: ic.Profile, name: str) -> None:
+def test_modules_add_up_to_the_totals(before: ic.results.Profile, after: ic.results.Profile, name: str) -> None:
     comparison = ic.diff(before, after)
     total = comparison.totals[name]
     assert total.difference > 0
@@ -86,7 +86,7 @@ def test_modules_add_up_to_the_totals(before: ic.Profile, after: ic.Profile, nam
             assert sum(getattr(getattr(row, name), when) for row in rows) == pytest.approx(getattr(total, when))
 
 
-def test_modules_stand_in_the_order_of_the_graph(before: ic.Profile, after: ic.Profile) -> None:
+def test_modules_stand_in_the_order_of_the_graph(before: ic.results.Profile, after: ic.results.Profile) -> None:
     longer = list(dict.fromkeys(layer.module for layer in after.counts.layers))
     assert [row.module for row in ic.diff(before, after).modules] == longer
     assert [row.module for row in ic.diff(after, before).modules] == longer
@@ -120,7 +120,7 @@ def test_a_document_of_before_modules_has_no_parameters_by_module() -> None:
     assert comparison.totals["latency_s"].before is None
 
 
-def test_collapsed_modules_are_added_only_where_all_of_them_are(counts: ic.ProfileChanges) -> None:
+def test_collapsed_modules_are_added_only_where_all_of_them_are(counts: ic.results.ProfileChanges) -> None:
     status = {row.module: row.status for row in collapsed(counts.modules, 1)}
     assert status == {"": "changed", "patch": "same", "0": "same", "1": "same", "2": "added"}
     with pytest.raises(ValueError, match="depth is 0; expected a whole number from 1"):
@@ -172,7 +172,7 @@ def test_rounding_is_no_difference() -> None:
     assert not Change(None, None).changed
 
 
-def test_without_hardware_times_are_not_known(before: ic.Profile) -> None:
+def test_without_hardware_times_are_not_known(before: ic.results.Profile) -> None:
     counted = ic.profile(transformer(layers=2))
     comparison = ic.diff(counted, before)
     assert comparison.warnings[0].startswith("hardware differs: not given before, epyc-7742 after")
@@ -224,7 +224,7 @@ def test_what_is_not_modelled_is_said_and_not_zero() -> None:
 
 
 def test_a_profile_its_document_and_its_file_are_the_same(
-    before: ic.Profile, after: ic.Profile, tmp_path: Path
+    before: ic.results.Profile, after: ic.results.Profile, tmp_path: Path
 ) -> None:
     path = tmp_path / "before.json"
     path.write_text(before.to_json(), encoding="utf-8")
@@ -264,7 +264,7 @@ def test_a_slower_fused_execution_has_its_reason() -> None:
     assert not any("as long as" in text for text in ic.diff(eager, other).warnings)
 
 
-def test_estimates_have_times_and_no_counts(before: ic.Profile, after: ic.Profile) -> None:
+def test_estimates_have_times_and_no_counts(before: ic.results.Profile, after: ic.results.Profile) -> None:
     comparison = ic.diff(before.estimate, after.estimate)
     whole = ic.diff(before, after)
     for name in ("latency_s", "energy_j", "cost_usd"):
@@ -295,7 +295,7 @@ def test_what_is_no_profile_is_refused(given: dict[str, Any], message: str) -> N
         ic.diff(document("a"), given)
 
 
-def test_other_types_and_files_are_refused(tmp_path: Path, before: ic.Profile) -> None:
+def test_other_types_and_files_are_refused(tmp_path: Path, before: ic.results.Profile) -> None:
     with pytest.raises(TypeError, match="the first is of type int; expected a Profile, an Estimate, a dict or a path"):
         ic.diff(1, before)
     path = tmp_path / "table.txt"
@@ -306,7 +306,7 @@ def test_other_types_and_files_are_refused(tmp_path: Path, before: ic.Profile) -
         ic.diff(tmp_path / "absent.json", before)
 
 
-def test_an_unknown_module_is_an_error_that_names_some(before: ic.Profile) -> None:
+def test_an_unknown_module_is_an_error_that_names_some(before: ic.results.Profile) -> None:
     with pytest.raises(KeyError, match="no module 'nowhere' on either side; expected one of"):
         ic.diff(before, before)["nowhere"]
 
@@ -314,7 +314,7 @@ def test_an_unknown_module_is_an_error_that_names_some(before: ic.Profile) -> No
 # --- ways to show it -----------------------------------------------------------------------------------------------
 
 
-def test_json_has_every_figure(before: ic.Profile, after: ic.Profile) -> None:
+def test_json_has_every_figure(before: ic.results.Profile, after: ic.results.Profile) -> None:
     comparison = ic.diff(before, after)
     written = json.loads(comparison.to_json())
     assert written == comparison.to_dict()
@@ -328,7 +328,7 @@ def test_json_has_every_figure(before: ic.Profile, after: ic.Profile) -> None:
     assert row["flops"] == {"before": 0, "after": 1056768, "difference": 1056768, "ratio": None}
 
 
-def test_csv_has_the_total_and_a_line_for_each_module(before: ic.Profile, after: ic.Profile) -> None:
+def test_csv_has_the_total_and_a_line_for_each_module(before: ic.results.Profile, after: ic.results.Profile) -> None:
     comparison = ic.diff(before, after)
     rows = list(csv.DictReader(io.StringIO(comparison.to_csv())))
     assert [row["module"] for row in rows] == ["(total)", *(row.module for row in comparison.modules)]
@@ -336,7 +336,7 @@ def test_csv_has_the_total_and_a_line_for_each_module(before: ic.Profile, after:
     assert {row["status"] for row in rows} == {"changed", "same", "added"}
 
 
-def test_the_table_has_rows_for_what_changed_only(counts: ic.ProfileChanges) -> None:
+def test_the_table_has_rows_for_what_changed_only(counts: ic.results.ProfileChanges) -> None:
     lines = counts.to_text(depth=1).splitlines()
     assert [line.split()[:2] for line in lines if line.split()[1:2] in (["changed"], ["added"])] == [
         ["(itself)", "changed"],
@@ -346,7 +346,7 @@ def test_the_table_has_rows_for_what_changed_only(counts: ic.ProfileChanges) -> 
     assert any("below depth 1 of 2 are summed up" in line for line in lines)
 
 
-def test_a_table_is_no_wider_than_asked_for(before: ic.Profile, after: ic.Profile) -> None:
+def test_a_table_is_no_wider_than_asked_for(before: ic.results.Profile, after: ic.results.Profile) -> None:
     comparison = ic.diff(before, after)
     assert max(map(len, str(comparison).splitlines())) <= 100
     assert max(map(len, comparison.to_text(width=80).splitlines())) <= 80
@@ -359,7 +359,7 @@ def test_the_default_depth_keeps_the_table_short() -> None:
     assert "below depth 1 of 2 are summed up" in text
 
 
-def test_markdown_has_the_rows_of_the_table(counts: ic.ProfileChanges) -> None:
+def test_markdown_has_the_rows_of_the_table(counts: ic.results.ProfileChanges) -> None:
     text = counts.to_markdown(depth=1)
     rows = [line.split(" | ")[0].removeprefix("| ") for line in text.splitlines() if line.startswith("| ")]
     assert rows[-5:] == ["module", "---", "(itself)", "2", "total"]
@@ -369,7 +369,7 @@ def test_markdown_has_the_rows_of_the_table(counts: ic.ProfileChanges) -> None:
 
 
 @pytest.fixture
-def files(before: ic.Profile, after: ic.Profile, tmp_path: Path) -> list[str]:
+def files(before: ic.results.Profile, after: ic.results.Profile, tmp_path: Path) -> list[str]:
     """Both profiles as the command line writes them."""
     paths = [tmp_path / "before.json", tmp_path / "after.json"]
     for path, profile in zip(paths, (before, after), strict=True):
@@ -381,7 +381,9 @@ def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(main, ("diff", *arguments))
 
 
-def test_the_command_shows_what_the_api_does(files: list[str], before: ic.Profile, after: ic.Profile) -> None:
+def test_the_command_shows_what_the_api_does(
+    files: list[str], before: ic.results.Profile, after: ic.results.Profile
+) -> None:
     comparison = ic.diff(before, after)
     assert invoke(*files).stdout == comparison.to_text()
     assert invoke(*files, "--depth", "1").stdout == comparison.to_text(depth=1)

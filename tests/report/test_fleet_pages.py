@@ -158,5 +158,5 @@ def test_dots_are_inside() -> None:
 
 
 def test_a_notebook_shows_the_table() -> None:
-    assert ic.FleetComparison.__name__ in {type(comparison()).__name__}
+    assert ic.results.FleetComparison.__name__ in {type(comparison()).__name__}
     assert "pyinfercost" in comparison()._repr_html_()

@@ -17,19 +17,19 @@ PRICES = {"l4": 0.8, "a100-sxm-80gb": 2.0}
 
 
 @pytest.fixture(scope="module")
-def profile() -> ic.Profile:
+def profile() -> ic.results.Profile:
     return ic.profile(
         transformer(2, 256, 4), hardware="a100-sxm-80gb", precision="fp16", execution="compiled", batch=64
     )
 
 
 @pytest.fixture(scope="module")
-def document(profile: ic.Profile) -> dict[str, Any]:
+def document(profile: ic.results.Profile) -> dict[str, Any]:
     return profile.to_dict()
 
 
 @pytest.fixture(scope="module")
-def sweep() -> ic.Sweep:
+def sweep() -> ic.results.Sweep:
     graph = transformer(2, 512, 8)
     return ic.sweep(
         graph,
@@ -41,7 +41,9 @@ def sweep() -> ic.Sweep:
     )
 
 
-def test_specifications_have_the_same_numbers(profile: ic.Profile, document: dict[str, Any], sweep: ic.Sweep) -> None:
+def test_specifications_have_the_same_numbers(
+    profile: ic.results.Profile, document: dict[str, Any], sweep: ic.results.Sweep
+) -> None:
     line = roofline_of(document)
     dots = profile.to_vega()["layer"][-1]["data"]["values"]
     assert [(dot["intensity"], dot["flop_per_s"], dot["share"]) for dot in dots] == [
@@ -62,7 +64,7 @@ def test_specifications_have_the_same_numbers(profile: ic.Profile, document: dic
     assert set(sweep.knee()["batch"].tolist()) <= set(knees)
 
 
-def test_specifications_are_json_and_say_what_they_are(profile: ic.Profile, sweep: ic.Sweep) -> None:
+def test_specifications_are_json_and_say_what_they_are(profile: ic.results.Profile, sweep: ic.results.Sweep) -> None:
     specs = [*(profile.to_vega(plot) for plot in ("roofline", "breakdown", "memory")), sweep.to_vega()]
     for spec in specs:
         assert spec["$schema"] == "https://vega.github.io/schema/vega-lite/v5.json"
@@ -71,7 +73,7 @@ def test_specifications_are_json_and_say_what_they_are(profile: ic.Profile, swee
         profile.to_vega("pie")
 
 
-def test_specifications_keep_to_the_schema(profile: ic.Profile, sweep: ic.Sweep) -> None:
+def test_specifications_keep_to_the_schema(profile: ic.results.Profile, sweep: ic.results.Sweep) -> None:
     altair = pytest.importorskip("altair", reason="the schema of Vega-Lite comes with altair: pip install altair")
     validator = pytest.importorskip("jsonschema")
     (path,) = Path(altair.__file__).parent.glob("vegalite/v*/schema/vega-lite-schema.json")
