@@ -15,9 +15,9 @@ from ._core import Hardware as Hardware
 from ._core import Work as Work
 from ._core import __version__ as __version__
 from .advice.advising import advise as advise
+from .comparison import compare as compare
 from .deployment.deployment import Deployment as Deployment
 from .errors import Error as Error
-from .fleets.changes import diff_fleets as diff_fleets
 from .fleets.fleet import fleet as fleet
 from .fleets.plan_fleet import plan_fleet as plan_fleet
 from .inputs.layout import Layout as Layout
@@ -32,9 +32,7 @@ from .monitor.monitor import Monitor as Monitor
 from .predict.budgets import CostBudget as CostBudget
 from .predict.budgets import CostBudgetExceededError as CostBudgetExceededError
 from .predict.budgets import assert_cost as assert_cost
-from .predict.compare import compare as compare
 from .predict.count import count as count
-from .predict.diff import diff as diff
 from .predict.estimate import estimate as estimate
 from .predict.exploring import explore as explore
 from .predict.layouts import find_layouts as find_layouts

@@ -84,7 +84,7 @@ LEVELS = (
     {"report", "training", "fleets"},
     {"tradeoffs"},
     {"monitor", "advice"},
-    {"cli", "plots", "devices"},
+    {"cli", "plots", "devices", "comparison"},
     {"__init__", "__main__"},
 )
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

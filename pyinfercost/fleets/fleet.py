@@ -78,7 +78,7 @@ def fleet(
     asked = Asked.of(model, traffic, on, days=1, options=options)
     policies = policies_of(autoscaler)
     replicas, out = replicas_of(asked)
-    return compare(
+    return simulated(
         [(each, policy, asked.terms) for each in replicas for policy in policies],
         asked.traffic, asked.rules, out, threads=threads, progress=progress,
     )  # fmt: skip
@@ -106,7 +106,7 @@ def replicas_of(asked: Asked) -> tuple[list[Replica], dict[str, str]]:
     return found, out
 
 
-def compare(
+def simulated(
     fleets: Sequence[tuple[Replica, Autoscaler, Terms]],
     traffic: Traffic,
     rules: Rules,

@@ -108,7 +108,9 @@ def test_one_row_of_the_catalog_is_every_place_that_shows_it(tmp_path: Path) -> 
     assert grid.best("kv_cache_bytes")["kv_cache_bytes"] == held
     assert grid.to_vega(x="kv_cache_bytes", along=None)["layer"]
     narrow = ic.profile(ic.whatif(graph, kv_cache="fp8"), hardware="l4")
-    (broken,) = ic.diff(narrow, profile, limits=["kv_cache_bytes:+10%", "kv_cache_bytes_per_token:+100%"]).failed
+    (broken,) = ic.compare(
+        before=narrow, after=profile, limits=["kv_cache_bytes:+10%", "kv_cache_bytes_per_token:+100%"]
+    ).failed
     assert broken.reason == "kv_cache_bytes grew by 100 % from 1,088 to 2,176; it may grow by 10 %"
 
 

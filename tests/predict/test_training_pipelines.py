@@ -387,7 +387,7 @@ def test_documents_state_the_schedule(net: ic.Graph, tmp_path: Path) -> None:
         paths.append(tmp_path / f"{len(paths)}.json")
         profile = ic.profile(net, hardware=H100, layout=layout, batch=64)
         paths[-1].write_text(profile.to_json(), encoding="utf-8")
-    text = ic.diff(*paths).to_text()
+    text = ic.compare(before=paths[0], after=paths[1]).to_text()
     assert "layout pipeline=2,schedule=gpipe\n" in text
     assert "layout pipeline=2\n" in text
 

@@ -182,7 +182,7 @@ def test_a_page_says_when_and_how_it_was_made(profile: ic.results.Profile, page_
 def test_what_a_notebook_shows_is_small_and_escaped(profile: ic.results.Profile) -> None:
     evil = evil_profile()
     sweep = ic.sweep(profile.graph, hardware=["t4", "l4"], batch=range(1, 40))
-    compared = ic.diff(evil, profile)
+    compared = ic.compare(before=evil, after=profile)
     for shown in (profile._repr_html_(), evil._repr_html_(), sweep._repr_html_(), compared._repr_html_()):
         assert len(shown) < 12_000
         assert "<script" not in shown
@@ -199,9 +199,9 @@ def test_a_report_is_read_back(profile: ic.results.Profile, page_text: str, tmp_
     report, plain = tmp_path / "report.html", tmp_path / "profile.json"
     report.write_text(page_text, encoding="utf-8")
     plain.write_text(profile.to_json(), encoding="utf-8")
-    assert not ic.diff(report, plain).changed
+    assert not ic.compare(before=report, after=plain).changed
     evil = tmp_path / "evil.html"
     evil.write_text(evil_profile().to_html(), encoding="utf-8")
-    assert not ic.diff(evil, evil_profile()).changed
-    assert ic.diff(report, evil).changed
+    assert not ic.compare(before=evil, after=evil_profile()).changed
+    assert ic.compare(before=report, after=evil).changed
     assert CliRunner().invoke(main, ["diff", str(report), str(plain), "--fail-if", "latency_s:any"]).exit_code == 0

@@ -64,7 +64,7 @@ def test_documents_have_the_figures_of_their_scopes(profile: ic.results.Profile)
     for layer in document["layers"]:
         assert set(figures.keys(figures.LAYER)) <= layer.keys()
     assert tuple(profile.figures) == figures.MODEL_KEYS
-    compared = ic.diff(profile, profile)
+    compared = ic.compare(before=profile, after=profile)
     assert tuple(compared.totals) == figures.keys(figures.CHANGE)
     assert all(tuple(row.figures) == figures.keys(figures.MODULE) for row in compared.modules)
     assert set(LIMITED) - set(figures.keys(figures.CHANGE)) == {"unmodelled_ops"}
@@ -74,7 +74,7 @@ def test_figures_are_attributes(profile: ic.results.Profile) -> None:
     assert profile.estimate is not None
     for key in figures.keys(figures.ESTIMATE):
         assert hasattr(profile.estimate, key)
-    (row, *_) = ic.diff(profile, profile).modules
+    (row, *_) = ic.compare(before=profile, after=profile).modules
     assert row.latency_s is row.figures["latency_s"]
     assert "latency_s" in dir(row)
     with pytest.raises(AttributeError, match="'ModuleChange' object has no attribute 'latncy_s'"):

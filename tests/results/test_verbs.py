@@ -100,7 +100,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
         "counted": ic.profile(graph),
         "estimate": profile.estimate,
         "sweep": ic.sweep(graph, hardware=["l4", "t4"], batch=[1, 8]),
-        "comparison": ic.diff(profile, ic.profile(profile, batch=16)),
+        "comparison": ic.compare(before=profile, after=ic.profile(profile, batch=16)),
         "measurement": Measurement(
             model="toy", sizes={"batch": 8}, execution="eager", precision="native", device="cpu", threads=1,
             hardware=None, runs=3, measured_s=2.0, measured_low_s=1.0, measured_high_s=3.0,

@@ -47,7 +47,7 @@ def _cases(folder: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
     profile = ic.profile(blocks(), hardware="l4", price=1.0, batch=8)
     yield "counted", lambda: ic.profile(blocks())
     yield "counts", lambda: ic.count(graphs["vit"], batch=8)
-    yield "changes", lambda: ic.diff(profile, ic.profile(profile, batch=16))
+    yield "changes", lambda: ic.compare(before=profile, after=ic.profile(profile, batch=16))
     yield (
         "sweep",
         lambda: ic.sweep(blocks(), hardware=["l4", "t4"], batch=[1, 8], precision=["fp16", "int8"], price=1.0),
