@@ -17,8 +17,6 @@ from ..sources.registry import engine_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from ..sources.capture import Capturable
-
 
 def deployment_for(model: Any, on: Deployment | None, fields: Mapping[str, Any]) -> Deployment:
     """Return the deployment of a call; without an engine, that of a file's format, such as llama.cpp for GGUF."""
@@ -28,7 +26,7 @@ def deployment_for(model: Any, on: Deployment | None, fields: Mapping[str, Any])
 
 
 def captured_model(
-    model: Capturable, inputs: Any, dynamic: Any, sizes: Mapping[str, Any], *, shared: Collection[str] = ()
+    model: Any, inputs: Any, dynamic: Any, sizes: Mapping[str, Any], *, shared: Collection[str] = ()
 ) -> Captured:
     """Return the graph of a model with the sizes to analyze it at.
 

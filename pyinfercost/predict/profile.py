@@ -143,7 +143,7 @@ def profile(
             captured_phases = phases_at(fspath(model), named, shared=deployment.rank_layout.shared_sizes)
             return phases_on(deployment, captured_phases, rules=rules)
         else:
-            captured = captured_model(model, inputs, dynamic, named, shared=deployment.rank_layout.shared_sizes)  # type: ignore[arg-type]  # no profile
+            captured = captured_model(model, inputs, dynamic, named, shared=deployment.rank_layout.shared_sizes)
         return profile_on(deployment, captured, rules=rules, training=training)
 
 
