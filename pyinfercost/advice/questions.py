@@ -110,7 +110,7 @@ def workload_words(workload: Workload) -> Words | None:
     else:
         if workload.prompt is None or workload.output is None:
             return None
-        words += ["--prompt", str(workload.prompt), "--output", str(workload.output)]
+        words += ["--prompt", str(workload.prompt), "--output-tokens", str(workload.output)]
         words += ["--requests", str(workload.requests or FEW_REQUESTS)]
     if workload.rate_per_s is not None:
         words += ["--rate", f"{number_text(float(workload.rate_per_s))}/s"]

@@ -10,6 +10,7 @@ import click
 
 from .._checks import exists
 from ..errors import InputError, MissingFileError
+from .commands import command
 from .configured import compared_model, is_configured, is_given
 from .options import format_option, out_option
 from .output import LIMIT_BROKEN, check_writable, messages_for_people, say, write_result
@@ -35,7 +36,7 @@ _WHOLE = ("json", "csv")
 _PROFILES = (".json", ".html", ".htm")
 
 
-@click.command("diff", epilog=_EPILOG)
+@command("diff", epilog=_EPILOG)
 @click.option("--fail-if", "limits", multiple=True, metavar="FIGURE:LIMIT", help=_FAIL_IF_HELP)
 @click.option("--depth", type=click.IntRange(min=1), help="Sum up modules below this depth.")
 @format_option("table", "json", "csv", "md")

@@ -250,10 +250,10 @@ def test_knees_are_those_of_the_api(toy: str, grid: ic.results.Sweep) -> None:
 
 
 def test_a_limit_keeps_the_first_points(toy: str, grid: ic.results.Sweep) -> None:
-    arguments = (toy, *TWO, *BATCHES, *PRICE, "--limit", "3")
+    arguments = (toy, *TWO, *BATCHES, *PRICE, "--top", "3")
     assert points(*arguments) == grid.to_rows()[:3]
     assert sweep(*arguments, "--format", "csv").stdout == grid.take(np.arange(3)).to_csv()
-    assert points(toy, *L4, "--limit", "3") == ic.sweep(blocks(), hardware="l4").to_rows()
+    assert points(toy, *L4, "--top", "3") == ic.sweep(blocks(), hardware="l4").to_rows()
 
 
 # --- where it goes -------------------------------------------------------------------------------------------------

@@ -45,8 +45,8 @@ def test_the_table_says_what_was_searched_and_what_is_shown(toy: str, grid: ic.r
 def test_a_table_has_forty_rows_unless_told_otherwise(toy: str) -> None:
     text = sweep(toy, *L4, *BATCHES).stdout
     assert len(table(text)) == 40
-    assert text.splitlines()[-1].startswith("40 of 256 points; --limit shows more")
-    assert len(table(sweep(toy, *L4, *BATCHES, "--limit", "100").stdout)) == 100
+    assert text.splitlines()[-1].startswith("40 of 256 points; --top shows more")
+    assert len(table(sweep(toy, *L4, *BATCHES, "--top", "100").stdout)) == 100
     assert " of 40 points" not in sweep(toy, *L4, "--batch", "1:40").stdout
 
 
@@ -59,12 +59,12 @@ def test_a_table_makes_only_the_rows_that_it_shows(toy: str, monkeypatch: pytest
         return whole(self, name)
 
     monkeypatch.setattr(ic.results.Sweep, "__getitem__", noting)
-    assert sweep(toy, *TWO, *BATCHES, "--limit", "3").exit_code == 0
+    assert sweep(toy, *TWO, *BATCHES, "--top", "3").exit_code == 0
     assert set(asked) == {3}
 
 
 def test_what_all_points_share_is_above_the_table(toy: str) -> None:
-    text = sweep(toy, *TWO, *BATCHES, "--limit", "2", "--scale", "bandwidth=2", "--devices", "2,3").stdout
+    text = sweep(toy, *TWO, *BATCHES, "--top", "2", "--scale", "bandwidth=2", "--devices", "2,3").stdout
     told = heading(text)
     assert (told["bandwidth"], told["precision"], told["execution"]) == ("x 2", "native", "eager")
     row = table(text)[0]

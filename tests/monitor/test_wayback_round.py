@@ -95,7 +95,7 @@ def test_a_monitored_hour_is_reproduced(costs: ic.serving.StepCosts, spec: str, 
     """The server is slower than predicted; the log says so, and the replay has its percentiles."""
     hour = served_hour(costs)
     monitored(hour, tmp_path / "log.jsonl", spec)
-    told = CliRunner().invoke(export, [str(tmp_path / "log.jsonl"), "--out", str(tmp_path / "out.parquet")])
+    told = CliRunner().invoke(export, [str(tmp_path / "log.jsonl"), "--output", str(tmp_path / "out.parquet")])
     assert told.exit_code == 0, told.output
     assert f"{hour['prompt'].size:,} requests in 1 h" in told.stderr
     assert "--calibrate-from" in told.stderr

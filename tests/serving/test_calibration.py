@@ -118,7 +118,7 @@ def test_a_correction_reaches_serve_and_the_closed_form(costs: ic.serving.StepCo
 def test_the_command_fits_writes_and_reads(spec: str, tmp_path: Path) -> None:
     file = tmp_path / "correction.json"
     common = ("serve", spec, "-H", "h100-sxm-80gb", "--engine", "vllm", "--concurrency", "8", "--prompt", "200",
-              "--output", "40", "--requests", "80", "--format", "json", "--correction", str(file))  # fmt: skip
+              "--output-tokens", "40", "--requests", "80", "--format", "json", "--correction", str(file))  # fmt: skip
     first = CliRunner().invoke(main, (*common, "--calibrate-from", "tpot=9ms"))
     assert first.exit_code == 0, first.output
     assert json.loads(first.stdout)["serve"]["tpot_s"]["mean"] == pytest.approx(9e-3, rel=0.05)
