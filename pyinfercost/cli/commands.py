@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property
 from typing import Any, TypeVar
 
 import click
@@ -58,17 +58,21 @@ def _rank(option: click.Option) -> int:
 class _Grouped(click.Command):
     """A command with groups of options in its help."""
 
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+    @cached_property
+    def _help_all(self) -> click.Option:
         options = [each for each in self.params if isinstance(each, click.Option) and not each.hidden]
-        shown = {"is_flag": True, "expose_value": False, "is_eager": True, "callback": _show_all}
+        shown: dict[str, Any] = {"is_flag": True, "expose_value": False, "is_eager": True, "callback": _show_all}
         text = f"Show all {len(options)} options and exit."
-        return [*super().get_params(ctx), click.Option(["--help-all"], hidden=len(options) <= _FEW, help=text, **shown)]
+        return click.Option(["--help-all"], hidden=len(options) <= _FEW, help=text, **shown)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return [*super().get_params(ctx), self._help_all]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups = groups_of(self, ctx)
         listed = [option for title, options in groups.items() if title != _OTHER for option in options]
-        few = len(listed) <= _FEW or ctx.meta.get(__name__, False)
-        shown = listed if few else sorted(listed, key=_rank)[:_SHOWN]
+        whole = self._help_all.hidden or ctx.meta.get(__name__, False)
+        shown = listed if whole else sorted(listed, key=_rank)[:_SHOWN]
         for title, options in groups.items():
             records = [each.get_help_record(ctx) for each in options if title == _OTHER or each in shown]
             if any(records):
@@ -89,8 +93,11 @@ class _Group(_Grouped, click.Group):
     """Commands under one name, with groups of options in its help."""
 
 
-command: Any = partial(click.command, cls=_Grouped)
-"""`click.command` with groups of options in the help."""
+def command(name: str | None = None, **settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """Return the decorator `click.command` of a command with groups of options in its help."""
+    return click.command(name, cls=_Grouped, **settings)
 
-command_group: Any = partial(click.group, cls=_Group)
-"""`click.group` with groups of options in the help."""
+
+def command_group(name: str | None = None, **settings: Any) -> Callable[[Callable[..., Any]], click.Group]:
+    """Return the decorator `click.group` of a group with groups of options in its help."""
+    return click.group(name, cls=_Group, **settings)
