@@ -93,6 +93,16 @@ def compare(
         LimitError: A limit is invalid.
         DocumentError: A document is no result of the kind, or of an unknown version.
         FileAccessError: A file cannot be read.
+
+    Examples:
+        >>> small, large = nn.Linear(784, 128), nn.Linear(784, 512)
+        >>> before, after = (ic.profile(model, torch.empty(8, 784), hardware="l4") for model in (small, large))
+        >>> rows = ic.compare({"small": before, "large": after}).rows
+        >>> [(row.model, row.figures["parameters"]) for row in rows]
+        [('small', 100480), ('large', 401920)]
+        >>> changes = ic.compare(before=before, after=after, limits=["parameters:+10%"])
+        >>> str(changes.failed[0])
+        'parameters:+10%: parameters grew by 300 % from 100,480 to 401,920; it may grow by 10 %'
     """
     if before is None and after is None:
         if tuple(limits):

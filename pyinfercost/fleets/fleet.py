@@ -74,6 +74,13 @@ def fleet(
         SLOError: The objective cannot be read.
         WorkloadError: The traffic has no requests.
         TraceError: A line of a trace is not what its format says.
+
+    Examples:
+        >>> place = ic.fleets.Slots(slots=8, service_s=2.0, cold_start_s=20.0, usd_per_h=3.6)
+        >>> traffic = {"traffic": "poisson:12", "duration_s": 600, "slo": "queue_p95<1"}
+        >>> found = ic.fleet(None, **traffic, on=place, autoscaler=["static", "kpa"])
+        >>> len(found), found.best.policy
+        (2, 'kpa')
     """
     asked = Asked.of(model, traffic, on, days=1, options=options)
     policies = policies_of(autoscaler)

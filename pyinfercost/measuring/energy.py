@@ -207,6 +207,12 @@ def energy_meter(
 
     Raises:
         ValueError: `idle_s` is negative.
+
+    Examples:
+        >>> with ic.energy_meter("cpu") as meter:
+        ...     total = sum(range(100_000))
+        >>> meter.joules is None or meter.joules >= 0  # None without a readable counter
+        True
     """
     return EnergyMeter(device, idle_s=idle_s, powercap=powercap)
 

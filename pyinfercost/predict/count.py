@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 from .. import _core
 from ..sources.sizes import bind_sizes, call_sizes
 from .models import captured_model
-from .plans import Rules, work_overrides
+from .rules import Rules, work_overrides
 
 if TYPE_CHECKING:
     from .._core import Counts
@@ -44,6 +44,12 @@ def count(
     Raises:
         InputError: A size is unknown or out of range, or the precision is unknown.
         InputTypeError: Inputs or `dynamic` are given with a captured graph.
+
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+        >>> total = ic.count(net, torch.empty(1, 784)).total
+        >>> total.contraction_flops, total.parameters
+        (203264, 101770)
     """
     with call_sizes(count, sizes, named_sizes) as named:
         captured = captured_model(model, inputs, dynamic, named)

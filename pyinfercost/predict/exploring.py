@@ -76,6 +76,11 @@ def explore(
 
     Raises:
         InputError: As for `profile`.
+
+    Examples:
+        >>> page = ic.explore(nn.Linear(784, 10), torch.empty(1, 784), dynamic={0: {0: "batch"}}).to_html()
+        >>> page[:15]
+        '<!DOCTYPE html>'
     """
     fields = {name: options.pop(name) for name in list(options) if name in OPTIONS}
     deployment = deployment_of(on, fields)

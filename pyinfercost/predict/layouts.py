@@ -65,6 +65,12 @@ def find_layouts(
 
     Raises:
         InputError: A number of devices, or the name or a value of a field, is invalid.
+
+    Examples:
+        >>> graph = ic.capture("hf:llama-3-8b.json#decode")
+        >>> found = ic.find_layouts(graph, 4, hardware="h100-sxm-80gb", pipeline=1, context=1)
+        >>> [str(layout) for layout in found]
+        ['tensor=4']
     """
     deployment = deployment_of(on, {"hardware": hardware, "precision": precision, "engine": engine})
     machines = [] if deployment.hardware is None else [deployment.machine]

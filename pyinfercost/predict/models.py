@@ -59,11 +59,15 @@ def captured_model(
 
 def refuse_own_inputs(model: Any, inputs: Any) -> None:
     """Raise an InputTypeError if inputs are given with a file or a spec."""
-    if any(parse_inputs(inputs)):
+    if _given(inputs):
         raise InputTypeError(f"inputs were given for {model!r}, which brings its own; give them with a module")
 
 
 def refuse_inputs(what: str, inputs: Any, dynamic: Any) -> None:
     """Raise an InputTypeError if inputs or `dynamic` are given with something that is captured already."""
-    if any(parse_inputs(inputs)) or dynamic is not None:
+    if _given(inputs) or dynamic is not None:
         raise InputTypeError(f"{what} is captured already: inputs and dynamic go with a model")
+
+
+def _given(inputs: Any) -> bool:
+    return not (isinstance(inputs, tuple) and not inputs) and any(parse_inputs(inputs))

@@ -20,7 +20,7 @@ from .estimate import estimate_on
 from .kv_cache import cache_format, kv_cache_of
 from .model_figures import model_figures
 from .models import captured_model, deployment_for, refuse_inputs, refuse_own_inputs
-from .plans import Rules, work_overrides
+from .rules import Rules, work_overrides
 from .stages import graph_on, stages_of
 
 if TYPE_CHECKING:
@@ -117,6 +117,12 @@ def profile(
     Raises:
         InputError: A machine, precision, execution, price, place or size is unknown.
         InputTypeError: Inputs or `dynamic` are given with a captured graph or a profile.
+
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+        >>> found = ic.profile(net, torch.empty(64, 784), hardware="l4", price="0.80/h")
+        >>> f"{found.counts.total.contraction_flops:,} FLOPs in {found.estimate.latency_s * 1e6:.0f} us"
+        '13,008,896 FLOPs in 102 us'
     """
     known = model.decode if isinstance(model, LanguageProfile) else model
     request = _request_of(known) if isinstance(known, Profile) else None

@@ -92,6 +92,13 @@ def find_serving(
         ServeError: The goal is unknown, a deployment has no price where cost decides, or no request fits the model.
         SLOError: The objective is missing, or cannot be read.
         LayoutError: A layout cannot be read.
+
+    Examples:
+        >>> on = ic.Deployment(hardware="h100-sxm-80gb", precision="bf16", engine="vllm", price="2.50/h")
+        >>> load = ic.Workload(rate_per_s=4, prompt=1024, output=128, requests=500)
+        >>> found = ic.find_serving("replicas", "hf:llama-3-8b.json", on=on, workload=load, slo="ttft_p99<0.5")
+        >>> found.best.replicas
+        1
     """
     asked = _Asked.of(goal, on, workload, slo, layouts, replicas, settings)
     known = _known_executor(executor)
