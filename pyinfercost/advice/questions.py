@@ -81,7 +81,7 @@ def fleet_question(fields: Mapping[str, Any], slo: str) -> Question:
 
 def option_words(name: str, value: Any) -> Words:
     """Return an option of the command line: a flag for truth values, else its name and its value."""
-    option = name.replace("_", "-")
+    option = "output-tokens" if name == "output" else name.replace("_", "-")  # --output is the file to write
     if isinstance(value, bool):
         return (f"--{option}" if value else f"--no-{option}",)
     return f"--{option}", number_text(value)

@@ -90,7 +90,7 @@ def _words(options: dict[str, Any]) -> tuple[str, ...]:
     for name in (*_WORKLOAD, "prompt", "output_tokens", "prefixes", "requests", "seed"):
         value = options[name]
         if value is not None:
-            words += [f"--{name.removesuffix('_tokens')}", str(value)]
+            words += [f"--{name.replace('_', '-')}", str(value)]
     return tuple(words)
 
 
