@@ -1,6 +1,6 @@
 """Tactics of `ic.advise` applied for real on this CPU, and their measured savings beside the predicted ones.
 
-    nice -n -18 pyinfercost calibrate --threads 1 --out this.toml
+    nice -n -18 pyinfercost calibrate --threads 1 --output this.toml
     nice -n -18 python -m benchmarks.advice_applied --hardware this.toml --measured applied.json [--every]
         [--rounds 7] [--seconds 0.3] [--only MODEL ...] [--predict] [--json SUMMARY.json]
 

@@ -54,7 +54,7 @@ grids.append({"hardware": gpus, "batch": range(1, 1025), "precision": ["fp32", "
               "scale": {"bandwidth": [1 + n / 4 for n in range(13)]}})
 phases = phases_of("hf:model")
 on = ic.Deployment(hardware="h100-sxm-80gb", engine="vllm", precision="bf16", price=2.5)
-costs = ic.step_costs(phases.decode, phases.prefill, on=on.for_throughput(), context=1400)
+costs = ic.serving.step_costs(phases.decode, phases.prefill, on=on.for_throughput(), context=1400)
 workload = ic.Workload(rate_per_s=40, prompt=1000, output=200, requests=100_000)
 def swept(axes):
     return len(ic.sweep(graph, workers=1, progress=False, **axes))

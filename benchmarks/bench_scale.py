@@ -51,14 +51,14 @@ def declare(nodes: int) -> Declared:
     return builder, given, x
 
 
-def build_and_count(declared: Declared) -> tuple[ic.Graph, ic.Counts]:
+def build_and_count(declared: Declared) -> tuple[ic.Graph, ic.results.Counts]:
     """Build and count; this is the measured function."""
     builder, given, result = declared
     graph = builder.build([given], [result])
     return graph, _core.count(graph, {})
 
 
-def check(counts: ic.Counts, nodes: int) -> None:
+def check(counts: ic.results.Counts, nodes: int) -> None:
     """Check the counts: one linear per block multiplies; the missing bias and the two views cost nothing."""
     blocks = nodes // OPS_PER_BLOCK
     total = counts.total

@@ -162,7 +162,7 @@ def bench_against_retracing(benchmark: Any, resnet50: ic.Graph) -> None:
     model = make("resnet50")
     grid_of = {"hardware": SWEEP_HARDWARE, "batch": range(2, SWEEP_POINTS + 2), "workers": 1}
 
-    def ours() -> ic.Sweep:
+    def ours() -> ic.results.Sweep:
         return ic.sweep(resnet50, **grid_of)
 
     peer = "one retrace a point"
@@ -185,7 +185,7 @@ def bench_many_machines(benchmark: Any, resnet50: ic.Graph) -> None:
     gpus = [name for name in ic.hardware.names() if ic.hardware.describe(name)["kind"] == "gpu"]
     known = [name for name in gpus if not ic.hardware.describe(name)["missing"]]
 
-    def ours() -> ic.Sweep:
+    def ours() -> ic.results.Sweep:
         return ic.sweep(
             resnet50,
             hardware=known,
@@ -227,7 +227,7 @@ def bench_layouts(benchmark: Any, llama_70b: ic.Graph) -> None:
     sizes = {"batch": range(16, 16 + side), "context": range(128, 128 + 8 * side, 8)}
     points = len(layouts) * side * side
 
-    def ours() -> ic.Sweep:
+    def ours() -> ic.results.Sweep:
         return ic.sweep(llama_70b, hardware=HARDWARE, engine="vllm", layout=layouts, workers=1, **sizes)
 
     ours()  # makes the graphs of the layouts

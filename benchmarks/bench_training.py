@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pyinfercost.training import CostTracker
+from pyinfercost import CostTracker
 
 EVERY = 10
 

@@ -1,6 +1,6 @@
 """Measured beside predicted times of models that a Monitor watches on this CPU, and the alarm at a slowdown.
 
-    pyinfercost calibrate --out this.toml
+    pyinfercost calibrate --output this.toml
     python -m benchmarks.monitor_models --hardware this.toml [--seconds 30] [--slow-seconds 240] [--only MODEL ...]
 
 Each model serves requests of one batch size after another for a while. Printed are the ratio of measured to predicted

@@ -32,7 +32,7 @@ class Row(NamedTuple):
     batch: int
     execution: str
     measured_s: float
-    predicted: ic.Estimate
+    predicted: ic.results.Estimate
 
     @property
     def ratio(self) -> float:

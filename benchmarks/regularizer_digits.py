@@ -1,6 +1,6 @@
 """Comparison of a latency cost in the loss with an L1 penalty by FLOPs on the digits example, measured on this machine.
 
-    pyinfercost calibrate --threads 1 --out this.toml
+    pyinfercost calibrate --threads 1 --output this.toml
     python -m benchmarks.regularizer_digits --hardware this.toml [--batch 360] [--seeds 3] [-o rows.json]
 
 The trained network of `examples/digits.py` is trained further with a penalty of a given strength. Channels whose

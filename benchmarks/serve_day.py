@@ -35,7 +35,7 @@ def main() -> None:
     options = parser.parse_args()
     phases = phases_of(options.model)
     on = ic.Deployment(hardware="h100-sxm-80gb", engine="vllm", precision="fp8", layout="tensor=4", price=2.5)
-    costs = ic.step_costs(phases.decode, phases.prefill, on=on.for_throughput(), context=1400)
+    costs = ic.serving.step_costs(phases.decode, phases.prefill, on=on.for_throughput(), context=1400)
     trace = ic.read_trace(options.trace).resampled(options.requests).at_rate(options.requests / DAY_S)
     workload = ic.Workload(trace=trace)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -104,7 +104,7 @@ def percentiles(times: Mapping[str, Numbers]) -> Numbers:
     return np.array([[np.percentile(times[name], each) for each in PERCENTILES] for name in TIMES])
 
 
-def replayed(costs: ic.StepCosts, path: Path, given: Mapping[str, Any]) -> Numbers:
+def replayed(costs: ic.serving.StepCosts, path: Path, given: Mapping[str, Any]) -> Numbers:
     """Return the percentiles of a simulated workload."""
     found = ic.serve(costs, workload=ic.Workload.read(path), **given)
     return np.array([[getattr(found[name], f"p{each}") for each in PERCENTILES] for name in TIMES])
@@ -132,13 +132,17 @@ def main() -> None:
         for model, config in settings["models"].items():
             (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
             phases = phases_of(f"hf:{folder}/config.json")
-            costs = ic.step_costs(phases.decode, phases.prefill, on=on, context=settings["server"]["max_model_len"])
+            costs = ic.serving.step_costs(
+                phases.decode, phases.prefill, on=on, context=settings["server"]["max_model_len"]
+            )
             costs = replace(costs, block_tokens=settings["server"]["block_size"])
             own = {each: runs[each] for each, about in settings["runs"].items() if about["model"] == model}
             judge(costs, own, folder, settings["server"], model)
 
 
-def judge(costs: ic.StepCosts, runs: dict[str, Requests], folder: Path, server: Mapping[str, Any], model: str) -> None:
+def judge(
+    costs: ic.serving.StepCosts, runs: dict[str, Requests], folder: Path, server: Mapping[str, Any], model: str
+) -> None:
     """Print the errors of the runs of one model."""
     usual = [name for name in runs if name not in FEWER_BLOCKS]
     runs[f"{model}, an hour"] = one_after_another([runs[name] for name in usual])

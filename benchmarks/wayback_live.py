@@ -21,8 +21,8 @@ import numpy as np
 import torch
 
 import pyinfercost as ic
+from pyinfercost import Monitor
 from pyinfercost.fleets import Slots
-from pyinfercost.monitor import Monitor
 from pyinfercost.monitor.recorded import export_workload
 
 PERCENTILES = (50, 90, 99)

@@ -3,7 +3,7 @@
     python examples/training_lightning.py [--steps N] [--training-hardware FILE|ID]
 
 Needs `pip install 'pyinfercost[examples,lightning]'`: the handwritten digits come with scikit-learn. MFU needs the
-training machine: `pyinfercost calibrate --out this.toml`, then `--training-hardware this.toml`.
+training machine: `pyinfercost calibrate --output this.toml`, then `--training-hardware this.toml`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from importlib import import_module
 from sys import modules
@@ -13,40 +13,45 @@ from .errors import MissingLibraryError
 
 
 def lazy_exports(
-    package: str, table: Mapping[str, Iterable[str]], *eager: str, needs: Mapping[str, str] | None = None
-) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """Return `__getattr__`, `__dir__` and `__all__` of a package from one table of its exports.
+    spec: Any, *, needs: Mapping[str, str] | None = None
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return `__getattr__` and `__dir__` of a module whose public names are listed in the stub beside it.
 
-    Type checkers cannot read the table: the package repeats its rows as imports under `TYPE_CHECKING`, and a test
-    compares the two.
+    The stub has one line `from .module import name as name` for each name. Type checkers read these lines as imports;
+    here they are read when a name is first looked up, and the name is imported then. `__all__` is the sorted names.
 
     Args:
-        package: `__name__` of the package.
-        table: Module relative to the package -> the names that it defines. A module without names is exported itself.
-        *eager: Names that the package imports at once.
+        spec: `__spec__` of the module.
         needs: Library -> the extra that installs it; its absence is reported with that extra.
     """
-    found = {name: module for module, names in table.items() for name in names or (module.lstrip("."),)}
-    exported = sorted({*found, *eager})
+
+    @functools.cache
+    def exports() -> dict[str, str]:
+        stub = spec.loader.get_data(f"{spec.origin.rpartition('.')[0]}.pyi").decode()  # also from a zip file
+        return {name: module for _, module, _, name, *_ in map(str.split, stub.splitlines())}
 
     def get(name: str) -> Any:
-        if name not in found:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        if name == "__all__":
+            return sorted(exports())
+        if name not in exports():
+            raise AttributeError(f"module {spec.name!r} has no attribute {name!r}")
+        module = exports()[name]
         try:
-            module = import_module(found[name], package)
+            if module == ".":
+                return import_module(f".{name}", spec.parent)
+            value = getattr(import_module(module, spec.parent), name)
         except ModuleNotFoundError as error:
             extra = (needs or {}).get(error.name or "")
             if extra is None:
                 raise
-            raise missing_library(f"{package}.{name}", error, extra) from error
-        value = getattr(module, name) if table[found[name]] else module
-        vars(modules[package])[name] = value
+            raise missing_library(f"{spec.name}.{name}", error, extra) from error
+        vars(modules[spec.name])[name] = value
         return value
 
     def names() -> list[str]:
-        return sorted({*vars(modules[package]), *exported})
+        return sorted({*vars(modules[spec.name]), *exports()})
 
-    return get, names, exported
+    return get, names
 
 
 def is_hidden(package: str) -> bool:

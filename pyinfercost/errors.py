@@ -1,4 +1,4 @@
-"""All errors of the package, under one base.
+"""All errors of the package, under one base, and its warnings about models and energy.
 
 `Error` is the base. Each error is also the built-in exception that a Python user expects (`ValueError`, `KeyError`,
 `OSError`, ...), so `except ValueError` works as before. Rooms derive their own from these; the compiled core raises
@@ -13,7 +13,10 @@ from ._core import CountOverflowError, Error, InputError, InputIndexError, Input
 from ._escapes import visible_lines
 
 __all__ = [
+    "CheckpointSizeWarning",
+    "ConservationWarning",
     "CountOverflowError",
+    "EnergyUnknownWarning",
     "Error",
     "ExistingFileError",
     "FileAccessError",
@@ -22,10 +25,12 @@ __all__ = [
     "InputTypeError",
     "MissingFileError",
     "MissingLibraryError",
+    "PositionsWarning",
     "StateError",
     "TooLargeError",
     "UnknownNameError",
     "UnsupportedError",
+    "WindowWarning",
 ]
 
 
@@ -55,6 +60,26 @@ class MissingLibraryError(Error, ImportError):
 
 class UnsupportedError(Error, NotImplementedError):
     """Valid input that this version does not handle."""
+
+
+class CheckpointSizeWarning(UserWarning):
+    """The files of a checkpoint hold more or fewer bytes than its config describes."""
+
+
+class PositionsWarning(UserWarning):
+    """A model is given more tokens than its config states positions."""
+
+
+class WindowWarning(UserWarning):
+    """Lengths of a grid are on both sides of a window, and its graph has the mask of the window at all of them."""
+
+
+class ConservationWarning(UserWarning):
+    """A graph that was made of another one has more or less work than that one."""
+
+
+class EnergyUnknownWarning(UserWarning):
+    """No energy counter is readable; the message states which counter, the reason and a remedy."""
 
 
 def _message(error: BaseException) -> str:

@@ -31,6 +31,8 @@ else:
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pyinfercost"
 PYTHON_FILES = sorted(PACKAGE.rglob("*.py"))
+# Names that packages export. Results are those of all rooms.
+EXPORTS = sorted({*PACKAGE.rglob("__init__.pyi"), *PACKAGE.glob("[!_]*.pyi")} - {PACKAGE / "results" / "__init__.pyi"})
 CPP_FILES = sorted((ROOT / "csrc").rglob("*.[ch]pp"))
 
 # C++: a folder of csrc/, and the folders that it may include. Nobody includes the bindings.
@@ -86,7 +88,7 @@ LEVELS = (
     {"report", "training", "fleets"},
     {"tradeoffs"},
     {"monitor", "advice"},
-    {"cli", "plots"},
+    {"cli", "plots", "devices", "comparison"},
     {"__init__", "__main__"},
 )
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
@@ -186,7 +188,7 @@ def module_of(path: Path) -> str:
 def imports(path: Path) -> tuple[Import, ...]:
     """Every import of a file, with when it runs."""
     module = module_of(path).split(".")
-    package = module if path.name == "__init__.py" else module[:-1]
+    package = module if path.stem == "__init__" else module[:-1]
 
     found: list[Import] = []
 
@@ -279,7 +281,7 @@ def files_of(module: str) -> set[Path]:
 
 def room_of(path: Path) -> str:
     """The room of the package that a file belongs to: a subpackage or a module of the top level."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return path.relative_to(PACKAGE).parts[0].partition(".")[0]
 
 
 @each(CPP_FILES)
@@ -300,7 +302,7 @@ def test_cpp_includes_point_one_way(path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", list(Kind), ids=lambda kind: kind.value)
-@each(PYTHON_FILES)
+@each([*PYTHON_FILES, *EXPORTS])
 def test_python_imports_point_one_way(path: Path, kind: Kind) -> None:
     room = room_of(path)
     assert room in LEVEL_OF, f"{room} has no level yet: give it one in LEVELS"

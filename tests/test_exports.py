@@ -1,8 +1,9 @@
-"""Exports of packages: one table each, which type checkers read as imports; names are imported when first used."""
+"""Exports of packages: names in a stub, which are imported when first used."""
 
 from __future__ import annotations
 
-import ast
+import re
+import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -12,32 +13,18 @@ from types import ModuleType
 import pytest
 
 import pyinfercost
-from pyinfercost._lazy import lazy_exports
 
 ROOT = Path(__file__).parents[1]
-INITS = [path for path in sorted((ROOT / "pyinfercost").rglob("__init__.py")) if "lazy_exports(" in path.read_text()]
+PACKAGE = ROOT / "pyinfercost"
+MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if "= lazy_exports(" in path.read_text(encoding="utf-8")]
 FRAMEWORKS = ("lightning", "pytorch_lightning", "transformers", "accelerate", "ignite")
 
 
-def package_of(path: Path) -> str:
-    return ".".join(path.parent.relative_to(ROOT).parts)
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-each_package = pytest.mark.parametrize("path", [pytest.param(path, id=package_of(path)) for path in INITS])
-
-
-def imported_for_types(path: Path) -> dict[str, str]:
-    """Name -> module of the imports under TYPE_CHECKING, relative as the table has them."""
-    found = {}
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            for each in node.body:
-                assert isinstance(each, ast.ImportFrom)
-                for alias in each.names:
-                    assert alias.asname == alias.name, "type checkers take `X as X` alone for an export"
-                    module = "." * each.level + (each.module or "")
-                    found[alias.name] = module + alias.name if module == "." else module
-    return found
+each_module = pytest.mark.parametrize("path", [pytest.param(path, id=module_of(path)) for path in MODULES])
 
 
 def run(code: str) -> str:
@@ -47,34 +34,45 @@ def run(code: str) -> str:
     return result.stdout.strip()
 
 
-def test_packages_with_exports_are_found() -> None:
-    assert {"pyinfercost", "pyinfercost.training", "pyinfercost.monitor"} <= {package_of(path) for path in INITS}
+def test_modules_with_exports_are_found() -> None:
+    public = (
+        "pyinfercost",
+        "pyinfercost.results",
+        "pyinfercost.serving",
+        "pyinfercost.devices",
+        "pyinfercost.training",
+    )
+    assert set(public) <= {module_of(path) for path in MODULES}
 
 
-@each_package
-def test_type_checkers_see_the_table(path: Path) -> None:
-    table = import_module(package_of(path))._EXPORTS
-    exported = {name: module for module, names in table.items() for name in names or (module.lstrip("."),)}
-    assert imported_for_types(path) == exported
+def test_the_public_face_is_small() -> None:
+    assert len(pyinfercost.__all__) <= 70
 
 
-@each_package
+@each_module
+def test_a_stub_has_one_import_a_line(path: Path) -> None:
+    lines = path.with_suffix(".pyi").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if not re.fullmatch(r"from [.\w]+ import (\w+) as \1", line)] == []
+
+
+@each_module
 def test_no_export_has_the_name_of_a_module_of_its_package(path: Path) -> None:
     """Importing such a module would replace the export."""
-    package = import_module(package_of(path))
-    modules = {each.stem for each in path.parent.glob("*.py")} | {each.name for each in path.parent.iterdir()}
-    modules_exported = {module.lstrip(".") for module, names in package._EXPORTS.items() if not names}
-    assert not modules & set(package.__all__) - modules_exported
+    exported = dict(re.findall(r"import (\w+) as (\w+)", path.with_suffix(".pyi").read_text(encoding="utf-8")))
+    if path.name == "__init__.py":
+        modules = {each.stem for each in path.parent.iterdir()}
+        named = re.findall(r"from \. import (\w+)", path.with_suffix(".pyi").read_text(encoding="utf-8"))
+        assert not modules & set(exported) - set(named)
 
 
 @pytest.mark.torch
-@each_package
+@each_module
 def test_every_export_can_be_imported(path: Path) -> None:
-    package = import_module(package_of(path))
-    assert package.__all__ == sorted(set(package.__all__))
-    for name in package.__all__:
-        assert getattr(package, name) is not None
-        assert name in dir(package)
+    module = import_module(module_of(path))
+    assert module.__all__ == sorted(set(module.__all__))
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+        assert name in dir(module)
 
 
 @pytest.mark.torch
@@ -100,9 +98,10 @@ def package_with(monkeypatch: pytest.MonkeyPatch, folder: Path, source: str) -> 
     """A package `made` with a module `part` of this source, which `made` exports as `thing`."""
     (folder / "made").mkdir()
     (folder / "made" / "part.py").write_text(source)
-    exports = "lazy_exports(__name__, {'.part': ('thing',)}, needs={'no_such_library': 'models'})"
+    (folder / "made" / "__init__.pyi").write_text("from . import part as part\nfrom .part import thing as thing\n")
     (folder / "made" / "__init__.py").write_text(
-        f"from pyinfercost._lazy import lazy_exports\n__getattr__, __dir__, __all__ = {exports}\n"
+        "from pyinfercost._lazy import lazy_exports\n"
+        "__getattr__, __dir__ = lazy_exports(__spec__, needs={'no_such_library': 'models'})\n"
     )
     monkeypatch.syspath_prepend(str(folder))
     for name in ("made", "made.part"):
@@ -130,8 +129,18 @@ def test_another_missing_library_is_reported_as_it_is(monkeypatch: pytest.Monkey
         made.thing  # noqa: B018
 
 
-def test_modules_are_exported_by_their_names() -> None:
-    get, names, exported = lazy_exports("pyinfercost", {".plots": ()}, "Graph")
-    assert exported == ["Graph", "plots"]
-    assert get("plots").__name__ == "pyinfercost.plots"
-    assert {"Graph", "plots"} <= set(names())
+def test_modules_are_exported_by_their_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made = package_with(monkeypatch, tmp_path, "thing = object()\n")
+    assert made.__all__ == ["part", "thing"]
+    assert made.part.__name__ == "made.part"
+    assert {"part", "thing"} <= set(dir(made))
+
+
+def test_exports_are_found_in_a_zip_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    package_with(monkeypatch, tmp_path, "thing = 5\n")
+    archive = shutil.make_archive(str(tmp_path / "zipped"), "zip", tmp_path, "made")
+    shutil.rmtree(tmp_path / "made")
+    for name in ("made", "made.part"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(archive)
+    assert import_module("made").thing == 5

@@ -19,6 +19,7 @@ import click
 
 from pyinfercost import _core, results
 from pyinfercost.cli import main
+from pyinfercost.cli.commands import groups_of
 from pyinfercost.inputs.settings import Settings
 from pyinfercost.results import figures
 from pyinfercost.results.declared import class_named, declarations_of, part_of
@@ -119,11 +120,12 @@ def described(context: click.Context) -> Iterator[str]:
         inspect.cleandoc(command.help or ""),
         "",
     )
-    yield from ("| option | does |", "|---|---|")
-    for parameter in command.get_params(context):
-        record = parameter.get_help_record(context) if isinstance(parameter, click.Option) else None
-        if record is not None:
-            option, does = (html.escape(text).replace("|", "&#124;") for text in record)
+    for title, options in groups_of(command, context).items():
+        yield from ("", f"| {title.lower()} | does |", "|---|---|")
+        for each in options:
+            option, does = (
+                html.escape(text).replace("|", "&#124;") for text in each.get_help_record(context) or ("", "")
+            )
             yield f"| <code>{option}</code> | {does} |"
     if command.epilog and (context.parent is None or command.epilog != main.epilog):
         yield from ("", inspect.cleandoc(command.epilog))

@@ -1,4 +1,4 @@
-"""Predictions of communication: calls of `pyinfercost.collective`, which have no graphs."""
+"""Predictions of communication: calls of `pyinfercost.devices.collective`, which have no graphs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Call:
     nodes: int = 1
     kernel: str = "library"
     execution: str = "cuda_graph"
-    tokens: ic.ExpertTokens | None = None
+    tokens: ic.devices.ExpertTokens | None = None
     direct: bool = False
 
     def __len__(self) -> int:
@@ -67,9 +67,9 @@ def predict_calls(calls: Sequence[Call], machines: Mapping[str, Hardware], probl
     return Judged.joined([_predicted(call, machines[call.group.device], problems) for call in calls])
 
 
-def call_s(call: Call, machine: Hardware) -> ic.CollectiveEstimate[NDArray[np.float64], NDArray[np.str_]]:
+def call_s(call: Call, machine: Hardware) -> ic.results.CollectiveEstimate[NDArray[np.float64], NDArray[np.str_]]:
     """Return the estimate of a call on a machine."""
-    return ic.collective(
+    return ic.devices.collective(
         call.op,
         call.size_bytes,
         hardware=directly_linked(machine) if call.direct else machine,

@@ -110,7 +110,7 @@ class Deployments:
             serving=served.serving,
             execution="cuda_graph" if machine.kind == "gpu" else "compiled",
         )
-        costs = ic.step_costs(
+        costs = ic.serving.step_costs(
             *graphs,
             on=on,
             context=_CONTEXT,

@@ -81,7 +81,7 @@ def fleet_question(fields: Mapping[str, Any], slo: str) -> Question:
 
 def option_words(name: str, value: Any) -> Words:
     """Return an option of the command line: a flag for truth values, else its name and its value."""
-    option = name.replace("_", "-")
+    option = "output-tokens" if name == "output" else name.replace("_", "-")  # --output is the file to write
     if isinstance(value, bool):
         return (f"--{option}" if value else f"--no-{option}",)
     return f"--{option}", number_text(value)
@@ -110,7 +110,7 @@ def workload_words(workload: Workload) -> Words | None:
     else:
         if workload.prompt is None or workload.output is None:
             return None
-        words += ["--prompt", str(workload.prompt), "--output", str(workload.output)]
+        words += ["--prompt", str(workload.prompt), "--output-tokens", str(workload.output)]
         words += ["--requests", str(workload.requests or FEW_REQUESTS)]
     if workload.rate_per_s is not None:
         words += ["--rate", f"{number_text(float(workload.rate_per_s))}/s"]

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import InputError
 from ..predict.workers import on_workers
 from ..results.bill import MONTH_S
-from ..serving.closed_form import Load, closed_form
 from ..serving.runs import Facts, Run, facts_of, simulated, stretched
 from ..serving.scheduler import Scheduler, simulated_scheduler
 from ..serving.serve import Phases, blocks_of, check_lengths, check_settings, serve, tables_of
 from ..serving.servers import Servers
 from ..serving.serving_figures import result_of
+from ..serving.steady_state import Load, closed_form
 from .case import Outcome
 from .traffic_setups import REPLICAS, SCHEDULER, TrafficSetup
 

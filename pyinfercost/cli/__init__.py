@@ -99,7 +99,7 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except click.UsageError as error:
             # One form for all errors: what is wrong, and in the next line where to look.
-            where = "" if error.ctx is None else f"\n({error.ctx.command_path} --help shows all options)"
+            where = "" if error.ctx is None else f"\n({error.ctx.command_path} --help shows the options)"
             told = error.format_message().replace(",\n\t", ", ").replace("\n\t", " ")  # click lists choices in lines
             raise click.UsageError(visible_lines(told) + where) from error
         except click.ClickException as error:

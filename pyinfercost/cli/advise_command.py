@@ -10,8 +10,9 @@ from .._checks import ANY_AMOUNT, Range, number_in
 from ..results.advice import OBJECTIVES, RISKS
 from ..results.given_units import full_name, given, unit_of
 from .advise_traffic import load_of_options, traffic_options
+from .commands import command
 from .deployment_options import deployment_of_options, deployment_options, usage_errors
-from .options import EPILOG, format_option, model_options
+from .options import EPILOG, format_option, html_option, model_options
 from .output import check_writable, messages_for_people, write, write_result
 from .profiling import size_options, sizes_of_options
 from .waiting import working
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _PERCENTS = 100
 
 
-@click.command(epilog=EPILOG)
+@command(epilog=EPILOG)
 @deployment_options()
 @size_options
 @click.option("--latency", metavar="TIME", help="Most seconds of a forward in a plan: 20ms, 0.02.")
@@ -60,7 +61,7 @@ _PERCENTS = 100
 )
 @click.option("--all", "compare", is_flag=True, help="Also compare the tactics over batches and machines, with ranges.")
 @traffic_options
-@click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Also write an HTML report.")
+@html_option()
 @format_option("table", "json", "csv", "md")
 @model_options
 def advise(

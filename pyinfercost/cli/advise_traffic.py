@@ -10,6 +10,7 @@ import click
 from ..fleets.fleet_run import FleetRun
 from ..fleets.terms import Terms
 from ..serving.scheduler import Scheduler
+from .deployment_options import BILL
 from .settings_options import options_of
 from .workload_options import scheduler_options, workload_of_options, workload_options
 
@@ -36,8 +37,8 @@ def traffic_options(command: _Command) -> _Command:
         click.option("--replicas", type=click.IntRange(min=1), help="Replicas of a server now; default: as needed."),
         click.option("--routing", type=click.Choice(("least_loaded", "round_robin", "prefix_aware"))),
         click.option("--autoscaler", metavar="KIND", help="Autoscaler of a fleet now, as of fleet; default: static."),
-        options_of(FleetRun, only=_RUN),
-        options_of(Terms, only=_TERMS),
+        options_of(FleetRun, "Service", only=_RUN),
+        options_of(Terms, BILL, only=_TERMS),
         click.option(
             "--acceptance",
             type=click.FloatRange(min=0, max=1),
@@ -69,8 +70,8 @@ def load_of_options(options: dict[str, Any]) -> dict[str, Any]:
         _refuse(options, _FLEET, "a workload")
         if options["trace"] is None and options["prompt"] is None and options["output_tokens"] is None:
             raise click.UsageError(
-                f"--{asked[0]} is for requests that generate text; expected --prompt and --output, such as "
-                "--prompt 256 --output 64; for a model that answers by one forward, expected --traffic, such as "
+                f"--{asked[0]} is for requests that generate text; expected --prompt and --output-tokens, such as "
+                "--prompt 256 --output-tokens 64; for a model that answers by one forward, expected --traffic, such as "
                 "--traffic poisson:20"
             )
         found = {"workload": workload_of_options(options), **{name: options[name] for name in _SERVED}}
@@ -89,7 +90,7 @@ def _words(options: dict[str, Any]) -> tuple[str, ...]:
     for name in (*_WORKLOAD, "prompt", "output_tokens", "prefixes", "requests", "seed"):
         value = options[name]
         if value is not None:
-            words += [f"--{name.removesuffix('_tokens')}", str(value)]
+            words += [f"--{name.replace('_', '-')}", str(value)]
     return tuple(words)
 
 

@@ -8,11 +8,12 @@ import time
 import click
 
 from .. import _cache
+from .commands import command_group
 from .options import format_option
 from .output import messages_for_people, say, show, show_pairs, write
 
 
-@click.group(invoke_without_command=True)
+@command_group(invoke_without_command=True)
 @click.pass_context
 def cache(context: click.Context) -> None:
     """Show the cache of captured graphs, machines and names; list or clear its entries."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .commands import command
 from .options import EXIT_CODES, out_option
 from .output import check_writable, messages_for_people, say, write
 from .types import InUnits
@@ -12,7 +13,7 @@ from .waiting import working
 _PERCENTS = 100
 
 
-@click.command(epilog=EXIT_CODES)
+@command(epilog=EXIT_CODES)
 @out_option(help="The file to write, such as this.toml; default: stdout.")
 @click.option("--threads", type=click.IntRange(min=1), help="Number of threads to measure with; default: all cores.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)

@@ -11,6 +11,7 @@ import click
 
 from .._checks import read_text
 from ..errors import InputError
+from .commands import command
 from .configuration import REQUESTS
 from .configured import configuration, is_configured
 from .options import out_option
@@ -27,7 +28,7 @@ _FAIL_IF_HELP = (
 )
 
 
-@click.command(
+@command(
     epilog="OPTIONS are those of `profile`, such as `-- --hardware l4 --price spot`; models of a pyinfercost.toml have "
     "their options there. Exit codes: 0 success, 1 failure, 2 usage error, 3 a limit is exceeded, 130 interrupted."
 )
@@ -116,7 +117,7 @@ def _review(
     return model_review(name, *documents, requests_per_month=requests, limits=limits)
 
 
-@click.command()
+@command()
 @click.option("--key", default="pyinfercost", show_default=True, help="Name of the comment, which is updated by name.")
 @click.argument("report", type=click.Path(dir_okay=False), metavar="REPORT.md")
 def comment(*, key: str, report: str) -> None:

@@ -6,12 +6,13 @@ import click
 
 from .._checks import MOST
 from .arguments import byte_sizes
+from .commands import command
 from .machines import machine_of
 from .options import format_option, out_option
 from .output import messages_for_people, write_result
 
 
-@click.command()
+@command()
 @click.argument("op")
 @click.argument("size")
 @click.option("--hardware", "-H", required=True, help="A catalog id or a TOML file.")

@@ -9,12 +9,13 @@ import click
 
 from ..sources.registry import is_graph
 from .arguments import axis_values, known_names, named_settings
+from .commands import command, grouped
 from .configured import named_models, words_of_named_models
 from .deployment_options import deployment_options, usage_errors
 from .machines import ALL, layouts_of, listed_deployments
-from .options import WhatIf, format_option, out_option, whatif_options
+from .options import WhatIf, format_option, html_option, out_option, whatif_options
 from .output import capturing, check_writable, command_line, messages_for_people, say, write, write_result
-from .profiling import phase_options
+from .profiling import SIZES, phase_options
 from .types import ModelType
 
 if TYPE_CHECKING:
@@ -42,17 +43,20 @@ _OF_MACHINES = ("engine", "serving", "execution", "layout", "tensor", "threads",
 _DATA = ("json", "csv")
 
 
-@click.command("compare", epilog=_EPILOG)
+@command("compare", epilog=_EPILOG)
 @deployment_options(
     several=True,
     hardware="Catalog ids or TOML files, comma-separated; or all, cpu, gpu, systolic. Without it, models are counted.",
     only=_OPTIONS,
 )
-@click.option("--batch", metavar="AXIS", help="Short for --set batch=AXIS, such as 1,8,64.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=AXIS", help="Values of a named size; repeatable.")
+@grouped(
+    SIZES,
+    click.option("--batch", metavar="AXIS", help="Short for --set batch=AXIS, such as 1,8,64."),
+    click.option("--set", "settings", multiple=True, metavar="NAME=AXIS", help="Values of a named size; repeatable."),
+)
 @phase_options
 @whatif_options
-@click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Also write an HTML page.")
+@html_option("Also write an HTML page.")
 @format_option("table", "json", "csv", "md")
 @out_option()
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...", callback=named_models, type=ModelType())

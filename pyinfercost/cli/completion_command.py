@@ -14,6 +14,8 @@ from click.shell_completion import (
     split_arg_string,
 )
 
+from .commands import command
+
 VARIABLE = "_PYINFERCOST_COMPLETE"
 
 _HOW = """Print the script with which a shell completes commands, options, models, machines and figures.
@@ -78,7 +80,7 @@ add_completion_class(Bash)
 add_completion_class(Fish)
 
 
-@click.command(help=_HOW)
+@command(help=_HOW)
 @click.argument("shell", metavar="SHELL", type=click.Choice(("bash", "zsh", "fish")))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:

@@ -11,6 +11,7 @@ import click
 from .._checks import read_json
 from ..deployment.deployment import OPTIONS, Deployment, needs_machine
 from ..deployment.keywords import deployment_of
+from .commands import grouped
 from .configured import named_machines
 from .output import in_options
 from .settings_options import option_of
@@ -44,8 +45,10 @@ _SEVERAL = {
 }
 """Options with several values -> help, with that of one value."""
 
-_LAST = ("serving", "transfer", "startup")
-"""Options with many settings, which stand after all others in the help."""
+MACHINE, BILL = "Machine", "Price and place"
+"""Titles of the options in the help."""
+_OF_BILL = ("price", "utilization", "region", "transfer", "startup")
+
 _ON_HELP = "A JSON file with a deployment, as written by Deployment.to_dict(); other options override it."
 
 
@@ -109,14 +112,18 @@ def deployment_options(
     if several:
         options["tensor"] = _TENSOR
 
-    def added(command: _Command) -> _Command:
-        for name, option in reversed(options.items()):
-            if name in only or name == "tensor":
-                command = option(command)
-                command.__click_params__[-1].hidden = name in refused  # type: ignore[attr-defined]
-            if name in _LAST and name in only:  # click shows what was added first at the end
-                made = command.__click_params__  # type: ignore[attr-defined]
-                made.insert(_LAST[::-1].index(name), made.pop())
+    for name in refused:
+        options[name] = _hidden(options[name])
+    chosen = {name: option for name, option in options.items() if name in (*only, "tensor")}
+    of_machine = grouped(MACHINE, *(option for name, option in chosen.items() if name not in _OF_BILL))
+    of_bill = grouped(BILL, *(option for name, option in chosen.items() if name in _OF_BILL))
+    return lambda command: of_machine(of_bill(command))
+
+
+def _hidden(option: Any) -> Any:
+    def added(command: Any) -> Any:
+        command = option(command)
+        command.__click_params__[-1].hidden = True
         return command
 
     return added

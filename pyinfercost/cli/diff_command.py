@@ -10,6 +10,7 @@ import click
 
 from .._checks import exists
 from ..errors import InputError, MissingFileError
+from .commands import command
 from .configured import compared_model, is_configured, is_given
 from .options import format_option, out_option
 from .output import LIMIT_BROKEN, check_writable, messages_for_people, say, write_result
@@ -35,7 +36,7 @@ _WHOLE = ("json", "csv")
 _PROFILES = (".json", ".html", ".htm")
 
 
-@click.command("diff", epilog=_EPILOG)
+@command("diff", epilog=_EPILOG)
 @click.option("--fail-if", "limits", multiple=True, metavar="FIGURE:LIMIT", help=_FAIL_IF_HELP)
 @click.option("--depth", type=click.IntRange(min=1), help="Sum up modules below this depth.")
 @format_option("table", "json", "csv", "md")
@@ -62,8 +63,7 @@ def diff(
         raise click.UsageError("--depth is for tables and Markdown; json and csv list every module, so leave it out")
     _check_limits(limits)
     with messages_for_people():
-        from ..predict.diff import ProfileLike
-        from ..predict.diff import diff as changes
+        from ..predict.diff import ProfileLike, profile_changes
         from ..predict.limits import LIMITED
         from ..results.documents import is_fleets
         from ..results.fleet_changes import FLEET_FIGURES
@@ -86,7 +86,7 @@ def diff(
             elif profiler is not None:
                 sides.append(profiler.profile(side))
         one, other = sides
-        result = changes(one, other, limits=limits)
+        result = profile_changes(one, other, limits=limits)
         write_result(result, form, output, layout={"depth": depth})
         _end(result)
 
@@ -100,7 +100,7 @@ def _fleets(
     depth: int | None,
 ) -> None:
     """Compare two results of fleets."""
-    from ..fleets.changes import diff_fleets
+    from ..fleets.changes import fleet_changes
     from ..results.documents import is_fleets
 
     for document, side in zip(documents, sides, strict=True):
@@ -113,7 +113,7 @@ def _fleets(
     _refuse_options_of_models()
     _check_limits(limits, of_fleets=True)
     first, second = (document for document in documents if document is not None)
-    result = diff_fleets(first, second, limits=limits)
+    result = fleet_changes(first, second, limits=limits)
     write_result(result, form, output)
     _end(result)
 

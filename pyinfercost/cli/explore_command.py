@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from .commands import command
 from .configured import named_model
 from .deployment_options import deployment_of_options, deployment_options
 from .options import EPILOG, no_cache_option, out_option
@@ -14,7 +15,7 @@ from .profiling import phase_options, size_options, sizes_of_options
 from .types import ModelType
 
 
-@click.command(epilog=EPILOG)
+@command(epilog=EPILOG)
 @deployment_options()
 @size_options
 @phase_options

@@ -12,15 +12,25 @@ from .._interrupts import STOPPED
 from ..fleets.fleet_run import FleetRun
 from ..fleets.terms import Terms
 from ..serving.scheduler import Scheduler
+from .commands import command
 from .configured import named_model
-from .deployment_options import deployment_options, usage_errors
+from .deployment_options import BILL, deployment_options, usage_errors
 from .machines import ALL, layouts_of, listed_deployments
-from .options import EPILOG, WhatIf, format_option, no_cache_option, out_option, whatif_options
+from .options import (
+    EPILOG,
+    WhatIf,
+    format_option,
+    html_option,
+    no_cache_option,
+    no_progress_option,
+    out_option,
+    whatif_options,
+)
 from .output import messages_for_people, say, write_result
 from .settings_options import given_of, options_of
 from .types import ModelType
 from .waiting import working
-from .workload_options import OUTPUT
+from .workload_options import OUTPUT, SCHEDULER
 
 if TYPE_CHECKING:
     from ..deployment import Deployment
@@ -31,7 +41,7 @@ _FLAGS = {"output": OUTPUT, "varies_cold_starts": ("--varies-cold-starts",)}
 _SCHEDULER = ("max_num_seqs", "max_num_batched_tokens", "num_gpu_blocks", "max_model_len")
 
 
-@click.command(epilog=EPILOG)
+@command(epilog=EPILOG)
 @deployment_options(
     several=True,
     under_load=True,
@@ -61,14 +71,14 @@ _SCHEDULER = ("max_num_seqs", "max_num_batched_tokens", "num_gpu_blocks", "max_m
 )
 @click.option("--plan", is_flag=True, help="Search the cheapest mix within --slo, and verify it on the last day.")
 @click.option("--verify", metavar="TRAFFIC", help="With --plan: traffic to verify it on.")
-@options_of(FleetRun, flags=_FLAGS)
-@options_of(Terms)
-@options_of(Scheduler, only=_SCHEDULER)
+@options_of(FleetRun, "Service", flags=_FLAGS)
+@options_of(Terms, BILL)
+@options_of(Scheduler, SCHEDULER, only=_SCHEDULER)
 @whatif_options
-@click.option("--no-progress", is_flag=True, help="Do not show progress.")
-@click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Also write a report with plots.")
+@no_progress_option
+@html_option("Also write a report with plots.")
 @format_option("table", "json", "csv", "md")
-@out_option("out")
+@out_option()
 @click.argument("model", required=False, is_eager=True, callback=named_model, type=ModelType())
 @no_cache_option
 def fleet(
@@ -81,7 +91,7 @@ def fleet(
     verify: str | None,
     no_progress: bool,
     form: str,
-    out: str | None,
+    output: str | None,
     html: str | None,
     **options: Any,
 ) -> None:
@@ -119,7 +129,7 @@ def fleet(
                 from ..fleets.fleet import fleet as compare
 
                 result = compare(served, traffic=traffic, on=places, progress=shown, **given)
-        write_result(result, form, out)
+        write_result(result, form, output)
         if html is not None:
             write_text(html, result.to_html())
             say(f"Report written to {html}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from .commands import command
 from .machines import machine_of
 from .options import format_option
 from .output import messages_for_people, show, show_pairs, write
 from .types import HardwareType
 
 
-@click.command()
+@command()
 @click.argument("name", required=False, type=HardwareType(several=False))
 @format_option("table", "json", "core-json")
 def hardware(*, name: str | None, form: str) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import click
-
 from .. import _core
+from .commands import command
 from .options import format_option
 from .output import messages_for_people, show_pairs
 
@@ -12,7 +11,7 @@ _OPTIONAL = ("torch", "torchvision", "timm", "transformers", "diffusers", "panda
 _REQUIRED = ("numpy", "click", "rich")
 
 
-@click.command()
+@command()
 @format_option("table", "json")
 def info(*, form: str) -> None:
     """Show versions, installed optional packages, and the numbers of known operators and machines."""

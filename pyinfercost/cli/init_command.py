@@ -9,6 +9,7 @@ import click
 
 from .._checks import exists, write_text
 from ..errors import ExistingFileError
+from .commands import command
 from .configuration import NAME, read_configuration
 from .output import messages_for_people, say
 
@@ -59,7 +60,7 @@ _NO_MODEL = """\
 # requests_per_month = 10_000_000"""
 
 
-@click.command()
+@command()
 @click.argument("models", metavar="[MODEL]...", nargs=-1)
 @click.option("--hardware", "-H", help="The machine that commands use by default.")
 @click.option("--price", metavar="PRICE", help="Its price of a device-hour, such as 2.49 or spot.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .commands import command
 from .deployment_options import deployment_of_options, deployment_options
 from .options import EPILOG, format_option, model_options, trace_option
 from .output import check_writable, messages_for_people, show, write, write_result, write_trace
@@ -21,7 +22,7 @@ _MOST_LAYERS = 30
 _PRECISIONS = ("native", "fp32", "bf16", "fp16")
 
 
-@click.command(epilog=EPILOG)
+@command(epilog=EPILOG)
 @deployment_options(
     precisions=_PRECISIONS, hardware="Predict with this id or TOML file, such as the output of `calibrate`."
 )
@@ -35,7 +36,7 @@ _PRECISIONS = ("native", "fp32", "bf16", "fp16")
     help="Measure joules per forward, if the machine has counters (RAPL on Linux, NVML on NVIDIA).",
 )  # fmt: skip
 @click.option(
-    "--limit", type=click.IntRange(min=0), default=_MOST_LAYERS, show_default=True, help="Layers in the table."
+    "--top", "limit", type=click.IntRange(min=0), default=_MOST_LAYERS, show_default=True, help="Layers in the table."
 )
 @trace_option
 @format_option("table", "json", "csv", "md")

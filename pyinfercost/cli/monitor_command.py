@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from ..monitor.engines import ENGINES
+from .commands import command_group
 from .deployment_options import deployment_of_options, deployment_options, usage_errors
 from .monitor_config_command import config
 from .monitor_export_command import export
@@ -30,7 +31,7 @@ _LOOK_S = 1.0  # between looks at whether the engine answers
 _SERVERS = ("listen", "page", "token_file", "top")
 
 
-@click.group(invoke_without_command=True, no_args_is_help=True, epilog=EXIT_CODES)
+@command_group(invoke_without_command=True, no_args_is_help=True, epilog=EXIT_CODES)
 @click.option(
     "--scrape", "url", metavar="URL", help="Address of the engine or of its page, such as http://127.0.0.1:8000."
 )
@@ -69,7 +70,11 @@ _SERVERS = ("listen", "page", "token_file", "top")
     help="Correction of predicted steps, as `serve --calibrate-from` writes it.",
 )
 @click.option(
-    "--plan", type=click.Path(dir_okay=False), metavar="FILE", help="What `fleet --plan --format json` wrote."
+    "--planned",
+    "plan",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="What `fleet --plan --format json` wrote.",
 )
 @click.option("--energy", metavar="DEVICE", help="Where joules are read on this machine: cpu, or cuda:0.")
 @click.option(

@@ -9,6 +9,7 @@ import click
 
 from .._checks import shown
 from .._escapes import visible_lines
+from .commands import command
 from .output import messages_for_people, say
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m)?")
@@ -42,7 +43,7 @@ def band_of(_ctx: click.Context, _option: click.Parameter, value: str | None) ->
     return low, high
 
 
-@click.command()
+@command()
 @click.option(
     "--scrape-interval",
     "scrape_interval_s",

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 import click
 
 from .._checks import shown
+from .commands import command
 from .options import EXIT_CODES, format_option, out_option
 from .output import messages_for_people, say, write
 
@@ -34,9 +35,8 @@ def time_of(text: str | None, option: str) -> float | None:
     return (zoned - datetime(1970, 1, 1, tzinfo=timezone.utc)) / timedelta(seconds=1)
 
 
-@click.command(epilog=EXIT_CODES)
+@command(epilog=EXIT_CODES)
 @out_option(
-    "workload",
     help="FILE.parquet or FILE.csv, which `serve --trace`, `serve --calibrate-from` and `fleet --traffic` read.",
     required=True,
 )
@@ -55,7 +55,7 @@ def time_of(text: str | None, option: str) -> float | None:
 def export(
     *,
     log: tuple[str, ...],
-    workload: str,
+    output: str,
     model: str | None,
     from_: str | None,
     until: str | None,
@@ -73,7 +73,7 @@ def export(
 
         start, end = time_of(from_, "--from"), time_of(until, "--until")
         recording = read_log(log)
-        found = export_workload(recording, workload, model=model, from_s=start, to_s=end, seed=seed)
+        found = export_workload(recording, output, model=model, from_s=start, to_s=end, seed=seed)
         if form == "json":
             write(json.dumps(found.to_dict(), indent=2, allow_nan=False) + "\n", None)
             return

@@ -5,14 +5,16 @@ from __future__ import annotations
 import click
 
 from .._checks import write_text
+from .commands import command
 from .monitor_export_command import time_of
-from .options import EXIT_CODES, format_option, out_option
+from .options import EXIT_CODES, format_option, html_option, out_option
 from .output import messages_for_people, say, write_result
 
 
-@click.command(epilog=EXIT_CODES)
+@command(epilog=EXIT_CODES)
 @click.option(
-    "--plan",
+    "--planned",
+    "plan",
     metavar="FILE",
     type=click.Path(dir_okay=False),
     help="What was planned: JSON of `fleet`, `fleet --plan` or `serve`. By default what the monitor knows of its plan.",
@@ -23,9 +25,9 @@ from .output import messages_for_people, say, write_result
 @click.option("--suggest", is_flag=True, help="Search the cheapest fleet for the recorded traffic.")
 @click.option("--slo", metavar="LIMITS", help='Its objective, such as "ttft_p95<2"; by default that of the plan.')
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides the random numbers.")
-@click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Also write a report with charts.")
+@html_option("Also write a report with charts.")
 @format_option("table", "json", "csv", "md")
-@out_option("out")
+@out_option()
 @click.argument("log", nargs=-1, required=True, type=click.Path())
 def report(
     *,
@@ -39,7 +41,7 @@ def report(
     seed: int,
     html: str | None,
     form: str,
-    out: str | None,
+    output: str | None,
 ) -> None:
     """Report a monitor's LOG: predicted against measured, what drifted, what it cost, and how far from the plan.
 
@@ -55,7 +57,7 @@ def report(
         result = report_log(
             read_log(log), plan=plan, model=model, from_s=start, to_s=end, suggest=suggest, slo=slo, seed=seed
         )
-        write_result(result, form, out)
+        write_result(result, form, output)
         if html is not None:
             write_text(html, result.to_html())
             say(f"Report written to {html}")

@@ -11,6 +11,7 @@ import click
 from .. import _cache
 from .._records import dataclass
 from ..report.rows import SORTS, TIMED
+from .commands import OUTPUT, grouped
 from .configured import named_model
 from .types import ModelType
 
@@ -34,27 +35,35 @@ def no_cache_option(command: _Command) -> _Command:
         if value:
             context.with_resource(_cache.placed(None))
 
-    return click.option(
+    option = click.option(
         "--no-cache",
         is_flag=True,
         expose_value=False,
         is_eager=True,
         callback=switch_off,
         help="Capture the model anew; read and store nothing in the cache.",
-    )(command)
+    )
+    return grouped(OUTPUT, option)(command)
 
 
-def out_option(
-    name: str = "output", *, help: str = "Write to a file instead of stdout.", **settings: Any
-) -> Callable[[_Command], _Command]:
-    """Return a decorator that adds the file to write, which has one option in all commands; `--output` is of tokens.
+def out_option(*, help: str = "Write to a file instead of stdout.", **settings: Any) -> Callable[[_Command], _Command]:
+    """Return a decorator that adds the file to write, which has one option in all commands.
 
     Args:
-        name: Name of the parameter.
         help: Its line of the help.
         **settings: Other settings of the option.
     """
-    return click.option("--out", "-o", name, type=click.Path(dir_okay=False), metavar="FILE", help=help, **settings)
+    file = click.Path(dir_okay=False)
+    return grouped(OUTPUT, click.option("--output", "-o", type=file, metavar="FILE", help=help, **settings))
+
+
+def html_option(help: str = "Also write an HTML report.") -> Callable[[_Command], _Command]:
+    """Return a decorator that adds the HTML page to write."""
+    return grouped(OUTPUT, click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help=help))
+
+
+no_progress_option = grouped(OUTPUT, click.option("--no-progress", is_flag=True, help="Do not show progress."))
+"""Adds the option to work in silence."""
 
 
 def model_options(command: _Command) -> _Command:
@@ -68,57 +77,54 @@ def model_options(command: _Command) -> _Command:
     return command
 
 
-def whatif_options(command: _Command) -> _Command:
-    """Add the options for formats, pruned weights and widths that the model does not have."""
-    command = click.option(
-        "--width",
-        type=click.FloatRange(min=0, max=1, min_open=True),
-        metavar="SHARE",
-        help="What if each group of channels kept this share of them, 0 to 1.",
-    )(command)
-    command = click.option(
-        "--layers",
-        type=click.FloatRange(min=0, max=1, min_open=True),
-        metavar="SHARE",
-        help="What if each stack of equal layers kept this share of them, 0 to 1.",
-    )(command)
-    command = click.option(
-        "--exit-at",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="What if the forward ended at early exit N of a model that has some.",
-    )(command)
-    command = click.option(
-        "--prune", metavar="STRUCTURE", help="What if weights of matrix products were pruned: 2:4; or by pattern."
-    )(command)
-    command = click.option(
-        "--kv-cache", metavar="FORMAT", help="What if the KV cache were in int8, fp8, fp16 or bf16."
-    )(command)
-    return click.option(
+whatif_options = grouped(
+    "What if",
+    click.option(
         "--quantize",
         metavar="FORMATS",
         help="What if weights were in another format: int8_wo, int4_wo:64, fp8_dynamic, ...; for all, or by pattern of "
         "modules or of weights of experts: '*.mlp.*=int4_wo,*=int8_wo'. Kernels of torchao in front: torchao:int8_wo.",
-    )(command)
+    ),
+    click.option("--kv-cache", metavar="FORMAT", help="What if the KV cache were in int8, fp8, fp16 or bf16."),
+    click.option(
+        "--prune", metavar="STRUCTURE", help="What if weights of matrix products were pruned: 2:4; or by pattern."
+    ),
+    click.option(
+        "--exit-at",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="What if the forward ended at early exit N of a model that has some.",
+    ),
+    click.option(
+        "--layers",
+        type=click.FloatRange(min=0, max=1, min_open=True),
+        metavar="SHARE",
+        help="What if each stack of equal layers kept this share of them, 0 to 1.",
+    ),
+    click.option(
+        "--width",
+        type=click.FloatRange(min=0, max=1, min_open=True),
+        metavar="SHARE",
+        help="What if each group of channels kept this share of them, 0 to 1.",
+    ),
+)
+"""Adds the options for formats, pruned weights and widths that the model does not have."""
 
-
-def layout_options(command: _Command) -> _Command:
-    """Add the options for rows of a profile: which to show, and in which order."""
-    for option in (
-        click.option("--roofline", is_flag=True, help="Draw a roofline below the table."),
-        click.option(
-            "--top", type=click.IntRange(min=1), help="Show only this many of the most costly rows, with full paths."
-        ),
-        click.option(
-            "--sort",
-            type=click.Choice(SORTS),
-            help="Sort sibling modules, largest first; share is latency, or FLOPs without --hardware, memory is the "
-            "memory in use while they run. Default: graph order.",
-        ),
-        click.option("--depth", type=click.IntRange(min=1), help="Collapse modules below this depth."),
-    ):
-        command = option(command)
-    return command
+layout_options = grouped(
+    OUTPUT,
+    click.option("--depth", type=click.IntRange(min=1), help="Collapse modules below this depth."),
+    click.option(
+        "--sort",
+        type=click.Choice(SORTS),
+        help="Sort sibling modules, largest first; share is latency, or FLOPs without --hardware, memory is the "
+        "memory in use while they run. Default: graph order.",
+    ),
+    click.option(
+        "--top", type=click.IntRange(min=1), help="Show only this many of the most costly rows, with full paths."
+    ),
+    click.option("--roofline", is_flag=True, help="Draw a roofline below the table."),
+)
+"""Adds the options for rows of a profile: which to show, and in which order."""
 
 
 def check_layout(form: str, sort: str | None, top: int | None, *, timed: bool, roofline: bool) -> None:
@@ -142,12 +148,8 @@ def check_layout(form: str, sort: str | None, top: int | None, *, timed: bool, r
 
 def trace_option(command: _Command) -> _Command:
     """Add the option to write a timeline."""
-    return click.option(
-        "--trace",
-        type=click.Path(dir_okay=False),
-        metavar="FILE",
-        help="Also write a timeline for Perfetto or chrome://tracing.",
-    )(command)
+    text = "Also write a timeline for Perfetto or chrome://tracing."
+    return grouped(OUTPUT, click.option("--trace", type=click.Path(dir_okay=False), metavar="FILE", help=text))(command)
 
 
 WHAT_IF = ("quantize", "prune", "kv_cache", "width", "layers", "exit_at")
@@ -227,6 +229,6 @@ class WhatIf:
 
 def format_option(*formats: str) -> Callable[[_Command], _Command]:
     """Add the option for the output format."""
-    return click.option(
-        "--format", "form", type=click.Choice(formats), default="table", show_default=True, help="Output format."
-    )
+    kind = click.Choice(formats)
+    option = click.option("--format", "form", type=kind, default="table", show_default=True, help="Output format.")
+    return grouped(OUTPUT, option)

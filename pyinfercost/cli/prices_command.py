@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from .commands import command
 from .machines import machine_of
 from .options import format_option
 from .output import messages_for_people, show, write
 from .types import HardwareType
 
 
-@click.command()
+@command()
 @click.argument("device", required=False, type=HardwareType(several=False))
 @format_option("table", "json")
 def prices(*, device: str | None, form: str) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import EPILOG, check_layout, format_option, layout_options, model_options, trace_option
+from .commands import command
+from .options import EPILOG, check_layout, format_option, html_option, layout_options, model_options, trace_option
 from .output import check_writable, messages_for_people, say, write_result, write_trace
 from .profiling import Profiler, phase_options, point_options
 from .report_options import write_report
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ..results.profile import Profile
 
 
-@click.command(epilog=EPILOG)
+@command(epilog=EPILOG)
 @point_options
 @phase_options
 @layout_options
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     help="Other rows: torchinfo has each module with its input, output and kernel shapes, weights and multiply-adds; "
     "ops has totals by operator.",
 )
-@click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Also write an HTML report.")
+@html_option()
 @trace_option
 @click.option("--measure", "measured", is_flag=True, help="Also run the model on this machine, like `measure`.")
 @format_option("table", "json", "csv", "md")

@@ -10,6 +10,7 @@ import click
 from .._checks import MOST
 from .._records import dataclass
 from .arguments import named_settings, whole_number
+from .commands import grouped
 from .deployment_options import DEPLOYMENT, deployment_of_options, deployment_options, usage_errors
 from .options import WHAT_IF, WhatIf, whatif_options
 from .output import capturing
@@ -30,16 +31,19 @@ POINT = (*DEPLOYMENT, "batch", "settings", "training", *TRAINING, *WHAT_IF)
 """Names of the options of a point."""
 
 
+SIZES = "Sizes"
+"""Title of the options for sizes in the help."""
+
 PHASE_SIZES = ("prompt", "context")
 """Sizes of a language model, which have options of their own."""
 
 
-def size_options(command: _Command) -> _Command:
-    """Add the options for values of named sizes."""
-    command = click.option(
-        "--set", "settings", multiple=True, metavar="NAME=N", help="Value of a named size; repeatable."
-    )(command)
-    return click.option("--batch", metavar="N", help="Short for --set batch=N.")(command)
+size_options = grouped(
+    SIZES,
+    click.option("--batch", metavar="N", help="Short for --set batch=N."),
+    click.option("--set", "settings", multiple=True, metavar="NAME=N", help="Value of a named size; repeatable."),
+)
+"""Adds the options for values of named sizes."""
 
 
 def sizes_of_options(options: Mapping[str, Any]) -> dict[str, int]:
@@ -53,47 +57,45 @@ def sizes_of_options(options: Mapping[str, Any]) -> dict[str, int]:
     return {name: whole_number(name, value) for name, value in settings.items()}
 
 
-def _training_options() -> tuple[Callable[[Any], Any], ...]:
-    return (
-        click.option("--master-weights", is_flag=True, help="Weights in fp32 beside narrower ones; with --optimizer."),
-        click.option("--shards", type=click.IntRange(min=1, max=MOST), metavar="N", help="Devices of --zero-stage."),
-        click.option(
-            "--zero-stage",
-            type=click.IntRange(min=0, max=3),
-            help="What devices share in training: 1 states of the optimizer, 2 also gradients, 3 also weights.",
-        ),
-        click.option(
-            "--optimizer",
-            metavar="NAME",
-            help="Add its memory to that of --training: sgd, sgd_momentum, adam, adamw, adamw_8bit or adafactor.",
-        ),
-        click.option(
-            "--training", is_flag=True, help="Count a training step: forward and backward; --optimizer adds memory."
-        ),
-    )
+_TRAINING = grouped(
+    "Training",
+    click.option(
+        "--training", is_flag=True, help="Count a training step: forward and backward; --optimizer adds memory."
+    ),
+    click.option(
+        "--optimizer",
+        metavar="NAME",
+        help="Add its memory to that of --training: sgd, sgd_momentum, adam, adamw, adamw_8bit or adafactor.",
+    ),
+    click.option(
+        "--zero-stage",
+        type=click.IntRange(min=0, max=3),
+        help="What devices share in training: 1 states of the optimizer, 2 also gradients, 3 also weights.",
+    ),
+    click.option("--shards", type=click.IntRange(min=1, max=MOST), metavar="N", help="Devices of --zero-stage."),
+    click.option("--master-weights", is_flag=True, help="Weights in fp32 beside narrower ones; with --optimizer."),
+)
 
 
 def point_options(command: _Command) -> _Command:
     """Add the options for the point at which a model is profiled: deployment, sizes, training and formats."""
-    options: tuple[Callable[[Any], Any], ...] = (
-        whatif_options,
-        *_training_options(),
-        size_options,
-        deployment_options(),
-    )
-    for option in options:
-        command = option(command)
+    for options in (whatif_options, _TRAINING, size_options, deployment_options()):
+        command = options(command)
     return command
 
 
-def phase_options(command: _Command) -> _Command:
-    """Add the sizes of a language model with both phases."""
-    for name, words in (
-        ("context", "Tokens in the cache before the decode step; default: those of the prompt."),
-        ("prompt", "Tokens of a prompt. With --prompt or --context, an hf: config is profiled in both phases."),
-    ):
-        command = click.option(f"--{name}", metavar="N", help=words)(command)
-    return command
+phase_options = grouped(
+    SIZES,
+    click.option(
+        "--prompt",
+        metavar="N",
+        help="Tokens of a prompt. With --prompt or --context, an hf: config is profiled in both phases.",
+    ),
+    click.option(
+        "--context", metavar="N", help="Tokens in the cache before the decode step; default: those of the prompt."
+    ),
+)
+"""Adds the sizes of a language model with both phases."""
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,20 @@ from .._interrupts import STOPPED
 from ..results.serving_search import GOALS
 from ..serving.scheduler import Scheduler
 from .arguments import whole_number
+from .commands import command
 from .configured import named_model
 from .deployment_options import deployment_of_options, deployment_options, usage_errors
 from .machines import ALL, layouts_of, listed_deployments
-from .options import EPILOG, WhatIf, format_option, no_cache_option, out_option, whatif_options
+from .options import (
+    EPILOG,
+    WhatIf,
+    format_option,
+    html_option,
+    no_cache_option,
+    no_progress_option,
+    out_option,
+    whatif_options,
+)
 from .output import messages_for_people, say, write_result
 from .settings_options import given_of
 from .types import ModelType
@@ -35,7 +45,7 @@ _DEVICES = 8  # most of a replica in a search
 _NOT_UNDER_LOAD = ("utilization", "region", "transfer", "startup", "instances")
 
 
-@click.command(epilog=EPILOG)
+@command(epilog=EPILOG)
 @deployment_options(
     several=True,
     under_load=True,
@@ -76,15 +86,10 @@ _NOT_UNDER_LOAD = ("utilization", "region", "transfer", "startup", "instances")
 )
 @scheduler_options
 @whatif_options
-@click.option("--no-progress", is_flag=True, help="Do not show progress.")
-@click.option(
-    "--html",
-    type=click.Path(dir_okay=False),
-    metavar="FILE",
-    help="Also write a report with plots; of --find that of the best deployment.",
-)
+@no_progress_option
+@html_option("Also write a report with plots; of --find that of the best deployment.")
 @format_option("table", "json", "csv", "md")
-@out_option("out")
+@out_option()
 @click.argument("model", is_eager=True, callback=named_model, type=ModelType())
 @no_cache_option
 def serve(
@@ -96,7 +101,7 @@ def serve(
     routing: str,
     no_progress: bool,
     form: str,
-    out: str | None,
+    output: str | None,
     html: str | None,
     measured: str | None,
     correction: str | None,
@@ -137,7 +142,7 @@ def serve(
                     goal, served, on=on, workload=workload, progress=shown,
                     layouts=layouts, devices=_most_devices(options), **given,
                 )  # fmt: skip
-            write_result(search, form, out)
+            write_result(search, form, output)
             if search.result is not None:
                 _write_report(search.result, html)
             if search.interrupted:
@@ -157,7 +162,7 @@ def serve(
         given["correction"] = _correction(served, deployment, workload, settings, measured, correction)
         with working(f"Serving {model}", "requests", silent=no_progress) as shown:
             result = serve_model(served, on=deployment, workload=workload, progress=shown, **given)
-        write_result(result, form, out)
+        write_result(result, form, output)
         _write_report(result, html)
         if result.interrupted:
             say(f"Stopped: {result.finished} of {result.requests} requests were answered")

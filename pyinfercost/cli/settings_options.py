@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .commands import grouped
 from .types import InUnits
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def _kind(setting: Setting) -> Any:
 
 def options_of(
     settings: type[Settings],
+    title: str,
     *,
     only: Collection[str] = (),
     flags: Mapping[str, tuple[str, ...]] | None = None,
@@ -68,18 +70,13 @@ def options_of(
 
     Args:
         settings: The type.
+        title: Title of the options in the help.
         only: Fields with an option in this command; empty for all.
         flags: Field -> names of its option, where it has others.
     """
     named = flags or {}
-
-    def added(command: _Command) -> _Command:
-        for each in reversed(settings.fields):
-            if each.option and each.name in (only or [each.name]):
-                command = option_of(each, *named.get(each.name, ()))(command)
-        return command
-
-    return added
+    chosen = [each for each in settings.fields if each.option and each.name in (only or [each.name])]
+    return grouped(title, *(option_of(each, *named.get(each.name, ())) for each in chosen))
 
 
 def given_of(

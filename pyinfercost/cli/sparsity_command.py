@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .commands import command
 from .configured import named_model
 from .options import format_option, out_option
 from .output import check_writable, messages_for_people, write_result
@@ -16,7 +17,7 @@ _EPILOG = (
 )
 
 
-@click.command(epilog=_EPILOG)
+@command(epilog=_EPILOG)
 @click.option("--threads", type=click.IntRange(min=1), help="Number of threads to scan with; default: all.")
 @click.option("--depth", type=click.IntRange(min=1), help="Sum up the weights of modules below this depth.")
 @click.option(

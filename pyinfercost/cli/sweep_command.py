@@ -19,11 +19,12 @@ from ..sources.registry import engine_of, is_graph
 from ..sources.sizes import BATCH, batch_name, matched
 from .arguments import axis_values, known_names, listed, named_settings, price_options, prices_by_id, scale_axes
 from .choice import Choice
+from .commands import OUTPUT, command, grouped
 from .deployment_options import deployment_options, read_deployments, usage_errors
 from .machines import ALL, deployments_of, layouts_of, priced
-from .options import EPILOG, WhatIf, model_options, whatif_options
+from .options import EPILOG, WhatIf, model_options, no_progress_option, whatif_options
 from .output import capturing, check_writable, messages_for_people
-from .profiling import PHASE_SIZES
+from .profiling import PHASE_SIZES, SIZES
 from .sweep_output import FORMATS, Answer, show_answer
 from .types import ColumnsType
 
@@ -42,14 +43,17 @@ _MOST_TO_EXPLAIN = 2**22
 """Grids up to this size are filtered after they are computed, so that an empty result can be explained."""
 
 
-@click.command(epilog=EPILOG)
+@command(epilog=EPILOG)
 @deployment_options(
     several=True, hardware="Catalog ids or TOML files, comma-separated; or all, cpu, gpu, systolic, priced."
 )
-@click.option("--batch", metavar="AXIS", help="Short for --set batch=AXIS.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=AXIS", help="Axis of a named size; repeatable.")
-@click.option("--prompt", metavar="AXIS", help="Tokens of a prompt, of a language model's prefill.")
-@click.option("--context", metavar="AXIS", help="Tokens in the cache before a decode step.")
+@grouped(
+    SIZES,
+    click.option("--batch", metavar="AXIS", help="Short for --set batch=AXIS."),
+    click.option("--set", "settings", multiple=True, metavar="NAME=AXIS", help="Axis of a named size; repeatable."),
+    click.option("--prompt", metavar="AXIS", help="Tokens of a prompt, of a language model's prefill."),
+    click.option("--context", metavar="AXIS", help="Tokens in the cache before a decode step."),
+)
 @click.option(
     "--scale",
     "scales",
@@ -58,45 +62,57 @@ _MOST_TO_EXPLAIN = 2**22
     help="Hypothetical machines: bandwidth, compute or cores times 1,2,4 or 1:4:0.5; repeatable.",
 )
 @whatif_options
-@click.option(
-    "--where",
-    "conditions",
-    multiple=True,
-    metavar="CONDITION",
-    help='Keep points that satisfy it: "fits_in_memory and latency < 20ms"; repeatable, all must hold.',
+@grouped(
+    "Points",
+    click.option(
+        "--where",
+        "conditions",
+        multiple=True,
+        metavar="CONDITION",
+        help='Keep points that satisfy it: "fits_in_memory and latency < 20ms"; repeatable, all must hold.',
+    ),
+    click.option(
+        "--pareto",
+        multiple=True,
+        type=ColumnsType(),
+        metavar="COLUMNS",
+        help="Select the Pareto front of these columns.",
+    ),
+    click.option("--maximize", multiple=True, type=ColumnsType(), metavar="COLUMNS", help="Columns to maximize."),
+    click.option("--minimize", multiple=True, type=ColumnsType(), metavar="COLUMNS", help="Columns to minimize."),
+    click.option(
+        "--best", type=ColumnsType(several=False), metavar="COLUMN", help="Select the best point by this column."
+    ),
+    click.option(
+        "--per",
+        multiple=True,
+        type=ColumnsType(),
+        metavar="COLUMNS",
+        help="With --best: one point per combination of these.",
+    ),
+    click.option("--knee", is_flag=True, help="Select the batch beyond which throughput grows little."),
+    click.option("--batch-tradeoff", is_flag=True, help="Show throughput against latency by batch, as a table."),
 )
-@click.option(
-    "--pareto", multiple=True, type=ColumnsType(), metavar="COLUMNS", help="Select the Pareto front of these columns."
+@grouped(
+    OUTPUT,
+    click.option(
+        "--top", "limit", type=click.IntRange(min=1), metavar="N", help="Show at most N points; default: 40 in a table."
+    ),
+    click.option(
+        "--format",
+        "form",
+        type=click.Choice(FORMATS),
+        help="Output format; by default that of the suffix of --output (.csv, .json, .parquet), else a table.",
+    ),
+    click.option(
+        "--store",
+        "folder",
+        type=click.Path(),
+        help="Store all points as Parquet files in a folder; resumes a stopped sweep.",
+    ),
+    click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Number of threads; default: all cores."),
 )
-@click.option("--maximize", multiple=True, type=ColumnsType(), metavar="COLUMNS", help="Columns to maximize.")
-@click.option("--minimize", multiple=True, type=ColumnsType(), metavar="COLUMNS", help="Columns to minimize.")
-@click.option("--best", type=ColumnsType(several=False), metavar="COLUMN", help="Select the best point by this column.")
-@click.option(
-    "--per",
-    multiple=True,
-    type=ColumnsType(),
-    metavar="COLUMNS",
-    help="With --best: one point per combination of these.",
-)
-@click.option("--knee", is_flag=True, help="Select the batch beyond which throughput grows little.")
-@click.option("--batch-tradeoff", is_flag=True, help="Show throughput against latency by batch, as a table.")
-@click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", help="Show at most N points; 40 by default in a table."
-)
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(FORMATS),
-    help="Output format; by default that of the suffix of --out (.csv, .json, .parquet), else a table.",
-)
-@click.option(
-    "--store",
-    "folder",
-    type=click.Path(),
-    help="Store all points as Parquet files in a folder; resumes a stopped sweep.",
-)
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Number of threads; default: all cores.")
-@click.option("--no-progress", is_flag=True, help="Do not show progress.")
+@no_progress_option
 @model_options
 def sweep(
     *,
@@ -347,7 +363,7 @@ def _choice(
 def _check_places(choice: Choice, form: str, output: str | None, folder: str | None) -> None:
     """Reject output that cannot be written, before any computation."""
     if form == "parquet" and output is None:
-        raise click.UsageError("--format parquet needs --out FILE")
+        raise click.UsageError("--format parquet needs --output FILE")
     if output is not None:
         check_writable(output)
     if folder is None and form != "parquet":

@@ -161,7 +161,7 @@ def _show_table(
         parts = [*parts, Pairs(lines), *following]
     else:
         about, prices = _with_prices(about, _prices_of(chosen, known))
-        more = "--limit shows more, --format csv all, --where and --pareto filter"
+        more = "--top shows more, --format csv all, --where and --pareto filter"
         parts = render(chosen, "layout", about=about, limit=limit, more=more)
     if prices:
         parts = [*parts, GAP, Note("Prices of a device:", ""), Pairs(prices)]

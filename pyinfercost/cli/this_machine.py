@@ -28,5 +28,5 @@ def this_file() -> str:
         file.write(as_toml(described(machine)))
     path = Path(file.name).replace(place / "this-machine.toml")  # another command may read it now
     told = f"this: {machine.name}, {machine.cores} cores, as its system describes it"
-    click.echo(visible_lines(f"{told}; `pyinfercost calibrate --out {_MEASURED}` measures it"), err=True)
+    click.echo(visible_lines(f"{told}; `pyinfercost calibrate --output {_MEASURED}` measures it"), err=True)
     return str(path)

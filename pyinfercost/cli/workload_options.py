@@ -13,15 +13,18 @@ from ..serving.workload import MANY_REQUESTS, Workload
 from .deployment_options import usage_errors
 from .settings_options import given_of, options_of
 
-OUTPUT = ("--output-tokens", "--output")
-"""Names of the option of the tokens of answers."""
+OUTPUT = ("--output-tokens",)
+"""The option of the tokens of answers; `--output` is the file to write in all commands."""
+
+SCHEDULER = "Scheduler"
+"""Title of the settings of a scheduler in the help."""
 
 _FLAGS = {"rate_per_s": ("--rate",), "clients": ("--concurrency",), "output": OUTPUT}
 
-workload_options = options_of(Workload, flags=_FLAGS)
+workload_options = options_of(Workload, "Traffic", flags=_FLAGS)
 """Adds the options of a workload."""
 
-scheduler_options = options_of(Scheduler)
+scheduler_options = options_of(Scheduler, SCHEDULER)
 """Adds the settings of a scheduler."""
 
 
@@ -46,7 +49,7 @@ def workload_of_options(options: dict[str, Any]) -> Workload:
             raise click.UsageError(
                 "Missing option '--rate', '--concurrency' or '--trace'; expected one, such as --rate 4/s"
             )
-        for name, option in (("prompt", "--prompt"), ("output", "--output")):
+        for name, option in (("prompt", "--prompt"), ("output", "--output-tokens")):
             if name not in fields:
                 raise click.UsageError(f"Missing option '{option}'; expected tokens, such as {option} 256")
         fields.setdefault("requests", MANY_REQUESTS)

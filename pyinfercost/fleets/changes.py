@@ -17,7 +17,7 @@ from ..results.fleet_result import FLEET_LATENCIES, FleetComparison, FleetResult
 from ..results.profile_changes import UNCHANGED, Change
 
 FleetComparable: TypeAlias = "FleetResult | FleetComparison | FleetPlan | Mapping[str, Any] | str | PathLike[str]"
-"""What `diff_fleets` takes: a result, the document of one, or the path of a file with it."""
+"""Fleets to compare with others: a result, the document of one, or the path of a file with it."""
 
 _COUNT = Range(0, 2**63 - 1)
 _OF_BILL = ("usd_per_month", "usd_per_thousand_requests", "usd_per_million_tokens")
@@ -31,7 +31,7 @@ _DIFFERING = (
 )
 
 
-def diff_fleets(before: FleetComparable, after: FleetComparable, *, limits: Iterable[str] = ()) -> FleetChanges:
+def fleet_changes(before: FleetComparable, after: FleetComparable, *, limits: Iterable[str] = ()) -> FleetChanges:
     """Return the changes from one fleet, comparison or plan to another: of the best fleets, and of each one.
 
     The best fleet is the cheapest that holds the objective; of a single fleet it is that one. Fleets are joined by

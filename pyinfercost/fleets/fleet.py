@@ -74,11 +74,18 @@ def fleet(
         SLOError: The objective cannot be read.
         WorkloadError: The traffic has no requests.
         TraceError: A line of a trace is not what its format says.
+
+    Examples:
+        >>> place = ic.fleets.Slots(slots=8, service_s=2.0, cold_start_s=20.0, usd_per_h=3.6)
+        >>> traffic = {"traffic": "poisson:12", "duration_s": 600, "slo": "queue_p95<1"}
+        >>> found = ic.fleet(None, **traffic, on=place, autoscaler=["static", "kpa"])
+        >>> len(found), found.best.policy
+        (2, 'kpa')
     """
     asked = Asked.of(model, traffic, on, days=1, options=options)
     policies = policies_of(autoscaler)
     replicas, out = replicas_of(asked)
-    return compare(
+    return simulated(
         [(each, policy, asked.terms) for each in replicas for policy in policies],
         asked.traffic, asked.rules, out, threads=threads, progress=progress,
     )  # fmt: skip
@@ -106,7 +113,7 @@ def replicas_of(asked: Asked) -> tuple[list[Replica], dict[str, str]]:
     return found, out
 
 
-def compare(
+def simulated(
     fleets: Sequence[tuple[Replica, Autoscaler, Terms]],
     traffic: Traffic,
     rules: Rules,

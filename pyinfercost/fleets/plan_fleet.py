@@ -69,6 +69,13 @@ def plan_fleet(
         SLOError: The objective is missing, or cannot be read.
         InputError: An autoscaler or a parameter is unknown.
         WorkloadError: The traffic has no requests.
+
+    Examples:
+        >>> place = ic.fleets.Slots(slots=8, service_s=2.0, cold_start_s=20.0, usd_per_h=3.6)
+        >>> traffic = {"traffic": "poisson:12", "duration_s": 3600, "slo": "queue_p95<1"}
+        >>> plan = ic.plan_fleet(None, **traffic, on=place, autoscaler="static")
+        >>> plan.best.policy
+        'static:4'
     """
     asked = Asked.of(model, traffic, on, days=2, options=options)
     if asked.terms.committed:

@@ -14,7 +14,7 @@ from ..deployment import ColdStart, Deployment, Startup, cold_start, default_sta
 from ..errors import InputError
 from ..inputs.settings import Settings, label, number, whole
 from ..predict.estimate import estimate
-from ..serving import closed_form as steady
+from ..serving import steady_state as steady
 from ..serving.runs import Facts, Run, simulated_server, stretched
 from ..serving.scheduler import Scheduler, simulated_scheduler
 from ..serving.serve import Phases, blocks_of, check_lengths, check_settings, phases_of, tables_of

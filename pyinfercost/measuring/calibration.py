@@ -69,6 +69,11 @@ def calibrate(
     Raises:
         ImportError: Torch is not installed; the message names the extra to install.
         ValueError: `threads` is out of range.
+
+    Examples:
+        >>> found = ic.calibrate(budget_s=1, compiled=False)
+        >>> sorted(found.data)[:1]
+        ['calibration']
     """
     try:
         import torch

@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..errors import EnergyUnknownWarning, InputError
 from ..results.measurement import ForwardEnergy
 from .counters import RESOLUTION, Counter, NoCounterError
 from .nvml import nvml_counter
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 
 _OTHER = "Use the vendor's own meter."
 _DEVICE = re.compile(r"(cpu|cuda)(?::(\d+))?")
-
-
-class EnergyUnknownWarning(UserWarning):
-    """No energy counter is readable; the message states which counter, the reason and a remedy."""
 
 
 class EnergyMeter:
@@ -211,6 +207,12 @@ def energy_meter(
 
     Raises:
         ValueError: `idle_s` is negative.
+
+    Examples:
+        >>> with ic.energy_meter("cpu") as meter:
+        ...     total = sum(range(100_000))
+        >>> meter.joules is None or meter.joules >= 0  # None without a readable counter
+        True
     """
     return EnergyMeter(device, idle_s=idle_s, powercap=powercap)
 

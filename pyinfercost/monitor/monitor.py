@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .._core import Graph
-    from ..predict.plans import Rules
+    from ..predict.rules import Rules
     from ..sources.capture import Capturable
     from .planned import PlanLike
 

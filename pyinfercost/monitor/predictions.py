@@ -15,7 +15,7 @@ from ..results.live import Series, series
 if TYPE_CHECKING:
     from .._core import Graph
     from ..deployment import Deployment
-    from ..predict.plans import Rules
+    from ..predict.rules import Rules
 
 _AT_ONCE = 64  # new sizes in one snapshot: a tenth of a second
 _MOST = 8192  # sizes that are kept

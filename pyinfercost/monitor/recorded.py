@@ -72,7 +72,7 @@ class ExportedWorkload:
         """Commands that use the workload."""
         path = shlex.quote(str(self.path))
         model = shlex.quote(self.spec) if self.spec else "MODEL"
-        lengths = "" if self.form == "recorded" else " --prompt TOKENS --output TOKENS"
+        lengths = "" if self.form == "recorded" else " --prompt TOKENS --output-tokens TOKENS"
         start = f" --start-hour {self.start_hour:.4g}" if self.start_hour else ""
         plan = f"--traffic {path}{lengths} --plan --slo LIMITS{start}"
         if not self.has_lengths and self.form == "recorded":

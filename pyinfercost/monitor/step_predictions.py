@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..predict.count import count
 from ..predict.plans import value_of
 from ..results.live import Distribution, Series, series
+from ..serving.engine_steps import step_costs
 from ..serving.scheduler import Scheduler
 from ..serving.serve import Phases, ServeError, phases_of
-from ..serving.step_costs import step_costs
 from ..serving.step_tables import StepCosts
 from ..sources.sizes import batch_name
 from .predictions import Predictions

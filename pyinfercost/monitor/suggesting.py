@@ -58,7 +58,7 @@ def suggestion(recording: MonitorRecording, whole: Stretch, slo: str, seed: int 
         if exported.form == "bins" and model is not None:
             raise SuggestionError(
                 "the log has counts of requests without their lengths, and the model needs these; export the workload, "
-                "and pass lengths to `pyinfercost fleet --plan --prompt --output`"
+                "and pass lengths to `pyinfercost fleet --plan --prompt --output-tokens`"
             )
         plan = plan_fleet(
             model, traffic=traffic, on=place, slo=slo, terms=Terms(start_hour=exported.start_hour), seed=seed

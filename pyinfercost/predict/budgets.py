@@ -258,6 +258,13 @@ def assert_cost(
     Raises:
         CostBudgetExceededError: An `AssertionError` that lists each overrun.
         InputError: No limit is given, or one cannot be checked.
+
+    Examples:
+        >>> ic.assert_cost(nn.Linear(784, 10), torch.empty(1, 784), hardware="l4", latency_s=0.001)
+        >>> ic.assert_cost(nn.Linear(784, 10), torch.empty(1, 784), hardware="l4", latency_s=1e-9)
+        Traceback (most recent call last):
+            ...
+        pyinfercost.predict.budgets.CostBudgetExceededError: ... latency_s is 5.219e-05, limit 1e-09, 5218900.0 % over
     """
     budget = CostBudget(on=on, sizes=sizes, at=at, **options)
     graph = _captured(model, inputs)

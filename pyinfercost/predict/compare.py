@@ -45,33 +45,13 @@ _MOST_LOADS = 2
 
 
 @shows(DeploymentAxes)
-def compare(
+def compare_models(
     *models: Compared | Mapping[str, Compared],
     on: Deployment | Sequence[Deployment] | None = None,
     sizes: Mapping[str, SupportsIndex | Iterable[SupportsIndex]] | None = None,
     **options: Unpack[DeploymentAxes],
 ) -> Comparison:
-    """Profile several models in several deployments, side by side.
-
-    Deployments and sizes may have several values, all combinations of which are compared. A model that cannot be
-    captured, or that does not have a size, is a row with its error.
-
-    Args:
-        *models: The models: specs, files, graphs, profiles (which are compared as they are if no deployment and no size
-            is given), or mappings of names to these.
-        on: Where and how the models run; keywords override its fields. Without hardware the models are
-            only counted.
-        sizes: Values of named sizes, for names that options have too.
-        **options: Fields of `Deployment`, such as `hardware`, and sizes by name; several values of one are compared.
-
-    Returns:
-        A `Comparison`. Ratios refer to the first row that did not fail.
-
-    Raises:
-        InputError: No model is given; a machine, precision, execution or price is unknown; or there are more than
-            10,000 rows.
-        InputTypeError: A model is of another type.
-    """
+    """Profile several models in several deployments, with the arguments of `compare`."""
     named = dict(_named(models))
     if not named:
         raise InputError("no model is given to compare; pass specs, files, graphs or profiles")
@@ -80,7 +60,7 @@ def compare(
     deployments: list[Deployment] | None = None
     if on is not None or given:
         deployments = _deployments(on, given)
-    with call_sizes(compare, sizes, named_sizes) as named_values:
+    with call_sizes(compare_models, sizes, named_sizes) as named_values:
         axes = {name: _values(name, value) for name, value in named_values.items()}
         return compare_on(named, deployments, axes)
 

@@ -46,10 +46,10 @@ _SECONDS = Range(0, 1)
 
 
 ProfileLike: TypeAlias = "Profile | Estimate | Mapping[str, Any] | str | PathLike[str]"
-"""What `diff` takes: a result, the document of one, or the path of a file with it."""
+"""A profile to compare with another: a result, the document of one, or the path of a file with it."""
 
 
-def diff(before: ProfileLike, after: ProfileLike, *, limits: Iterable[str] = ()) -> ProfileChanges:
+def profile_changes(before: ProfileLike, after: ProfileLike, *, limits: Iterable[str] = ()) -> ProfileChanges:
     """Return the changes from one profile to another, by module and in total.
 
     Modules are joined by their paths. The start of a forward is shared among all kernels that the host launches, so

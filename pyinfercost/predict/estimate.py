@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from .. import _core
-from ..deployment import deployment_of
 from ..deployment.keywords import shows, split_options
 from ..deployment.nodes import nodes_of
 from ..deployment.options import SizedOptions
-from ..errors import InputTypeError
 from ..hardware.evidence import by_strength
 from ..inputs.layout import BALANCED, Layout
 from ..results.estimate import Estimate, Layers
@@ -21,7 +19,9 @@ from ..sources.sizes import SizeError, batch_name, bind_sizes, call_sizes
 from .derived_costs import OnePoint, derived_figures
 from .device_use import counts_of_device, device_use_of, exchanges_of
 from .memory_use import memory_on
-from .plans import Rules, as_captured, boundary_of, family_of, trains, value_of, with_expert_loads, work_overrides
+from .models import captured_model, deployment_for
+from .plans import as_captured, boundary_of, family_of, trains, value_of, with_expert_loads
+from .rules import Rules, work_overrides
 from .stages import graph_on, pipeline_on
 
 if TYPE_CHECKING:
@@ -30,14 +30,17 @@ if TYPE_CHECKING:
     from .._core import Graph, Plan, Work
     from ..deployment import Deployment
     from ..results.device_use import DeviceUse, Exchange
+    from ..sources.capture import Capturable
     from .stages import Pipeline
 
 
 @shows(SizedOptions)
 def estimate(
-    graph: Graph,
+    model: Capturable,
+    inputs: Any = (),
     *,
     on: Deployment | None = None,
+    dynamic: Mapping[int | str, Mapping[int, str]] | None = None,
     rules: Rules | None = None,
     sizes: Mapping[str, SupportsIndex] | None = None,
     **options: Unpack[SizedOptions],
@@ -45,31 +48,36 @@ def estimate(
     """Predict the latency, the energy and the cost of one forward.
 
     Args:
-        graph: The graph of the model, as `capture` returns it.
+        model: A `Graph`, or anything that `capture` accepts: a module, an exported program, a file, a spec.
+        inputs: Inputs of a module, as in `capture`.
         on: Where and how the model runs; keywords override its fields.
+        dynamic: Dimensions of the inputs that are named sizes, as in `capture`.
         rules: Work of the caller's own ops, as in `count`.
         sizes: Values of named sizes, for names that options have too.
         **options: Fields of `Deployment`, such as `hardware`, which override those of `on`, and sizes by name, such as
-            `batch=8`; a size left out takes the graph's default.
+            `batch=8`; a size left out takes the graph's default. A spec is captured at its sizes.
 
     Returns:
         The estimate, with a band around its latency and its energy.
 
     Raises:
-        ValueError: A size, machine, precision, execution, price or place is unknown, or no hardware is given.
-        TypeError: `graph` is not a Graph.
+        InputError: A size, machine, precision, execution, price or place is unknown, or no hardware is given.
+        InputTypeError: Inputs or `dynamic` are given with a captured graph.
+
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+        >>> found = ic.estimate(net, torch.empty(64, 784), hardware="l4", precision="fp16")
+        >>> f"{found.latency_s * 1e6:.0f} us, {found.bound_shares['launch']:.0%} of it launches"
+        '102 us, 98% of it launches'
     """
-    if not isinstance(graph, _core.Graph):
-        raise InputTypeError(
-            f"graph is of type {type(graph).__name__}; expected a Graph. Make one with "
-            "capture(model, inputs, dynamic={0: {0: 'batch'}}), or use profile(model, inputs)"
-        )
     fields, named_sizes = split_options(options)
-    deployment = deployment_of(on, fields)
+    deployment = deployment_for(model, on, fields)
     with call_sizes(estimate, sizes, named_sizes) as named:
-        launched = graph_on(deployment, graph)
-        given = bind_sizes(graph, named)
-        return estimate_on(deployment, launched, given, overrides=work_overrides(launched, rules))
+        captured = captured_model(model, inputs, dynamic, named, shared=deployment.rank_layout.shared_sizes)
+        launched = graph_on(deployment, captured.graph)
+        given = bind_sizes(captured.graph, captured.sizes)
+        overrides = work_overrides(launched, rules) if rules else None
+        return estimate_on(deployment, launched, given, fixed=captured.fixed, overrides=overrides)
 
 
 def estimate_on(

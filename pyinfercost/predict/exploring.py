@@ -13,13 +13,12 @@ from ..deployment import OPTIONS, Deployment, deployment_of
 from ..deployment.cold_starts import recorded_graphs
 from ..deployment.engines import TORCH, executions_of
 from ..deployment.places import known_places, place
-from ..errors import InputError
+from ..errors import InputError, PositionsWarning
 from ..formats.table import FormatError
 from ..inputs.serving import Serving
 from ..results.exploration import Exploration, Phase
 from ..sources.captured import CONTEXT, PROMPT, Captured, graph_at, graph_over
 from ..sources.inputs import parse_inputs
-from ..sources.notices import PositionsWarning
 from ..sources.open_images import with_open_image
 from ..sources.registry import is_graph, source_of
 from ..sources.sizes import BATCH, SizeError, call_sizes
@@ -77,6 +76,11 @@ def explore(
 
     Raises:
         InputError: As for `profile`.
+
+    Examples:
+        >>> page = ic.explore(nn.Linear(784, 10), torch.empty(1, 784), dynamic={0: {0: "batch"}}).to_html()
+        >>> page[:15]
+        '<!DOCTYPE html>'
     """
     fields = {name: options.pop(name) for name in list(options) if name in OPTIONS}
     deployment = deployment_of(on, fields)

@@ -18,7 +18,7 @@ from ..inputs.settings import written
 from ..results.layouts import LayoutChoice, Layouts
 from ..results.units import quantity
 from .collectives import CollectiveError, collective
-from .plans import boundary_of, launched_graph, of_rank, rank_graph
+from .plans import boundary_of, graph_of_rank, launched_graph, of_rank
 from .stages import places_of_cuts
 from .workers import on_workers
 
@@ -33,7 +33,7 @@ Fields = Mapping[str, Any]
 """Fields of a layout by name."""
 
 
-def layouts(
+def find_layouts(
     graph: Graph,
     devices: SupportsIndex | Iterable[SupportsIndex],
     *,
@@ -65,10 +65,16 @@ def layouts(
 
     Raises:
         InputError: A number of devices, or the name or a value of a field, is invalid.
+
+    Examples:
+        >>> graph = ic.capture("hf:llama-3-8b.json#decode")
+        >>> found = ic.find_layouts(graph, 4, hardware="h100-sxm-80gb", pipeline=1, context=1)
+        >>> [str(layout) for layout in found]
+        ['tensor=4']
     """
     deployment = deployment_of(on, {"hardware": hardware, "precision": precision, "engine": engine})
     machines = [] if deployment.hardware is None else [deployment.machine]
-    return find_layouts(
+    return layouts_on_machines(
         graph, numbers_of(devices), machines, precisions=[deployment.precision], engines=[deployment.engine],
         among=among,
     )  # fmt: skip
@@ -83,7 +89,7 @@ def numbers_of(devices: SupportsIndex | Iterable[SupportsIndex]) -> list[int]:
     return list(dict.fromkeys(found))
 
 
-def find_layouts(
+def layouts_on_machines(
     graph: Graph,
     devices: Sequence[int],
     machines: Sequence[Hardware],
@@ -92,7 +98,7 @@ def find_layouts(
     engines: Sequence[str],
     among: Mapping[str, Any] | None = None,
 ) -> Layouts:
-    """Find all layouts of a model, as `layouts` does; a layout is out if it is so on all machines.
+    """Find all layouts of a model, as `find_layouts` does; a layout is out if it is so on all machines.
 
     Args:
         graph: The graph of the model.
@@ -289,7 +295,7 @@ class _Search:
     def _refused(self, layout: Layout) -> str:
         reasons = []
         try:
-            rank = rank_graph(self._graph, layout)
+            rank = graph_of_rank(self._graph, layout)
         except LayoutError as error:
             return str(error)
         if layout.pipeline == 1:  # else the graph has the weights of all stages

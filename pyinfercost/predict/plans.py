@@ -1,34 +1,30 @@
-"""Preparations of a graph that counts, estimates and sweeps share: work of the caller's own ops, plans, the boundary.
+"""Preparations of a graph that counts, estimates and sweeps share: plans, the boundary.
 
 Plans and boundaries are made once for a graph and kept as long as it lives.
 """
 
 from __future__ import annotations
 
-import warnings
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .. import _core
-from .._core import Expr, Graph, NodeInfo, Work
+from .._core import Graph, Work
 from .._records import dataclass
 from ..deployment.engines import TORCH, execution_of, forms_steps
-from ..errors import InputError, InputTypeError
+from ..errors import InputError
 from ..inputs.layout import Layout, LayoutError
 from ..inputs.serving import Serving
 from ..results import figures
 from ..sources.notices import warn_if_not_kept
 from .quantities import length_of
+from .rules import Rules, work_overrides
 
 if TYPE_CHECKING:
-    from .._core import Holdings, PlanFamily, Quantity, TensorInfo
-
-RuleResult: TypeAlias = "Work | Mapping[str, Any] | int | Expr"
-Rules: TypeAlias = Mapping[str, Callable[[NodeInfo], RuleResult]]
-"""Op name (`"mylib::op"`, `"mylib.op"` or `"mylib.op.overload"`) -> a function from a node to its work."""
+    from .._core import Holdings, PlanFamily, Quantity
 
 # By identity, since graphs compare by content. An entry is removed with its graph.
 _CACHES: dict[int, dict[Any, Any]] = {}
@@ -63,58 +59,6 @@ def first_backward(graph: Graph) -> int:
         else:
             low = middle + 1
     return low
-
-
-# ---- the caller's rules ----------------------------------------------------------------------------------------------
-
-
-def work_overrides(graph: Graph, rules: Rules | None) -> dict[int, Work] | None:
-    """Return the work of the nodes whose ops have a rule, by index of the node; None without rules.
-
-    Shapes of nodes are symbolic in the named sizes of the graph, and the result of a rule may be. A rule that returns
-    FLOPs alone has the traffic of one pass: operands are read, results are written. A rule for an op that the graph
-    lacks is reported as a `UserWarning`: it is a typing mistake, or a rule for another model.
-    """
-    if not rules:
-        return None
-    functions = {name.replace("::", "."): function for name, function in rules.items()}
-    used = set()
-    works = {}
-    for node_index in range(graph.node_count):
-        node = graph.node(node_index)
-        for name in (f"{node.op}.{node.overload}", node.op):
-            if name in functions:
-                used.add(name)
-                works[node_index] = _as_work(node, name, functions[name](node))
-                break
-    for name in functions.keys() - used:
-        warnings.warn(f"the rule for {name!r} matches no op of this graph", UserWarning, stacklevel=3)
-    return works
-
-
-def _as_work(node: NodeInfo, name: str, result: object) -> Work:
-    if isinstance(result, Work):
-        return result
-    dtype = node.outputs[0].dtype if node.outputs else "float32"
-    traffic: dict[str, Any] = {"bytes_read": _streamed(node.inputs), "bytes_written": _streamed(node.outputs)}
-    if isinstance(result, Mapping):
-        try:
-            return Work(**{"dtype": dtype, **traffic, **result})
-        except TypeError as error:
-            raise InputTypeError(f"the rule for {name!r} returned fields that Work does not take: {error}") from error
-    if isinstance(result, (int, Expr)) and not isinstance(result, bool):
-        return Work(contraction_flops=result, dtype=dtype, **traffic)
-    raise InputTypeError(
-        f"the rule for {name!r} returned {result!r}; expected a Work, a dict of its arguments, "
-        "or a whole number of contraction FLOPs"
-    )
-
-
-def _streamed(tensors: Iterable[TensorInfo]) -> Quantity:
-    total: Quantity = 0
-    for tensor in tensors:
-        total = total + tensor.nbytes
-    return total
 
 
 # ---- plans -----------------------------------------------------------------------------------------------------------
@@ -160,6 +104,12 @@ def engine_graph(graph: Graph, engine: str) -> Graph:
 
     Warns:
         ConservationWarning: Products are lost or doubled.
+
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+        >>> graph = ic.capture(net, torch.empty(1, 784), dynamic={0: {0: "batch"}})
+        >>> [node.op for node in ic.engine_graph(graph, "tensorrt").nodes]
+        ['engine.product', 'engine.product']
     """
     kept = graph_cache(graph)
     if engine == TORCH or kept.get(MADE_BY) == engine:
@@ -182,7 +132,7 @@ def as_captured(graph: Graph) -> tuple[int, ...]:
     return nodes
 
 
-def rank_graph(graph: Graph, layout: Layout) -> Graph:
+def graph_of_rank(graph: Graph, layout: Layout) -> Graph:
     """Return the graph of one device of a layout, with the layers of all stages of a pipeline.
 
     Args:
@@ -203,7 +153,7 @@ def rank_graph(graph: Graph, layout: Layout) -> Graph:
     if kept.get(LAYOUT, Layout()) == wanted:
         return graph
     if wanted.context > 1 and _names_tokens(graph):
-        return _share_of_tokens(rank_graph(graph, _of_all_tokens(layout)), layout)
+        return _share_of_tokens(graph_of_rank(graph, _of_all_tokens(layout)), layout)
     if MADE_BY in kept and LAYOUT not in kept:
         captured = kept[CAPTURED]()
         if captured is None:
@@ -211,7 +161,7 @@ def rank_graph(graph: Graph, layout: Layout) -> Graph:
                 "the captured graph of this engine's graph is not in use anymore; divide that one, and make the graph "
                 "of the engine from the result"
             )
-        return engine_graph(rank_graph(captured, wanted), kept[MADE_BY])
+        return engine_graph(graph_of_rank(captured, wanted), kept[MADE_BY])
     key = ("layout", wanted)
     if key not in kept:
         try:
@@ -223,7 +173,7 @@ def rank_graph(graph: Graph, layout: Layout) -> Graph:
         if LOADED in kept:
             graph_cache(made)[LOADED] = True
         if wanted.context > 1:
-            graph_cache(made)[STAGE] = _OfAllTokens(rank_graph(graph, _of_all_tokens(layout)))
+            graph_cache(made)[STAGE] = _OfAllTokens(graph_of_rank(graph, _of_all_tokens(layout)))
         kept[key] = made
     found: Graph = kept[key]
     return found
@@ -355,7 +305,7 @@ class WeightShare(NamedTuple):
 
 
 def weight_shares(graph: Graph) -> tuple[WeightShare, ...]:
-    """Return the shares of all weights and buffers on the device of a graph of `parallel`; empty for another graph."""
+    """Return the shares of weights and buffers on the device of a graph of `rank_graph`; empty for other graphs."""
     found: tuple[WeightShare, ...] = graph_cache(graph).get(SHARES, ())
     return found
 
@@ -368,8 +318,8 @@ def launched_graph(graph: Graph, engine: str, layout: Layout) -> Graph:
     layout = with_expert_loads(layout, engine, graph)
     graph = loaded_graph(graph, engine)
     if layout.context > 1 and graph_cache(graph).get(LAYOUT, Layout()).context == 1 and _names_tokens(graph):
-        return _share_of_tokens(engine_graph(rank_graph(graph, _of_all_tokens(layout)), engine), layout)
-    return engine_graph(rank_graph(graph, layout), engine)
+        return _share_of_tokens(engine_graph(graph_of_rank(graph, _of_all_tokens(layout)), engine), layout)
+    return engine_graph(graph_of_rank(graph, layout), engine)
 
 
 MADE_BY, AS_CAPTURED, CAPTURED, LAYOUT, SHARES = "made by", "as captured", "captured", "layout", "shares"

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from operator import index
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from .. import _core
 from .._records import dataclass
-from ..deployment import Deployment, deployment_of
+from ..deployment import Deployment
 from ..deployment.engine_flags import engine_command
 from ..deployment.keywords import shows, split_options
 from ..deployment.options import SizedOptions
 from ..errors import InputTypeError
 from ..results.language_profile import LanguageProfile
 from ..results.profile import Profile
-from ..sources.captured import Captured, CapturedPhases, graph_at, has_phases, phases_at
-from ..sources.inputs import parse_inputs
-from ..sources.registry import engine_of
+from ..sources.captured import Captured, CapturedPhases, has_phases, phases_at
 from ..sources.sizes import BATCH, SizeError, bind_sizes, call_sizes, counted_at
 from .estimate import estimate_on
 from .kv_cache import cache_format, kv_cache_of
 from .model_figures import model_figures
-from .plans import Rules, work_overrides
+from .models import captured_model, deployment_for, refuse_inputs, refuse_own_inputs
+from .rules import Rules, work_overrides
 from .stages import graph_on, stages_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from typing_extensions import Unpack
 
@@ -119,14 +117,18 @@ def profile(
     Raises:
         InputError: A machine, precision, execution, price, place or size is unknown.
         InputTypeError: Inputs or `dynamic` are given with a captured graph or a profile.
+
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+        >>> found = ic.profile(net, torch.empty(64, 784), hardware="l4", price="0.80/h")
+        >>> f"{found.counts.total.contraction_flops:,} FLOPs in {found.estimate.latency_s * 1e6:.0f} us"
+        '13,008,896 FLOPs in 102 us'
     """
     known = model.decode if isinstance(model, LanguageProfile) else model
     request = _request_of(known) if isinstance(known, Profile) else None
     fields, named_sizes = split_options(options)
-    if fields.get("engine") is None and on is None and isinstance(model, (str, PathLike)):
-        fields["engine"] = engine_of(fspath(model))
     # Before the capture, which may take long, so that an unknown name fails at once.
-    deployment = deployment_of(on if on is not None or request is None else request.on, fields)
+    deployment = deployment_for(model, on if on is not None or request is None else request.on, fields)
     training = None if request is None else request.training
     if any(value is not None for value in (optimizer, zero_stage, shards, master_weights)):
         from .training_memory import setup_of
@@ -134,20 +136,20 @@ def profile(
         training = setup_of(training, optimizer, zero_stage, shards, master_weights)
     with call_sizes(profile, sizes, named_sizes) as named:
         if isinstance(model, LanguageProfile):
-            _refuse_inputs("a LanguageProfile", inputs, dynamic)
+            refuse_inputs("a LanguageProfile", inputs, dynamic)
             return phases_on(deployment, _phases_of(model, named), rules=rules)
         if request is not None:
-            _refuse_inputs("a Profile", inputs, dynamic)
+            refuse_inputs("a Profile", inputs, dynamic)
             captured = request.captured._replace(sizes={**request.captured.sizes, **named})
             rules = request.rules if rules is None else rules
         elif isinstance(model, (str, PathLike)) and has_phases(fspath(model), named):
-            _refuse_own_inputs(model, inputs)
+            refuse_own_inputs(model, inputs)
             if dynamic is not None or training is not None:
                 raise InputTypeError("dynamic and optimizer go with one forward; leave out prompt and context")
             captured_phases = phases_at(fspath(model), named, shared=deployment.rank_layout.shared_sizes)
             return phases_on(deployment, captured_phases, rules=rules)
         else:
-            captured = _captured(model, inputs, dynamic, named, shared=deployment.rank_layout.shared_sizes)
+            captured = captured_model(model, inputs, dynamic, named, shared=deployment.rank_layout.shared_sizes)
         return profile_on(deployment, captured, rules=rules, training=training)
 
 
@@ -247,32 +249,3 @@ def _phases_of(known: LanguageProfile, sizes: Mapping[str, Any]) -> CapturedPhas
         )
     prefill, decode = (_request_of(phase).captured for phase in (known.prefill, known.decode))
     return CapturedPhases(prefill, decode, known.sizes, known.model)
-
-
-def _captured(model: Any, inputs: Any, dynamic: Any, sizes: Mapping[str, Any], *, shared: Collection[str]) -> Captured:
-    """Return the graph of a model with the sizes to analyze it at."""
-    from ..sources.capture import capture, is_program
-    from ..sources.data_names import is_data_name
-
-    if isinstance(model, (str, PathLike)):
-        _refuse_own_inputs(model, inputs)
-        return graph_at(fspath(model), sizes, dynamic, shared=shared)
-    if isinstance(model, _core.Graph):
-        _refuse_inputs("a Graph", inputs, dynamic)
-        return Captured(model, sizes, {}, model.model)
-    # The capture follows the path of the forward at the given sizes that depend on data.
-    of_data: dict[str, Any] = {}
-    if not is_program(model):
-        of_data = {name: index(value) for name, value in sizes.items() if is_data_name(name)}
-    graph = capture(model, inputs, dynamic=dynamic, sizes=of_data)
-    return Captured(graph, {n: v for n, v in sizes.items() if n not in of_data}, {}, graph.model)
-
-
-def _refuse_own_inputs(model: Any, inputs: Any) -> None:
-    if any(parse_inputs(inputs)):
-        raise InputTypeError(f"inputs were given for {model!r}, which brings its own; give them with a module")
-
-
-def _refuse_inputs(what: str, inputs: Any, dynamic: Any) -> None:
-    if any(parse_inputs(inputs)) or dynamic is not None:
-        raise InputTypeError(f"{what} is captured already: inputs and dynamic go with a model")

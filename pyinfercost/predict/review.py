@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..results.profile_changes import BrokenLimit, Change, ProfileChanges
-from .diff import diff
+from .diff import profile_changes
 from .limits import broken_of
 
 MONTHLY = "usd_per_month"
@@ -91,8 +91,8 @@ def model_review(
         if only is None:
             return ModelReview(name, UNKNOWN, None, requests_per_month)
         status = ADDED if before is None else REMOVED
-        return ModelReview(name, status, diff(only, only), requests_per_month)
-    found = diff(before, after, limits=limits)
+        return ModelReview(name, status, profile_changes(only, only), requests_per_month)
+    found = profile_changes(before, after, limits=limits)
     return ModelReview(name, CHANGED if found.changed else SAME, found, requests_per_month)
 
 

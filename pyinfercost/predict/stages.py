@@ -31,8 +31,8 @@ from .plans import (
     caches_of,
     family_of,
     graph_cache,
+    graph_of_rank,
     launched_graph,
-    rank_graph,
     trains,
     value_of,
 )
@@ -123,7 +123,7 @@ def timing_on(on: Deployment) -> Timing:
     return Timing(on.machine, on.precision, on.execution, str(on.serving))
 
 
-def parallel(
+def rank_graph(
     graph: Graph, layout: LayoutLike, *, stage: SupportsIndex | None = None, on: Deployment | None = None
 ) -> Graph:
     """Return the graph of one device of a layout.
@@ -156,8 +156,8 @@ def parallel(
     last = wanted.pipeline - 1
     number = None if stage is None else whole(stage, "stage", Range(0, last), LayoutError)
     if wanted.pipeline == 1:
-        return rank_graph(graph, wanted)
-    made = pipeline_of(rank_graph(graph, wanted), wanted, Timing() if on is None else timing_on(on))
+        return graph_of_rank(graph, wanted)
+    made = pipeline_of(graph_of_rank(graph, wanted), wanted, Timing() if on is None else timing_on(on))
     return made.graph if number is None else made.stages[number].graph
 
 

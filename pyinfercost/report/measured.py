@@ -50,7 +50,7 @@ def measured_layout(result: Measurement, *, limit: int | None = None) -> Layout:
     if shown:
         parts += [GAP, Table(_layer_columns(shown))]
     if len(shown) < len(result.layers):
-        parts.append(Note(f"{len(shown)} of {len(result.layers)} layers; --limit shows more."))
+        parts.append(Note(f"{len(shown)} of {len(result.layers)} layers; --top shows more."))
     return parts
 
 

@@ -1,1 +1,8 @@
-"""Result types and their documents. This package neither computes nor renders."""
+"""Result types and their documents. This package neither computes nor renders.
+
+`__init__.pyi` lists every result type, those of other packages included.
+"""
+
+from .._lazy import lazy_exports
+
+__getattr__, __dir__ = lazy_exports(__spec__)

@@ -41,6 +41,13 @@ def sparsity(weights: Weights, *, threads: int | None = None) -> Sparsity:
         SparsityError: There are no weights, or they have no values.
         MissingFileError: There is no such file.
         InputTypeError: `weights` has another type.
+
+    Examples:
+        >>> layer = nn.Linear(784, 128)
+        >>> layer.weight.data[:64] = 0
+        >>> found = ic.sparsity(layer).weights[0]
+        >>> found.name, found.zero_share
+        ('weight', 0.5)
     """
     if threads is not None and threads < 1:
         raise InputError(f"threads is {threads}, expected at least 1")
@@ -90,6 +97,11 @@ def activation_sparsity(model: torch.nn.Module, inputs: Any = ()) -> ActivationS
     Raises:
         TypeError: `model` is not an `nn.Module`.
         SparsityError: The model has no values to run with.
+
+    Examples:
+        >>> net = nn.Sequential(nn.Identity(), nn.ReLU())
+        >>> ic.activation_sparsity(net, torch.tensor([[-1.0, 1.0, 2.0, 3.0]])).zero_share
+        0.25
     """
     from ..sources.inputs import parse_inputs
     from .activations import measure_activations

@@ -1,1 +1,5 @@
-"""Serving: workloads and request traces, costs of steps, and their closed form."""
+"""Serving: costs of an engine's steps, their closed form, offered load and recorded requests."""
+
+from .._lazy import lazy_exports
+
+__getattr__, __dir__ = lazy_exports(__spec__)

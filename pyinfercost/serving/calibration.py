@@ -113,6 +113,15 @@ def calibrate_serving(
 
     Raises:
         CalibrationError: Measurements are missing or out of range, or a simulated request was refused.
+
+    Examples:
+        >>> phases = ic.serving.phases_of("hf:llama-3-8b.json")
+        >>> on = ic.Deployment(hardware="h100-sxm-80gb", precision="bf16", engine="vllm")
+        >>> costs = ic.serving.step_costs(phases.decode, phases.prefill, on=on)
+        >>> load = ic.Workload(rate_per_s=4, prompt=1024, output=128, requests=200)
+        >>> found = ic.calibrate_serving(costs, {"ttft_s": 0.05, "tpot_s": 0.0085}, workload=load)
+        >>> {name: f"{seconds * 1e3:.1f} ms" for name, seconds in found.after.items()}
+        {'ttft_s': '49.3 ms', 'tpot_s': '8.5 ms'}
     """
     means, load = _measured(measured, workload)
     run = _run(costs, load, settings)

@@ -17,10 +17,9 @@ from .._checks import Range, shown, whole
 from ..deployment import Deployment
 from ..errors import InputError, InputTypeError
 from ..inputs.layout import Layout, LayoutLike
-from ..predict.layouts import find_layouts, numbers_of
+from ..predict.layouts import layouts_on_machines, numbers_of
 from ..predict.workers import on_workers
 from ..results.serving_search import GOALS, ServingCandidate, ServingSearch
-from .closed_form import Load, closed_form
 from .latencies import with_bands
 from .objectives import SLOError, parse_slo
 from .runs import Facts, Run, facts_of, simulated
@@ -28,6 +27,7 @@ from .scheduler import Scheduler, simulated_scheduler
 from .serve import Phases, ServeError, blocks_of, check_lengths, check_settings, phases_of, started, tables_of
 from .servers import Servers
 from .serving_figures import result_of
+from .steady_state import Load, closed_form
 from .step_tables import StepCosts
 from .workload import Workload
 
@@ -92,6 +92,13 @@ def find_serving(
         ServeError: The goal is unknown, a deployment has no price where cost decides, or no request fits the model.
         SLOError: The objective is missing, or cannot be read.
         LayoutError: A layout cannot be read.
+
+    Examples:
+        >>> on = ic.Deployment(hardware="h100-sxm-80gb", precision="bf16", engine="vllm", price="2.50/h")
+        >>> load = ic.Workload(rate_per_s=4, prompt=1024, output=128, requests=500)
+        >>> found = ic.find_serving("replicas", "hf:llama-3-8b.json", on=on, workload=load, slo="ttft_p99<0.5")
+        >>> found.best.replicas
+        1
     """
     asked = _Asked.of(goal, on, workload, slo, layouts, replicas, settings)
     known = _known_executor(executor)
@@ -173,7 +180,7 @@ def _deployments(asked: _Asked, phases: Phases, most: int) -> tuple[list[Deploym
     numbers = [2**power for power in range(most.bit_length()) if 2**power <= most]
     machines = {each.machine.id: each.machine for each in asked.deployments}
     # Copies of a model without experts are replicas, of which there are as many as the workload needs.
-    found = find_layouts(
+    found = layouts_on_machines(
         phases.decode,
         numbers_of(sorted({*numbers, most})),
         list(machines.values()),

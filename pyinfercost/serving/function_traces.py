@@ -94,6 +94,14 @@ def read_functions(path: str | PathLike[str], function: FunctionLike | None = No
     Raises:
         TraceError: A table is not what it should be, or has no such function.
         MissingFileError: There is no such file.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> head = ",".join(["HashOwner,HashApp,HashFunction,Trigger", *map(str, range(1, 1441))])
+        >>> _ = Path("invocations.csv").write_text(head + "\\no,a,f,http" + ",2" * 1440)
+        >>> found = ic.read_functions("invocations.csv")
+        >>> found.names, int(found.counts.sum())
+        (('f',), 2880)
     """
     import numpy as np
 

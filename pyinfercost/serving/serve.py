@@ -16,12 +16,12 @@ from ..predict.kv_cache import cache_format
 from ..predict.memory_use import MemoryLimits, engine_sequences
 from ..predict.plans import is_narrowed, loaded_graph
 from ..transform.variants import varied
+from .engine_steps import step_costs
 from .latencies import with_bands
 from .objectives import parse_slo
 from .runs import Facts, Run, facts_of, simulated
 from .scheduler import SEQUENCES, Scheduler, SchedulerError, simulated_scheduler
 from .serving_figures import result_of
-from .step_costs import step_costs
 from .step_tables import StepCosts
 from .workload import Workload
 
@@ -120,6 +120,13 @@ def serve(
         SLOError: The objective has an unknown metric, or a limit that is no time.
         StepCostsError: The engine forms no steps, or a graph lacks a size.
         TraceError: A line of the trace is not what its format says, times fall, or it has a hole.
+
+    Examples:
+        >>> on = ic.Deployment(hardware="h100-sxm-80gb", precision="bf16", engine="vllm", price="2.50/h")
+        >>> load = ic.Workload(rate_per_s=4, prompt=1024, output=128, requests=500)
+        >>> found = ic.serve("hf:llama-3-8b.json", on=on, workload=load)
+        >>> f"{found.utilization:.0%} busy, {found.usd_per_million_tokens:.2f} USD per million tokens"
+        '98% busy, 1.34 USD per million tokens'
     """
     if not isinstance(workload, Workload):
         raise InputTypeError(f"workload is a {type(workload).__name__}; expected a Workload")

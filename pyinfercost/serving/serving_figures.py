@@ -10,8 +10,8 @@ from .. import _core
 from ..results.latency import Latency
 from ..results.serving_result import ServingRates, ServingResult, ServingTimeline
 from .arrivals import ClosedLoop
-from .closed_form import closed_form
 from .servers import Servers
+from .steady_state import closed_form
 
 if TYPE_CHECKING:
     import numpy as np

@@ -256,6 +256,13 @@ def read_trace(
     Raises:
         TraceError: The format is unknown, or an argument is.
         MissingFileError: There is no such file.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> requests = "2023-11-16 18:15:46,374,44", "2023-11-16 18:15:50,396,109"
+        >>> _ = Path("trace.csv").write_text("\\n".join(["TIMESTAMP,ContextTokens,GeneratedTokens", *requests]))
+        >>> ic.read_trace("trace.csv").summary().prompt_tokens
+        385.0
     """
     file = path_of(path)
     name = format_of(file) if format is None else format

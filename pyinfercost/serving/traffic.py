@@ -78,6 +78,11 @@ def parse_traffic(
 
     Raises:
         InputError: The value is none of these, a value is out of range, or two contradict each other.
+
+    Examples:
+        >>> traffic = ic.parse_traffic("poisson:20", prompt=256, output=64, requests=1000)
+        >>> traffic.arrivals, traffic.requests
+        ('poisson:20', 1000)
     """
     given: dict[str, Any] = {"prompt": prompt, "output": output, "requests": requests, "duration_s": duration_s}
     if isinstance(value, Workload):

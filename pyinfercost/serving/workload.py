@@ -142,8 +142,8 @@ class Workload(Settings):
         _as_given,
         "Requests of a real service, instead of arrivals; its lengths replace `prompt` and `output` where it has them.",
         default=None,
-        option="Requests of a request trace, in the place of --prompt and --output; with --rate its times are scaled. "
-        "FILE#12 is one of Azure's functions.",
+        option="Requests of a request trace, in the place of --prompt and --output-tokens; with --rate its times are "
+        "scaled. FILE#12 is one of Azure's functions.",
         metavar="[FORMAT:]FILE",
     )
     seed: int = whole(

@@ -80,6 +80,12 @@ def capture(
     Raises:
         ValueError: The model cannot be captured; the message states what was given and what is expected.
         TypeError: The model has an unsupported type, or arguments do not apply to it.
+
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+        >>> graph = ic.capture(net, torch.empty(1, 784), dynamic={0: {0: "batch"}})
+        >>> [node.op for node in graph.nodes], list(graph.sizes)
+        (['aten.linear', 'aten.relu', 'aten.linear'], ['batch'])
     """
     with nullcontext() if cache is True else _cache.placed(None if cache is False else os.fspath(cache)):
         graph = _captured(model, inputs, dynamic, {**(sizes or {}), **named_sizes}, training=training, loss=loss)

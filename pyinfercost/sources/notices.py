@@ -9,24 +9,9 @@ from contextvars import ContextVar
 from math import isfinite
 
 from .._escapes import visible_lines
+from ..errors import CheckpointSizeWarning, ConservationWarning, PositionsWarning, WindowWarning
 
 _told: ContextVar[list[str] | None] = ContextVar("notices", default=None)
-
-
-class CheckpointSizeWarning(UserWarning):
-    """The files of a checkpoint hold more or fewer bytes than its config describes."""
-
-
-class PositionsWarning(UserWarning):
-    """A model is given more tokens than its config states positions."""
-
-
-class WindowWarning(UserWarning):
-    """Lengths of a grid are on both sides of a window, and its graph has the mask of the window at all of them."""
-
-
-class ConservationWarning(UserWarning):
-    """A graph that was made of another one has more or less work than that one."""
 
 
 @contextmanager

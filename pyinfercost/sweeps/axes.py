@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .._core import Graph, Hardware
-    from ..predict.plans import Rules
+    from ..predict.rules import Rules
     from ..sources.captured import Captured
 
 PLAIN = ("precision", "engine", "serving", "execution", "devices", "layout", "utilization")

@@ -11,7 +11,7 @@ from ..deployment import Deployment, deployment_of
 from ..errors import InputError
 from ..inputs.layout import LayoutError
 from ..inputs.price import TERMS as TERMS_OF_PRICES
-from ..predict.layouts import check_some, find_layouts, numbers_of
+from ..predict.layouts import check_some, layouts_on_machines, numbers_of
 from ..results.layouts import Layouts
 from ..sources.sizes import as_axis
 from .arguments import priced_machines
@@ -45,7 +45,7 @@ def with_all_layouts(
     several = [each.for_throughput() for each in _machines(on, fields)]
     precisions, engines = (_known(name, fields, several) for name in ("precision", "engine"))
     machines = [one.machine for one in _distinct(several)]
-    each = [find_layouts(graph, devices, [one], precisions=precisions, engines=engines) for one in machines]
+    each = [layouts_on_machines(graph, devices, [one], precisions=precisions, engines=engines) for one in machines]
     found = each[0] if len(each) == 1 else _together(each)
     check_some(found)
     legal = {one.hardware: one for one in each}

@@ -12,7 +12,7 @@ from ..deployment import OPTIONS, Deployment
 from ..deployment.keywords import shows, split_options
 from ..deployment.options import DeploymentAxes
 from ..errors import InputTypeError
-from ..predict.plans import Rules
+from ..predict.rules import Rules
 from ..sources.captured import Captured, graph_over
 from ..sources.sizes import as_axis, call_sizes
 from .arguments import ON, columns_of, computes_masks, is_all, shared_sizes, with_tensor
@@ -93,6 +93,14 @@ def sweep(
         ExistingFileError: `out` holds another sweep, or something else.
         FileAccessError: `out` cannot be written; the finished parts are kept.
         TooLargeError: The points do not fit into memory, and `out` is left out.
+
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+        >>> graph = ic.capture(net, torch.empty(1, 784), dynamic={0: {0: "batch"}})
+        >>> grid = ic.sweep(graph, hardware=["l4", "t4"], precision="fp16", batch=[1, 64, 4096])
+        >>> best = grid.best("throughput_per_s")
+        >>> len(grid), best["hardware"], best["batch"]
+        (6, 'l4', 4096)
     """
     several_on = on if on is None or isinstance(on, Deployment) else as_axis(ON, on)
     fields, named_sizes = split_options(options)

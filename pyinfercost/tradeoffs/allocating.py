@@ -72,6 +72,17 @@ def allocate(
 
     Raises:
         AllocationError: A limit cannot be met by any choice, or the arguments are invalid.
+
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+        >>> images = torch.randn(256, 784, generator=torch.Generator().manual_seed(0))
+        >>> labels = net(images).argmax(1)
+        >>> def evaluate(model):
+        ...     return (model(images).argmax(1) == labels).float().mean().item()
+        >>> found = ic.sensitivity(net, ["int8_wo"], evaluate=evaluate, inputs=images[:1], hardware="l4")
+        >>> chosen = ic.allocate(found, {"parameter_bytes": 200_000})
+        >>> {each.layer: each.format for each in chosen.layers}["0"]
+        'int8_wo'
     """
     if not isinstance(found, Sensitivity):
         raise InputTypeError(f"found is of type {type(found).__name__}; expected the result of ic.sensitivity")

@@ -95,6 +95,16 @@ def sensitivity(
         TypeError: The model is neither a module nor a callable that makes one, or an argument has the wrong type.
         ValueError: Hardware, precision, execution or price is unknown.
         ImportError: Torch is not installed.
+
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+        >>> images = torch.randn(256, 784, generator=torch.Generator().manual_seed(0))
+        >>> labels = net(images).argmax(1)
+        >>> def evaluate(model):
+        ...     return (model(images).argmax(1) == labels).float().mean().item()
+        >>> found = ic.sensitivity(net, ["int8_wo"], evaluate=evaluate, inputs=images[:1], hardware="l4")
+        >>> [(row.layer, row.format, row.saved_bytes) for row in found.rows]
+        [('0', 'int8_wo', 300416), ('2', 'int8_wo', 3790)]
     """
     deployment = deployment_of(on, options)
     choices = _choices(formats, captured=graph is None)

@@ -80,6 +80,18 @@ def tradeoff(
         TypeError: The model is neither a module nor a callable that makes one, or a candidate has the wrong signature.
         ValueError: Hardware, precision, execution or price is unknown.
         ImportError: Torch is not installed.
+
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+        >>> images = torch.randn(256, 784, generator=torch.Generator().manual_seed(0))
+        >>> labels = net(images).argmax(1)
+        >>> def evaluate(model):
+        ...     return (model(images).argmax(1) == labels).float().mean().item()
+        >>> from pyinfercost.tradeoffs import candidates
+        >>> pruned = {"half": candidates.magnitude(0.5)}
+        >>> found = ic.tradeoff(net, pruned, evaluate=evaluate, inputs=images[:1], hardware="l4")
+        >>> [(row.name, round(row.zero_share, 2)) for row in found.rows]
+        [('original', 0.0), ('half', 0.5)]
     """
     deployment, threads = deployment_and_threads(on, options)
     machine = deployment.machine

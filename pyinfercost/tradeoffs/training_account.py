@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
-from ..measuring.energy import EnergyMeter, EnergyUnknownWarning
+from ..errors import EnergyUnknownWarning
+from ..measuring.energy import EnergyMeter
 
 
 class Account:

@@ -72,9 +72,9 @@ def test_the_version_of_an_engine_tells_its_kernel(software: str, kernel: str) -
 def test_a_message_is_the_tokens_of_a_rank(measured: Path) -> None:
     dispatch, combine = calls_of(measured, "expert_all_to_all")
     # 7168 values of a byte, 56 scales of 4 bytes and 16 bytes of its own.
-    assert dispatch.tokens == ic.ExpertTokens(7168 + 4 * 56 + 16, 8, 256)
+    assert dispatch.tokens == ic.devices.ExpertTokens(7168 + 4 * 56 + 16, 8, 256)
     assert (dispatch.op, dispatch.kernel, dispatch.size_bytes.tolist()) == ("dispatch", "low_latency", [128 * 7408])
-    assert combine.tokens == ic.ExpertTokens(2 * 7168, 8, 256, 24)
+    assert combine.tokens == ic.devices.ExpertTokens(2 * 7168, 8, 256, 24)
     assert (combine.op, combine.kernel, combine.size_bytes.tolist()) == ("combine", "normal", [4096 * 14336])
     assert [call.group.part for call in (dispatch, combine)] == ["low_latency dispatch 1x8", "normal combine 1x8"]
 

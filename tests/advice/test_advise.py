@@ -189,7 +189,7 @@ def test_equally_good_setups_differ_in_effort_then_in_latency() -> None:
 # ---- properties ------------------------------------------------------------------------------------------------------
 
 
-def check_advice(advice: ic.Advice, graph: ic.Graph) -> None:
+def check_advice(advice: ic.results.Advice, graph: ic.Graph) -> None:
     """Check what holds for every advice."""
     saving = [row.saving_share for row in advice.rows]
     assert saving == sorted(saving, reverse=True)
@@ -218,7 +218,7 @@ def check_advice(advice: ic.Advice, graph: ic.Graph) -> None:
         assert estimate.max_sequences is None or estimate.max_sequences >= estimate.sizes["batch"]
 
 
-def check_plan(plan: ic.AdvicePlan, advice: ic.Advice) -> None:
+def check_plan(plan: ic.results.AdvicePlan, advice: ic.results.Advice) -> None:
     """Check that steps add up to the plan, and that none of them is counted twice."""
     assert sum(step.adds_share for step in plan.steps) == pytest.approx(plan.saving_share)
     assert plan.steps[-1].setup == plan.setup

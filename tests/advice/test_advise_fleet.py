@@ -43,7 +43,7 @@ def phases(spec: str) -> Phases:
     return phases_of(spec)
 
 
-def served(model: Any, **given: Any) -> ic.Advice:
+def served(model: Any, **given: Any) -> ic.results.Advice:
     arguments: dict[str, Any] = {
         "hardware": "l4", "engine": "vllm", "precision": "bf16", "price": "on-demand", "prompt": 600, "output": 40,
         "traffic": "gamma:120,cv=3", "duration_s": 600.0, "slo": "e2e_p90<1.5",

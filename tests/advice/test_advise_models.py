@@ -109,7 +109,7 @@ def test_rows_and_plans_are_what_they_print(name: str, tmp_path: Path, monkeypat
         assert figures_of_code(code) == dict(setup.figures), code
 
 
-def check_plans(advice: ic.Advice) -> None:
+def check_plans(advice: ic.results.Advice) -> None:
     """Check that plans are no worse than their rows, and say what they add."""
     allowed = [row.saving_share for row in advice.rows if row.in_plan and row.within_limits]
     assert (advice.best is None) == (not allowed)

@@ -45,7 +45,7 @@ def workload(rate_per_s: float = 300, **given: Any) -> ic.Workload:
     return ic.Workload(rate_per_s=rate_per_s, **{"prompt": 1200, "output": 40, "requests": 800, **given})
 
 
-def advise(model: Any, **given: Any) -> ic.Advice:
+def advise(model: Any, **given: Any) -> ic.results.Advice:
     arguments = {"hardware": "l4", "engine": "vllm", "precision": "bf16", "workload": workload(), "slo": SLO}
     return ic.advise(model, **{**arguments, "among": FEW, **given})
 

@@ -35,7 +35,7 @@ CASES: dict[str, tuple[Any, str]] = {
     "small decoder, rate": (
         WIDE_LLAMA,
         "-H l4 --engine vllm --precision bf16 --rate 900/s --requests 900 --prompt lognormal:mean=600,cv=1 "
-        "--output 40 --slo ttft_p99<0.5,tpot_p50<0.02 --risk small --acceptance 0.7",
+        "--output-tokens 40 --slo ttft_p99<0.5,tpot_p50<0.02 --risk small --acceptance 0.7",
     ),
     "large decoder, trace": (
         LLAMA_8B,
@@ -45,17 +45,17 @@ CASES: dict[str, tuple[Any, str]] = {
     "large decoder, clients": (
         LLAMA_8B,
         "-H h100-sxm-80gb --engine trtllm --concurrency 64 --requests 400 --prompt uniform:200-2000 "
-        "--output 200 --prefixes 800,groups=4,share=0.5 --no-enable-prefix-caching --risk none",
+        "--output-tokens 200 --prefixes 800,groups=4,share=0.5 --no-enable-prefix-caching --risk none",
     ),
     "mixture of experts, rate": (
         MIXTURE,
         "-H a100-sxm-80gb --engine vllm --layout tensor=2 --rate 60/s --requests 600 --prompt 800 "
-        "--output 100 --slo tpot_p99<0.05 --risk small --replicas 3",
+        "--output-tokens 100 --slo tpot_p99<0.05 --risk small --replicas 3",
     ),
     "small decoder, traffic": (
         WIDE_LLAMA,
         "-H l4 --engine vllm --precision bf16 --traffic gamma:150,cv=3 --duration-s 900 --prompt 600 "
-        "--output 40 --slo e2e_p90<1.5 --risk small --autoscaler hpa --commitment discount=0.4,term_years=1",
+        "--output-tokens 40 --slo e2e_p90<1.5 --risk small --autoscaler hpa --commitment discount=0.4,term_years=1",
     ),
     "large decoder, trace as traffic": (
         LLAMA_8B,
@@ -65,7 +65,7 @@ CASES: dict[str, tuple[Any, str]] = {
     "mixture of experts, traffic": (
         MIXTURE,
         "-H a10g --engine vllm --traffic diurnal:mean=10,peak=3,period_s=3600 --duration-s 3600 --prompt 800 "
-        "--output 100 --slo tpot_p99<0.1 --risk small --interruptions interruptions_per_h=0.1",
+        "--output-tokens 100 --slo tpot_p99<0.1 --risk small --interruptions interruptions_per_h=0.1",
     ),
     "encoder, traffic": (
         BERT,

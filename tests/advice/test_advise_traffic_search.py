@@ -88,7 +88,7 @@ def slow_but(fast: str, cases: Iterable[str]) -> list[Any]:
     return [name if name == fast else pytest.param(name, marks=pytest.mark.slow) for name in cases]
 
 
-def _check(ask: Callable[[], ic.Advice], most: float) -> None:
+def _check(ask: Callable[[], ic.results.Advice], most: float) -> None:
     advice, best, count = best_of_all(ask)
     found = (advice.baseline if advice.best is None else advice.best.setup).figures[advice.objective]
     assert count > 5

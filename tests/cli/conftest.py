@@ -10,7 +10,7 @@ import pyinfercost as ic
 
 
 @pytest.fixture(scope="module")
-def grid() -> ic.Sweep:
+def grid() -> ic.results.Sweep:
     """What `TWO`, `BATCHES` and `PRICE` ask for."""
     return ic.sweep(blocks(), hardware=MACHINES, batch=range(1, 257), price=PRICES)
 

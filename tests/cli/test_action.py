@@ -179,6 +179,6 @@ def test_the_hook_and_the_action_name_what_exists(tmp_path: Path) -> None:
     )
     assert hook["entry"].startswith("pyinfercost ci ")
     text = json.dumps(yaml.safe_load(ACTION.read_text(encoding="utf-8")))
-    for option in {*re.findall(r"--[a-z-]+", hook["entry"]), "--base", "--title", "--out", "--model", "--fail-if"}:
+    for option in {*re.findall(r"--[a-z-]+", hook["entry"]), "--base", "--title", "--output", "--model", "--fail-if"}:
         assert option in run.stdout
     assert "pyinfercost ci --base" in text

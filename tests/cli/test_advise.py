@@ -141,7 +141,7 @@ class Terminal:
 def test_requests_without_tokens_are_told_from_those_of_a_fleet(toy: str) -> None:
     result = CliRunner().invoke(main, ["advise", toy, "--hardware", "l4", "--rate", "200/s"])
     assert result.exit_code == 2
-    assert "--rate is for requests that generate text; expected --prompt and --output" in result.stderr
+    assert "--rate is for requests that generate text; expected --prompt and --output-tokens" in result.stderr
     assert "by one forward, expected --traffic, such as --traffic poisson:20" in result.stderr
 
 

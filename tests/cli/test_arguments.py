@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,25 +139,23 @@ def test_names_in_any_case(model: str) -> None:
     assert "bf16" in listed.stdout
 
 
-def test_the_file_to_write_has_one_option_and_output_is_of_tokens() -> None:
+def test_the_file_to_write_has_one_option() -> None:
     context = click.Context(main)
     commands = {name: main.get_command(context, name) for name in main.list_commands(context)}
     monitor = commands.pop("monitor")
     assert isinstance(monitor, click.Group)
     commands.update({f"monitor {name}": each for name, each in monitor.commands.items()})
-    files, tokens = [], []
+    files = []
     for name, command in commands.items():
         assert command is not None
         for parameter in command.params:
             opts = set(getattr(parameter, "opts", ()))
-            assert opts & {"--out", "-o"} in (set(), {"--out", "-o"}), name
-            if "--out" in opts:
-                files.append(name)
+            assert opts & {"--output", "-o"} in (set(), {"--output", "-o"}), name
             if "--output" in opts:
-                assert parameter.metavar == "TOKENS", name
-                tokens.append(name)
+                assert parameter.metavar == "FILE", name
+                files.append(name)
+            assert "--limit" not in opts or name == "advise"
     assert {"profile", "sweep", "serve", "fleet", "advise", "calibrate", "explore", "monitor export"} <= set(files)
-    assert set(tokens) == {"serve", "fleet", "advise"}
 
 
 @pytest.mark.parametrize(
@@ -186,23 +185,37 @@ def test_help_of_commands_without_a_model_does_not_explain_models() -> None:
         assert "torchvision:NAME" not in text
 
 
-def test_options_with_many_settings_stand_last_in_the_help() -> None:
-    text = CliRunner().invoke(main, ["profile", "--help"]).output
-    places = [
-        text.index(f"  {option} ") for option in ("--batch", "--serving", "--transfer", "--startup", "-h, --help")
+def test_a_help_has_the_most_used_options_and_help_all_has_all_of_them() -> None:
+    command = main.get_command(click.Context(main), "serve")
+    assert command is not None
+    options = {max(each.opts, key=len) for each in command.params if isinstance(each, click.Option) and not each.hidden}
+    few, every = (CliRunner().invoke(main, ["serve", flag]).stdout for flag in ("--help", "--help-all"))
+    shown = {option for option in options if re.search(rf"^  (-\w, )?{option}\b", few, re.MULTILINE)}
+    assert len(shown) == 12
+    assert {"--hardware", "--rate", "--price", "--slo", "--output"} <= shown
+    assert not [option for option in options if option not in every]
+    assert f"--help-all  Show all {len(options)} options" in few
+    titles = [line for line in every.splitlines() if re.fullmatch(r"\w[\w ]*:", line)]
+    assert titles == [
+        *("Options:", "Machine:", "Price and place:", "Traffic:", "Scheduler:", "What if:", "Output:", "Help:")
     ]
-    assert places == sorted(places)
+
+
+def test_a_command_with_few_options_shows_all() -> None:
+    few, every = (CliRunner().invoke(main, ["collective", flag]).stdout for flag in ("--help", "--help-all"))
+    assert few == every
+    assert "--help-all" not in few
 
 
 def test_examples_of_settings_are_those_that_a_command_takes() -> None:
-    assert "prefix_hit" in CliRunner().invoke(main, ["profile", "--help"]).output
-    assert "prefix_hit" not in CliRunner().invoke(main, ["serve", "--help"]).output
+    assert "prefix_hit" in CliRunner().invoke(main, ["profile", "--help-all"]).output
+    assert "prefix_hit" not in CliRunner().invoke(main, ["serve", "--help-all"]).output
 
 
 @pytest.mark.torch
 @pytest.mark.parametrize(("command", "refused"), [("serve", "--startup"), ("fleet", "--utilization")])
 def test_options_that_a_command_refuses_are_not_in_its_help(command: str, refused: str) -> None:
-    assert refused not in CliRunner().invoke(main, [command, "--help"]).output
+    assert refused not in CliRunner().invoke(main, [command, "--help-all"]).output
     arguments = [command, "resnet50", "--hardware", "l4", "--traffic", "poisson:1"][: 4 if command == "serve" else 6]
     told = CliRunner().invoke(main, [*arguments, refused, "0.5"])
     assert f"{refused} has no effect" in told.stderr

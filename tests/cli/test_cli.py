@@ -70,7 +70,7 @@ def test_profile_in_other_formats(toy: str, form: str, method: str) -> None:
 
 def test_output_goes_to_a_file(toy: str, tmp_path: Path) -> None:
     path = tmp_path / "out.json"
-    result = invoke("profile", toy, "--format", "json", "--out", str(path))
+    result = invoke("profile", toy, "--format", "json", "--output", str(path))
     assert (result.exit_code, result.output) == (0, "")
     assert json.loads(path.read_text(encoding="utf-8"))["model"] == "toy"
 
@@ -223,7 +223,7 @@ def test_a_job_that_fails_exits_with_1(toy: str, tmp_path: Path) -> None:
         ("profile", str(broken)),
         ("profile", str(tmp_path / "missing.json")),
         ("profile", toy, "--hardware", str(machine)),
-        ("profile", toy, "--out", str(tmp_path / "no" / "such" / "folder")),
+        ("profile", toy, "--output", str(tmp_path / "no" / "such" / "folder")),
     ):
         result = invoke(*arguments)
         assert result.exit_code == 1, arguments
@@ -316,7 +316,7 @@ def test_other_formats_can_be_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is not there: no disk to be full")
 def test_a_full_disk_says_what_is_lost(toy: str) -> None:
-    ran = CliRunner().invoke(main, ["profile", toy, "--out", "/dev/full"])
+    ran = CliRunner().invoke(main, ["profile", toy, "--output", "/dev/full"])
     assert ran.exit_code == 1
     assert "cannot write /dev/full: No space left on device" in ran.stderr
     assert "what it held before is lost" in ran.stderr

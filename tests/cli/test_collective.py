@@ -23,7 +23,7 @@ def invoke(*arguments: str) -> Result:
 
 
 def test_json_and_csv_are_what_the_api_says() -> None:
-    estimate = ic.collective("all_gather", [4096, 2**26], hardware="h100-sxm-80gb", devices=2, dtype="int8")
+    estimate = ic.devices.collective("all_gather", [4096, 2**26], hardware="h100-sxm-80gb", devices=2, dtype="int8")
     options = ("all_gather", "4KiB,64MiB", *TWO, "--dtype", "int8", "--format")
     document = json.loads(invoke(*options, "json").stdout)["collective"]
     rows = list(csv.DictReader(io.StringIO(invoke(*options, "csv").stdout)))
@@ -71,7 +71,7 @@ def test_options_are_arguments_of_the_api() -> None:
         "--format",
         "json",
     )
-    expected = ic.collective(
+    expected = ic.devices.collective(
         "combine",
         2**26,
         hardware="h100-sxm-80gb",
@@ -79,7 +79,7 @@ def test_options_are_arguments_of_the_api() -> None:
         nodes=2,
         kernel="normal",
         share=1.5,
-        tokens=ic.ExpertTokens(14336, 6, 64, 24),
+        tokens=ic.devices.ExpertTokens(14336, 6, 64, 24),
     )
     assert json.loads(result.stdout)["collective"]["latency_s"][0] == expected.latency_s
     eager = invoke("all_reduce", "1", *TWO, "--kernel", "engine", "--execution", "eager", "--format", "json")

@@ -205,7 +205,7 @@ def test_limits_of_diff() -> None:
         ("[defaults]\nhardware = {a = 1}", "defaults.hardware is {'a': 1}; expected a text, a number"),
         ("[defaults]\nroofline = 1", "option 'roofline' is 1; expected true or false"),
         ("[defaults]\nhardware = true", "option 'hardware' is True; expected a text or a number"),
-        ('[defaults]\nout = "x"', "option 'out' names a file to write; give --out on the command line"),
+        ('[defaults]\noutput = "x"', "option 'output' names a file to write; give --output on the command line"),
         ('[commands.profile]\nhtml = "x"', "option 'html' names a file to write; give --html on the command line"),
     ],
 )

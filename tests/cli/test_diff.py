@@ -23,17 +23,17 @@ ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", 
 
 
 @pytest.fixture(scope="module")
-def before() -> ic.Profile:
+def before() -> ic.results.Profile:
     return ic.profile(transformer(layers=12), hardware="l4")
 
 
 @pytest.fixture(scope="module")
-def after() -> ic.Profile:
+def after() -> ic.results.Profile:
     return ic.profile(transformer(layers=16), hardware="l4")
 
 
 @pytest.fixture
-def files(before: ic.Profile, after: ic.Profile, tmp_path: Path) -> list[str]:
+def files(before: ic.results.Profile, after: ic.results.Profile, tmp_path: Path) -> list[str]:
     """Both profiles as the command line writes them."""
     paths = [tmp_path / "before.json", tmp_path / "after.json"]
     for path, profile in zip(paths, (before, after), strict=True):
@@ -94,10 +94,10 @@ def of_paths(paths: list[str], model: str = "m") -> dict[str, Any]:
     ],
 )
 def test_a_limit_holds_or_breaks(
-    before: ic.Profile, limit: str, before_s: float, after_s: float, *, broken: bool
+    before: ic.results.Profile, limit: str, before_s: float, after_s: float, *, broken: bool
 ) -> None:
     one, other = (changed(before.to_dict(), "estimate", latency_s=value) for value in (before_s, after_s))
-    found = ic.diff(one, other, limits=[limit]).failed
+    found = ic.compare(before=one, after=other, limits=[limit]).failed
     assert [(item.limit, item.figure, item.before, item.after) for item in found] == [
         (limit, "latency_s", before_s, after_s)
     ] * broken
@@ -109,18 +109,18 @@ def test_a_limit_holds_or_breaks(
 )
 @pytest.mark.parametrize("limit", ["+5%", "-5%", "+1", "any"])
 def test_a_figure_that_is_not_known_breaks_its_limit(
-    before: ic.Profile, one: float | None, other: float | None, side: str, limit: str
+    before: ic.results.Profile, one: float | None, other: float | None, side: str, limit: str
 ) -> None:
-    sides = (changed(before.to_dict(), "estimate", latency_s=value) for value in (one, other))
-    (broken,) = ic.diff(*sides, limits=[f"latency_s:{limit}"]).failed
+    sides = [changed(before.to_dict(), "estimate", latency_s=value) for value in (one, other)]
+    (broken,) = ic.compare(before=sides[0], after=sides[1], limits=[f"latency_s:{limit}"]).failed
     assert broken.reason == f"latency_s is not known {side}; it takes a profile with --hardware"
 
 
-def test_reasons_are_in_words_and_in_the_order_of_the_limits(before: ic.Profile) -> None:
+def test_reasons_are_in_words_and_in_the_order_of_the_limits(before: ic.results.Profile) -> None:
     other = changed(before.to_dict(), "estimate", latency_s=2.0, throughput_per_s=5.0)
     one = changed(before.to_dict(), "estimate", latency_s=1.0, throughput_per_s=10.0)
     limits = ["throughput_per_s:-10%", "flops:any", "latency_s:+0.5", "cost_usd:+5%"]
-    assert list(map(str, ic.diff(one, other, limits=limits).failed)) == [
+    assert list(map(str, ic.compare(before=one, after=other, limits=limits).failed)) == [
         "throughput_per_s:-10%: throughput_per_s fell by 50 % from 10 to 5; it may fall by 10 %",
         "latency_s:+0.5: latency_s grew by 100 % from 1 to 2; it may grow by 0.5",
         "cost_usd:+5%: cost_usd is not known on either side; it takes a profile with --price",
@@ -129,7 +129,7 @@ def test_reasons_are_in_words_and_in_the_order_of_the_limits(before: ic.Profile)
 
 def test_operators_that_are_in_no_figure_can_be_limited() -> None:
     sides = ic.profile(blocks()), ic.profile(blocks(custom_op=True))
-    (broken,) = ic.diff(*sides, limits=["flops:any", "unmodelled_ops:+0"]).failed
+    (broken,) = ic.compare(before=sides[0], after=sides[1], limits=["flops:any", "unmodelled_ops:+0"]).failed
     assert broken.reason == "unmodelled_ops grew from 0 to 1; it may grow by 0"
 
 
@@ -183,12 +183,12 @@ def test_exit_codes(files: list[str]) -> None:
 
 def test_what_failed_is_in_every_report(files: list[str], tmp_path: Path) -> None:
     limit = ("--fail-if", "latency_s:+5%")
-    (broken,) = ic.diff(*files, limits=[limit[1]]).failed
+    (broken,) = ic.compare(before=files[0], after=files[1], limits=[limit[1]]).failed
     out = tmp_path / "diff.json"
     result = invoke(*files, *limit, "--format", "json", "-o", str(out))
     assert (result.exit_code, result.stdout, result.stderr) == (3, "", f"FAILED {broken}\n")
     written = json.loads(out.read_text(encoding="utf-8"))
-    assert written == ic.diff(*files, limits=[limit[1]]).to_dict()
+    assert written == ic.compare(before=files[0], after=files[1], limits=[limit[1]]).to_dict()
     assert written["failed"] == [asdict(broken)]
     assert written["failed"][0]["limit"] == "latency_s:+5%"
     markdown = invoke(*files, *limit, "--format", "md").stdout.splitlines()
@@ -206,12 +206,12 @@ def page_of(text: str, attributes: str = 'type="application/json" id="pyinfercos
 
 
 @pytest.mark.parametrize("suffix", [".html", ".htm", ".txt"])
-def test_an_html_report_is_a_profile(before: ic.Profile, tmp_path: Path, suffix: str) -> None:
+def test_an_html_report_is_a_profile(before: ic.results.Profile, tmp_path: Path, suffix: str) -> None:
     document = {**before.to_dict(), "model": "a </script><!-- & \u2028 b"}
     page = tmp_path / f"report{suffix}"
     page.write_text(page_of(json.dumps(document, ensure_ascii=False)), encoding="utf-8")
     assert profile_document_from(page) == document
-    assert not ic.diff(page, document).changed
+    assert not ic.compare(before=page, after=document).changed
     result = invoke(str(page), str(page), "--fail-if", "latency_s:any")
     assert result.exit_code == 0
     assert "No module differs." in result.stdout
@@ -233,7 +233,7 @@ def test_html_without_a_profile_is_refused(page: str, message: str, tmp_path: Pa
     path = tmp_path / "report.html"
     path.write_text(page, encoding="utf-8")
     with pytest.raises(DocumentError, match=message):
-        ic.diff(path, path)
+        ic.compare(before=path, after=path)
     result = invoke(files[0], str(path))
     assert result.exit_code == 1
     assert re.search(message, result.stderr)
@@ -242,7 +242,7 @@ def test_html_without_a_profile_is_refused(page: str, message: str, tmp_path: Pa
 def test_versions_that_are_not_known_are_refused() -> None:
     for version, hint in ((2, "a newer pyinfercost wrote it: upgrade"), (0, ""), (None, ""), (True, "")):
         with pytest.raises(DocumentError, match=f"schema_version {version!r}; expected 1") as caught:
-            ic.diff({**of_paths(["a"]), "schema_version": version}, of_paths(["a"]))
+            ic.compare(before={**of_paths(["a"]), "schema_version": version}, after=of_paths(["a"]))
         assert hint in str(caught.value)
         assert bool(hint) == ("newer" in str(caught.value))
 
@@ -343,8 +343,10 @@ def test_nothing_differs_from_itself(files: list[str]) -> None:
     assert (written["changed"], written["failed"], written["added"], written["removed"]) == (False, [], [], [])
 
 
-def test_blocks_that_are_added_or_removed_as_a_whole_are_one_row_each(before: ic.Profile, after: ic.Profile) -> None:
-    comparison = ic.diff(before, after)
+def test_blocks_that_are_added_or_removed_as_a_whole_are_one_row_each(
+    before: ic.results.Profile, after: ic.results.Profile
+) -> None:
+    comparison = ic.compare(before=before, after=after)
     assert comparison.added == ("12", "13", "14", "15")
     assert comparison.removed == ()
     assert rows_of(str(comparison)) == [
@@ -353,7 +355,7 @@ def test_blocks_that_are_added_or_removed_as_a_whole_are_one_row_each(before: ic
     ]
     assert "added   12 ... 15 (4)" in str(comparison)
     assert "The same work with slightly different time or energy" in str(comparison)
-    gone = ic.diff(after, before)
+    gone = ic.compare(before=after, after=before)
     assert gone.removed == ("12", "13", "14", "15")
     assert "removed  12 ... 15 (4)" in str(gone)
     assert len(rows_of(gone.to_text(depth=2))) > 5  # taken apart where it is asked for
@@ -363,7 +365,7 @@ def test_rows_go_down_to_what_changed() -> None:
     paths = ["stem", *(f"body.{block}.{name}" for block in range(3) for name in ("conv", "norm.scale"))]
     document = of_paths([*paths, "body.1.norm.scale", "old.a", "old.b"])
     other = of_paths([*paths, "body.9.conv", "body.9.norm.scale"])
-    assert rows_of(str(ic.diff(document, other))) == [
+    assert rows_of(str(ic.compare(before=document, after=other))) == [
         ["body.1.norm.scale", "changed"],
         ["body.9", "added"],
         ["old", "removed"],
@@ -373,24 +375,24 @@ def test_rows_go_down_to_what_changed() -> None:
 def test_many_rows_are_added_up_at_a_lesser_depth() -> None:
     one = of_paths([f"a.{i}.{j}" for i in range(10) for j in range(10)])
     other = of_paths([f"a.{i}.{j}" for i in range(10) for j in range(10) for _ in range(2)])
-    text = str(ic.diff(one, other))
+    text = str(ic.compare(before=one, after=other))
     assert rows_of(text) == [[f"a.{i}", "changed"] for i in range(10)]
     assert "below depth 2 of 3 are summed up" in text
 
 
-def test_other_work_of_the_same_size_is_a_change_and_a_share_of_the_start_is_none(before: ic.Profile) -> None:
+def test_other_work_of_the_same_size_is_a_change_and_a_share_of_the_start_is_none(before: ic.results.Profile) -> None:
     document = before.to_dict()
     for more, seen in ((0.0005, False), (0.5, True)):
         layers = [dict(layer) for layer in document["layers"]]
         whole = sum(layer["latency_s"] for layer in layers)
         slow = max(layers, key=lambda layer: layer["latency_s"])
         slow["latency_s"] += more * whole
-        text = str(ic.diff(document, {**document, "layers": layers}))
+        text = str(ic.compare(before=document, after={**document, "layers": layers}))
         assert (rows_of(text) != []) is seen
         assert ("1 of" in text.partition("The same work")[2]) is not seen
     renamed = [{**layer, "op": "aten.relu"} if layer is slow else layer for layer in layers]
-    assert rows_of(str(ic.diff(document, {**document, "layers": renamed}))) != []
-    elsewhere = ic.diff(before, ic.profile(transformer(layers=2), hardware="t4"))
+    assert rows_of(str(ic.compare(before=document, after={**document, "layers": renamed}))) != []
+    elsewhere = ic.compare(before=before, after=ic.profile(transformer(layers=2), hardware="t4"))
     assert not any(row.same_work for row in elsewhere.modules)
 
 
@@ -406,34 +408,34 @@ def test_runs_of_names_are_told_by_their_ends() -> None:
 # --- Markdown ------------------------------------------------------------------------------------------------------
 
 
-def test_the_first_line_says_it_all(before: ic.Profile) -> None:
+def test_the_first_line_says_it_all(before: ic.results.Profile) -> None:
     figures = {"latency_s": 0.00710, "energy_j": 0.5, "throughput_per_s": 1.0}
     one = changed(changed(before.to_dict(), "estimate", **figures), "totals", peak_memory_bytes=2_000_000)
     other = changed(changed(one, "estimate", latency_s=0.00740, energy_j=0.4), "totals", peak_memory_bytes=2_000_000)
-    assert ic.diff(one, other).to_markdown().splitlines()[0] == (
+    assert ic.compare(before=one, after=other).to_markdown().splitlines()[0] == (
         "**latency +4.2 % (7.100 → 7.400 ms), energy -20.0 % (500.00 → 400.00 mJ), memory same** "
         "on l4, native, eager, batch 2, sequence 16"
     )
     little = changed(one, "estimate", latency_s=0.007101)
-    assert ic.diff(one, little).to_markdown().startswith("**latency +\\<0.1 % (")
+    assert ic.compare(before=one, after=little).to_markdown().startswith("**latency +\\<0.1 % (")
     unknown = changed(one, "estimate", energy_j=None)
-    assert "energy not known after" in ic.diff(one, unknown).to_markdown().splitlines()[0]
+    assert "energy not known after" in ic.compare(before=one, after=unknown).to_markdown().splitlines()[0]
 
 
 def test_the_first_line_without_hardware_and_between_terms() -> None:
-    counted = ic.diff(ic.profile(blocks()), ic.profile(blocks(), batch=2)).to_markdown().splitlines()[0]
+    counted = ic.compare(before=ic.profile(blocks()), after=ic.profile(blocks(), batch=2)).to_markdown().splitlines()[0]
     assert counted.startswith("**FLOPs +100.0 % (")
     assert re.search(r"weights same, memory \+.*\*\* at native, batch 1 → 2$", counted)
     one = ic.profile(blocks(), hardware="t4", price=1.0)
     other = ic.profile(blocks(), hardware="l4", price=2.0, precision="fp16")
-    line = ic.diff(one, other).to_markdown().splitlines()[0]
+    line = ic.compare(before=one, after=other).to_markdown().splitlines()[0]
     assert re.search(r"cost of 1M \+100.0 % \([\d.]+ → [\d.]+ USD\)", line)
     assert line.endswith(" on t4 → l4, native → fp16, eager, batch 1")
 
 
 def test_names_are_shown_as_they_are() -> None:
     names = ["a|b", "<b>&lt;", "`c`", "*d*_e_", "f\ng\r\nh", "@octocat", "[x](y)", "~s~$m$", "e@mail"]
-    text = ic.diff(of_paths(["keep"], "<m>\n# |`"), of_paths(["keep", *names], "n|@all")).to_markdown()
+    text = ic.compare(before=of_paths(["keep"], "<m>\n# |`"), after=of_paths(["keep", *names], "n|@all")).to_markdown()
     rows = [line for line in text.splitlines() if line.startswith("| ") and " added " in line]
     assert [re.split(r"(?<!\\)\|", row)[1].strip() for row in rows] == [
         "a\\|b",
@@ -452,9 +454,9 @@ def test_names_are_shown_as_they_are() -> None:
 
 
 def test_many_rows_are_folded_up() -> None:
-    few = ic.diff(of_paths(["a"]), of_paths(["a", *(f"n.{i}.x" for i in range(3))])).to_markdown()
+    few = ic.compare(before=of_paths(["a"]), after=of_paths(["a", *(f"n.{i}.x" for i in range(3))])).to_markdown()
     assert "<details>" not in few
-    many = ic.diff(of_paths(["n.a"]), of_paths(["n.a", *(f"n.{i}" for i in range(40))])).to_markdown()
+    many = ic.compare(before=of_paths(["n.a"]), after=of_paths(["n.a", *(f"n.{i}" for i in range(40))])).to_markdown()
     assert "\n\n<details><summary>40 modules differ</summary>\n\n| module" in many
     assert "\n\n</details>\n" in many
     assert "- added: n.0 … n.39 (40)" in many
@@ -471,7 +473,7 @@ def test_a_comment_has_room_for_it_whatever_the_model(name: str) -> None:
     other = {**of_paths([name.format(f"y{2 * i}") for i in range(1500)], long), "coverage": {"unmodelled": []}}
     other["coverage"]["unmodelled"] = [{"op": f"lib.op{i}", "count": 1} for i in range(5000)]
     for depth in (None, 1):
-        comparison = ic.diff(one, other, limits=[f"{figure}:any" for figure in LIMITED] * 20)
+        comparison = ic.compare(before=one, after=other, limits=[f"{figure}:any" for figure in LIMITED] * 20)
         text = comparison.to_markdown(depth=depth)
         assert len(text.encode()) < GITHUBS_LIMIT
         assert comparison.failed

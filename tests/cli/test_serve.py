@@ -21,7 +21,7 @@ from pyinfercost.serving.serve import phases_of
 pytestmark = pytest.mark.torch
 
 ON = ("-H", "h100-sxm-80gb", "--engine", "vllm", "--price", "2.50/h")
-LOAD = ("--rate", "100/s", "--prompt", "64", "--output", "16", "--requests", "300")
+LOAD = ("--rate", "100/s", "--prompt", "64", "--output-tokens", "16", "--requests", "300")
 
 
 def invoke(*arguments: str) -> Result:
@@ -64,7 +64,7 @@ def test_layouts_replicas_and_settings(model: str) -> None:
 
 def test_a_text_of_arrivals_may_have_the_rate(model: str) -> None:
     """`--arrivals gamma:100,cv=2` is `--rate 100/s --arrivals gamma:cv=2`."""
-    lengths = ("--prompt", "64", "--output", "16", "--requests", "200", "--format", "json")
+    lengths = ("--prompt", "64", "--output-tokens", "16", "--requests", "200", "--format", "json")
     one = invoke(model, *ON, "--arrivals", "gamma:6000/min,cv=2", *lengths)
     other = invoke(model, *ON, "--rate", "100/s", "--arrivals", "gamma:cv=2", *lengths)
     assert one.exit_code == 0, one.output
@@ -90,7 +90,7 @@ def test_a_trace_and_clients(model: str, tmp_path: Path) -> None:
 
 
 def test_prompts_above_the_context_are_refused(model: str) -> None:
-    result = invoke(model, *ON, "--rate", "1", "--prompt", "600", "--output", "4")
+    result = invoke(model, *ON, "--rate", "1", "--prompt", "600", "--output-tokens", "4")
     assert result.exit_code == 1
     assert "all prompts have 600 tokens or more, and the longest sequence of the model is 512" in result.stderr
 
@@ -126,13 +126,13 @@ def test_a_search_without_an_answer_fails(model: str) -> None:
     [
         (("--engine", "vllm", *LOAD), "Missing option '--hardware'"),
         (("-H", "l4", *LOAD), "Missing option '--engine'"),
-        ((*ON, "--prompt", "4", "--output", "4"), "expected one, such as --rate 4/s"),
-        ((*ON, "--rate", "4/s", "--output", "4"), "Missing option '--prompt'"),
+        ((*ON, "--prompt", "4", "--output-tokens", "4"), "expected one, such as --rate 4/s"),
+        ((*ON, "--rate", "4/s", "--output-tokens", "4"), "Missing option '--prompt'"),
         (
-            (*ON, "--rate", "4/y", "--prompt", "4", "--output", "4"),
+            (*ON, "--rate", "4/y", "--prompt", "4", "--output-tokens", "4"),
             "--rate is '4/y'; expected a number per s",
         ),
-        ((*ON, "--rate", "4", "--prompt", "four", "--output", "4"), "prompt is 'four'"),
+        ((*ON, "--rate", "4", "--prompt", "four", "--output-tokens", "4"), "prompt is 'four'"),
         ((*ON, *LOAD, "--slo", "tttt_p99<4"), "--slo: slo has the unknown metric 'tttt_p99'"),
         ((*ON, *LOAD, "--find", "cheapest"), "--find needs --slo"),
         ((*ON, *LOAD, "--precision", "bf16,fp8"), "--precision has several values; give one, or a goal to --find"),

@@ -32,7 +32,7 @@ COMMANDS = (
     "comment pipe.md",
     "comment graph.json",
     "monitor report folder/logs",
-    f"{SCRAPE} --plan pipe.json",
+    f"{SCRAPE} --planned pipe.json",
     f"{SCRAPE} --correction pipe.json",
     "serve graph.json -H l4 --engine vllm --trace pipe.csv",
     "fleet graph.json -H l4 --traffic pipe.csv",

@@ -53,7 +53,7 @@ def test_every_axis_is_that_of_the_api(toy: str) -> None:
     assert given == expected.to_rows()
 
 
-def test_one_price_for_all(toy: str, grid: ic.Sweep) -> None:
+def test_one_price_for_all(toy: str, grid: ic.results.Sweep) -> None:
     dear = points(toy, *L4, *BATCHES, "--price", "1.6")  # twice that of the grid
     assert [row["cost_usd"] for row in dear] == pytest.approx((2 * grid["cost_usd"][:256]).tolist())
 
@@ -191,14 +191,16 @@ def test_wrong_prices_are_a_usage_error(text: str, message: str) -> None:
 # --- picking points ------------------------------------------------------------------------------------------------
 
 
-def test_several_conditions_must_all_hold(toy: str, grid: ic.Sweep) -> None:
+def test_several_conditions_must_all_hold(toy: str, grid: ic.results.Sweep) -> None:
     conditions = ("batch % 2 == 0 or batch > 100", "hardware == 'l4'")
     given = points(toy, *TWO, *BATCHES, *PRICE, "--where", conditions[0], "--where", conditions[1])
     assert given == grid.where(conditions).to_rows()
     assert 0 < len(given) < len(grid)
 
 
-def test_a_large_grid_is_filtered_as_a_small_one(toy: str, grid: ic.Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_grid_is_filtered_as_a_small_one(
+    toy: str, grid: ic.results.Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
     arguments = (toy, *TWO, *BATCHES, *PRICE, "--where", "batch > 200")
     small = sweep(*arguments)
     monkeypatch.setattr("pyinfercost.cli.sweep_command._MOST_TO_EXPLAIN", 10)
@@ -218,14 +220,14 @@ def test_a_large_grid_is_filtered_as_a_small_one(toy: str, grid: ic.Sweep, monke
         (("--maximize", "batch", "--minimize", "cost_usd"), ((), {"maximize": "batch", "minimize": "cost_usd"})),
     ],
 )
-def test_a_front_is_that_of_the_api(toy: str, grid: ic.Sweep, options: tuple[str, ...], arguments: Any) -> None:
+def test_a_front_is_that_of_the_api(toy: str, grid: ic.results.Sweep, options: tuple[str, ...], arguments: Any) -> None:
     names, directions = arguments
     given = points(toy, *TWO, *BATCHES, *PRICE, *options)
     assert given == grid.pareto(*names, **directions).to_rows()
     assert 0 < len(given) < len(grid)
 
 
-def test_the_best_is_that_of_the_api(toy: str, grid: ic.Sweep) -> None:
+def test_the_best_is_that_of_the_api(toy: str, grid: ic.results.Sweep) -> None:
     where = "latency_s < 2.5e-4"
     options = (toy, *TWO, *BATCHES, *PRICE, "--where", where)
     assert points(*options, "--best", "cost_usd") == [grid.best("cost_usd", where=where)]
@@ -240,25 +242,25 @@ def test_the_best_is_that_of_the_api(toy: str, grid: ic.Sweep) -> None:
     assert [row["hardware"] for row in best] == MACHINES
 
 
-def test_knees_are_those_of_the_api(toy: str, grid: ic.Sweep) -> None:
+def test_knees_are_those_of_the_api(toy: str, grid: ic.results.Sweep) -> None:
     given = points(toy, *TWO, *BATCHES, *PRICE, "--knee")
     assert given == grid.knee().to_rows()
     assert points(toy, *TWO, *BATCHES, *PRICE, "--batch-tradeoff") == grid.batch_tradeoff().to_rows()
     assert [row["hardware"] for row in given] == MACHINES
 
 
-def test_a_limit_keeps_the_first_points(toy: str, grid: ic.Sweep) -> None:
-    arguments = (toy, *TWO, *BATCHES, *PRICE, "--limit", "3")
+def test_a_limit_keeps_the_first_points(toy: str, grid: ic.results.Sweep) -> None:
+    arguments = (toy, *TWO, *BATCHES, *PRICE, "--top", "3")
     assert points(*arguments) == grid.to_rows()[:3]
     assert sweep(*arguments, "--format", "csv").stdout == grid.take(np.arange(3)).to_csv()
-    assert points(toy, *L4, "--limit", "3") == ic.sweep(blocks(), hardware="l4").to_rows()
+    assert points(toy, *L4, "--top", "3") == ic.sweep(blocks(), hardware="l4").to_rows()
 
 
 # --- where it goes -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ending", [".csv", ".json", ".parquet", ".txt"])
-def test_the_ending_of_a_file_says_the_format(toy: str, grid: ic.Sweep, tmp_path: Path, ending: str) -> None:
+def test_the_ending_of_a_file_says_the_format(toy: str, grid: ic.results.Sweep, tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"points{ending}"
     arguments = (toy, *TWO, *BATCHES, *PRICE)
     result = sweep(*arguments, "-o", str(path))

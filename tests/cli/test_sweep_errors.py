@@ -28,7 +28,7 @@ import pyinfercost as ic
 
 
 @pytest.mark.usefixtures("parts")
-def test_a_folder_keeps_the_points_that_satisfy_the_condition(toy: str, grid: ic.Sweep, tmp_path: Path) -> None:
+def test_a_folder_keeps_the_points_that_satisfy_the_condition(toy: str, grid: ic.results.Sweep, tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
     arguments = (toy, *TWO, *BATCHES, *PRICE, "--where", "batch > 60", "--store", str(folder))
     kept = grid.where("batch > 60")
@@ -36,7 +36,7 @@ def test_a_folder_keeps_the_points_that_satisfy_the_condition(toy: str, grid: ic
     assert ic.StoredSweep(folder).where(None).to_rows() == kept.to_rows()
     assert len(ic.StoredSweep(folder).parts) == 6
     assert sweep(*arguments, "--format", "csv").stdout == kept.to_csv()
-    assert points(*arguments, "--limit", "5") == kept.to_rows()[:5]
+    assert points(*arguments, "--top", "5") == kept.to_rows()[:5]
     assert points(*arguments, "--pareto", "latency_s,cost_usd") == kept.pareto("latency_s", "cost_usd").to_rows()
     assert points(*arguments, "--best", "cost_usd") == [kept.best("cost_usd")]
     assert (
@@ -47,7 +47,7 @@ def test_a_folder_keeps_the_points_that_satisfy_the_condition(toy: str, grid: ic
 @pytest.mark.usefixtures("parts")
 def test_the_table_of_a_folder_is_that_of_memory_and_names_the_folder(toy: str, tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
-    arguments = (toy, *TWO, *BATCHES, "--precision", "fp16", "--limit", "4")
+    arguments = (toy, *TWO, *BATCHES, "--precision", "fp16", "--top", "4")
     text = sweep(*arguments, "--store", str(folder)).stdout
     lines = text.splitlines()
     kept = next(number for number, line in enumerate(lines) if line.startswith("kept in"))
@@ -105,8 +105,8 @@ WRONG = [
     ((*L4, "--per", "hardware"), "--per needs --best"),
     ((*L4, "--batch-tradeoff", "--batch", "4,8"), "--batch-tradeoff needs at least 3 values of batch"),
     ((*L4, "--knee", "--batch", "4,8"), "--knee needs at least 3 values of batch"),
-    ((*L4, "--format", "parquet"), "--format parquet needs --out"),
-    ((*L4, "--limit", "0"), "--limit"),
+    ((*L4, "--format", "parquet"), "--format parquet needs --output"),
+    ((*L4, "--top", "0"), "--top"),
     ((*L4, "--workers", "0"), "--workers"),
     ((*L4, "--devices", "0"), "--devices must be at least 1, got 0"),
     ((*L4, "--devices", "two"), "--devices must be a whole number, such as 8, 1k or 128Ki; got 'two'"),
@@ -203,7 +203,7 @@ def test_without_pyarrow_the_extra_is_named(toy: str, monkeypatch: pytest.Monkey
         assert "pip install 'pyinfercost[dataframes]'" in result.stderr
 
 
-def test_the_best_of_nothing_fails_and_says_how_near_it_came(toy: str, grid: ic.Sweep) -> None:
+def test_the_best_of_nothing_fails_and_says_how_near_it_came(toy: str, grid: ic.results.Sweep) -> None:
     result = sweep(toy, *TWO, *BATCHES, "--best", "latency_s", "--where", "latency_s < 1e-9 and batch > 3")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "none of 512 points satisfies latency_s < 1e-9 and batch > 3" in result.stderr
@@ -259,13 +259,15 @@ def test_a_grid_larger_than_memory_names_the_options(toy: str, monkeypatch: pyte
 
 
 @pytest.fixture
-def stop(monkeypatch: pytest.MonkeyPatch, grid: ic.Sweep) -> Any:
+def stop(monkeypatch: pytest.MonkeyPatch, grid: ic.results.Sweep) -> Any:
     """A function that makes sweeps stop after some points."""
 
     def after(count: int) -> None:
         def interrupted(*_: object, **options: Any) -> None:
             partial = grid.take(np.arange(count)).where(options["where"])
-            raise ic.SweepInterrupted(ic.Sweep("toy", ("batch",), partial.data, complete=False), count, len(grid))
+            raise ic.SweepInterrupted(
+                ic.results.Sweep("toy", ("batch",), partial.data, complete=False), count, len(grid)
+            )
 
         monkeypatch.setattr("pyinfercost.sweeps.sweep.sweep_over", interrupted)
 
@@ -309,7 +311,7 @@ def test_ctrl_c_before_the_sweep(toy: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.usefixtures("parts")
 def test_ctrl_c_in_a_folder_says_that_it_goes_on(
-    toy: str, grid: ic.Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy: str, grid: ic.results.Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pyinfercost.sweeps import storage
 

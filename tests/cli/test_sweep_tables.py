@@ -26,7 +26,7 @@ import pyinfercost as ic
 from pyinfercost.cli.sweep_output import _than
 
 
-def test_the_table_says_what_was_searched_and_what_is_shown(toy: str, grid: ic.Sweep) -> None:
+def test_the_table_says_what_was_searched_and_what_is_shown(toy: str, grid: ic.results.Sweep) -> None:
     aims = ("--pareto", "peak_memory_bytes,throughput_per_s")
     text = sweep(toy, *TWO, *BATCHES, *PRICE, "--where", "batch > 100", *aims).stdout
     front = grid.where("batch > 100").pareto("peak_memory_bytes", "throughput_per_s")
@@ -45,26 +45,26 @@ def test_the_table_says_what_was_searched_and_what_is_shown(toy: str, grid: ic.S
 def test_a_table_has_forty_rows_unless_told_otherwise(toy: str) -> None:
     text = sweep(toy, *L4, *BATCHES).stdout
     assert len(table(text)) == 40
-    assert text.splitlines()[-1].startswith("40 of 256 points; --limit shows more")
-    assert len(table(sweep(toy, *L4, *BATCHES, "--limit", "100").stdout)) == 100
+    assert text.splitlines()[-1].startswith("40 of 256 points; --top shows more")
+    assert len(table(sweep(toy, *L4, *BATCHES, "--top", "100").stdout)) == 100
     assert " of 40 points" not in sweep(toy, *L4, "--batch", "1:40").stdout
 
 
 def test_a_table_makes_only_the_rows_that_it_shows(toy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    whole = ic.Sweep.__getitem__
+    whole = ic.results.Sweep.__getitem__
 
-    def noting(self: ic.Sweep, name: str) -> Any:
+    def noting(self: ic.results.Sweep, name: str) -> Any:
         asked.append(len(self))
         return whole(self, name)
 
-    monkeypatch.setattr(ic.Sweep, "__getitem__", noting)
-    assert sweep(toy, *TWO, *BATCHES, "--limit", "3").exit_code == 0
+    monkeypatch.setattr(ic.results.Sweep, "__getitem__", noting)
+    assert sweep(toy, *TWO, *BATCHES, "--top", "3").exit_code == 0
     assert set(asked) == {3}
 
 
 def test_what_all_points_share_is_above_the_table(toy: str) -> None:
-    text = sweep(toy, *TWO, *BATCHES, "--limit", "2", "--scale", "bandwidth=2", "--devices", "2,3").stdout
+    text = sweep(toy, *TWO, *BATCHES, "--top", "2", "--scale", "bandwidth=2", "--devices", "2,3").stdout
     told = heading(text)
     assert (told["bandwidth"], told["precision"], told["execution"]) == ("x 2", "native", "eager")
     row = table(text)[0]
@@ -73,7 +73,7 @@ def test_what_all_points_share_is_above_the_table(toy: str) -> None:
     assert "precision" not in row
 
 
-def test_scales_and_costs_have_columns(toy: str, grid: ic.Sweep) -> None:
+def test_scales_and_costs_have_columns(toy: str, grid: ic.results.Sweep) -> None:
     text = sweep(toy, *TWO, "--batch", "1:3", *PRICE, "--scale", "bandwidth=1,1.5").stdout
     rows = table(text)
     assert [row["bandwidth"] for row in rows] == ["1", "1", "1", "1.5", "1.5", "1.5"] * 2
@@ -82,7 +82,7 @@ def test_scales_and_costs_have_columns(toy: str, grid: ic.Sweep) -> None:
     assert "USD/1M" in text
 
 
-def test_one_point_is_told_in_words(toy: str, grid: ic.Sweep) -> None:
+def test_one_point_is_told_in_words(toy: str, grid: ic.results.Sweep) -> None:
     text = sweep(toy, *TWO, *BATCHES, *PRICE, "--best", "throughput_per_s", "--where", "fits_in_memory").stdout
     best = grid.best("throughput_per_s")
     told = heading(text)
@@ -97,7 +97,7 @@ def test_one_point_is_told_in_words(toy: str, grid: ic.Sweep) -> None:
     assert "1 of 1" not in text
 
 
-def test_the_best_point_is_followed_by_those_of_other_machines(toy: str, grid: ic.Sweep) -> None:
+def test_the_best_point_is_followed_by_those_of_other_machines(toy: str, grid: ic.results.Sweep) -> None:
     text = sweep(toy, *TWO, *BATCHES, *PRICE, "--best", "cost_usd").stdout
     rows = table(text)
     ranked = sorted(grid.best("cost_usd", per="hardware").to_rows(), key=lambda point: point["cost_usd"])

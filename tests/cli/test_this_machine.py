@@ -27,7 +27,7 @@ def test_it_is_the_processor_of_the_system(toy: str, tmp_path: Path, monkeypatch
     found, told = hardware_of("-H", "this,l4", toy=toy)
     assert found == [described(this_machine())["id"], "l4"]
     assert f"this: {this_machine().name}" in told
-    assert "pyinfercost calibrate --out this.toml" in told
+    assert "pyinfercost calibrate --output this.toml" in told
 
 
 def test_a_calibrated_file_comes_first(toy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,7 +151,7 @@ def test_a_kernel_takes_the_time_of_collective(machine: str, kernel: str, device
     hardware = ic.hardware.load(machine)
     plan = plan_of(exchange("all_reduce", devices=devices, nodes=1, kernel=kernel))
     (found,) = _core.evaluate_kernels(plan, {}, hardware)
-    expected = ic.collective("all_reduce", MESSAGE, hardware=hardware, devices=devices, kernel=kernel)
+    expected = ic.devices.collective("all_reduce", MESSAGE, hardware=hardware, devices=devices, kernel=kernel)
     assert found.latency_s == expected.latency_s
     assert found.launch_s + found.link_s == pytest.approx(found.latency_s, rel=1e-15)
     assert found.bound == ("link" if found.link_s > found.launch_s else "launch" if devices > 1 else "compute")
@@ -166,8 +166,8 @@ def test_tokens_take_the_time_of_collective(op: str, nodes: int) -> None:
     given, result = shapes if op == "dispatch" else shapes[::-1]
     arguments = {"input": given, "devices": 8 * nodes, "nodes": nodes, "experts": 128, "sms": 24}
     (found,) = _core.evaluate_kernels(plan_of(single_node(f"collective.{op}", arguments, result)), {}, H100)
-    tokens = ic.ExpertTokens(WIDTH * HALF, 8, 128, 24)
-    expected = ic.collective(op, MESSAGE, hardware=H100, devices=8 * nodes, nodes=nodes, tokens=tokens)
+    tokens = ic.devices.ExpertTokens(WIDTH * HALF, 8, 128, 24)
+    expected = ic.devices.collective(op, MESSAGE, hardware=H100, devices=8 * nodes, nodes=nodes, tokens=tokens)
     assert found.latency_s == expected.latency_s
 
 
@@ -180,7 +180,7 @@ def test_a_sweep_of_messages_is_the_same_on_every_instruction_set(simd: str) -> 
     plan = plan_of(builder.build([x], [y]))
     batches = np.array([2, 3, 17, 64, 255, 1000, 1024, 1025, 2**16, 2**20] * 40, dtype=np.int64)
     found = _core.evaluate(plan, {"batch": batches}, H100, points=len(batches), simd=simd)
-    expected = ic.collective("all_reduce", batches * WIDTH * HALF, hardware=H100, devices=8, kernel="engine")
+    expected = ic.devices.collective("all_reduce", batches * WIDTH * HALF, hardware=H100, devices=8, kernel="engine")
     assert found["latency_s"].tolist() == expected.latency_s.tolist()
     assert found["link_s"] + found["launch_s"] == pytest.approx(found["latency_s"], rel=1e-14)
     assert {"one-shot", "two-shot", "switch"} <= set(expected.algorithm.tolist())
@@ -207,10 +207,10 @@ def test_time_beside_other_kernels_adds_up() -> None:
 def test_an_eager_all_reduce_of_an_engine_copies_its_message_and_waits_for_its_host() -> None:
     small, large = 2**10, 2**30
     host_s = H100.constants["engine_all_reduce.host_s"]
-    eager = ic.collective(
+    eager = ic.devices.collective(
         "all_reduce", [small, large], hardware=H100, devices=2, kernel="engine", execution="eager"
     ).latency_s
-    graph = ic.collective("all_reduce", [small, large], hardware=H100, devices=2, kernel="engine").latency_s
+    graph = ic.devices.collective("all_reduce", [small, large], hardware=H100, devices=2, kernel="engine").latency_s
     assert eager[0] == pytest.approx(host_s)
     stream_s = 2 * large / (H100.bandwidth_byte_per_s * H100.achieved["dram"])
     assert eager[1] - graph[1] == pytest.approx(stream_s + H100.overheads_s["launch_gap"], rel=1e-9)
@@ -253,16 +253,16 @@ def test_links_draw_energy_where_it_is_known() -> None:
 
 def test_devices_of_one_domain_are_one_node() -> None:
     gb200 = ic.hardware.load("gb200")
-    near = ic.collective("all_reduce", 2**26, hardware=gb200, devices=64, nodes=16)
+    near = ic.devices.collective("all_reduce", 2**26, hardware=gb200, devices=64, nodes=16)
     assert near.link == "device"
-    assert near.latency_s == ic.collective("all_reduce", 2**26, hardware=gb200, devices=64).latency_s
-    assert ic.collective("all_reduce", 2**26, hardware=gb200, devices=144, nodes=36).link == "network"
+    assert near.latency_s == ic.devices.collective("all_reduce", 2**26, hardware=gb200, devices=64).latency_s
+    assert ic.devices.collective("all_reduce", 2**26, hardware=gb200, devices=144, nodes=36).link == "network"
 
 
 def test_more_nodes_never_take_less_time() -> None:
     for op in ("all_reduce", "all_gather", "reduce_scatter", "alltoall"):
         times = [
-            ic.collective(op, [2**10, 2**20, 2**28], hardware=H100, devices=8 * nodes, nodes=nodes).latency_s
+            ic.devices.collective(op, [2**10, 2**20, 2**28], hardware=H100, devices=8 * nodes, nodes=nodes).latency_s
             for nodes in (1, 2, 4, 8, 16)
         ]
         for few, many in pairwise(times):
@@ -271,14 +271,14 @@ def test_more_nodes_never_take_less_time() -> None:
 
 def test_a_machine_without_nics_spans_no_nodes() -> None:
     with pytest.raises(ValueError, match=r"'l40s' has no link to other nodes; expected \[link.network\]"):
-        ic.collective("all_reduce", 1, hardware="l40s", devices=16, nodes=2)
+        ic.devices.collective("all_reduce", 1, hardware="l40s", devices=16, nodes=2)
 
 
 def test_more_devices_than_a_machine_holds_are_in_several() -> None:
-    two = ic.collective("all_reduce", 2**26, hardware=H100, devices=16, nodes=2)
-    found = ic.collective("all_reduce", 2**26, hardware=H100, devices=16)
+    two = ic.devices.collective("all_reduce", 2**26, hardware=H100, devices=16, nodes=2)
+    found = ic.devices.collective("all_reduce", 2**26, hardware=H100, devices=16)
     assert (found.nodes, found.link, found.latency_s) == (2, "network", two.latency_s)
-    assert ic.collective("all_reduce", 2**26, hardware=H100, devices=8).link == "device"
+    assert ic.devices.collective("all_reduce", 2**26, hardware=H100, devices=8).link == "device"
     graph = plan_of(exchange("all_reduce", devices=16, nodes=1))
     named = plan_of(exchange("all_reduce", devices=16, nodes=2))
     kernels = [_core.evaluate_kernels(plan, {}, H100)[0].latency_s for plan in (graph, named)]

@@ -14,7 +14,7 @@ GPUS = ["a100-sxm-80gb", "l4", "mi300x"]
 OTHERS = ["epyc-7763", "xeon-8480+", "tpu-v5e", "coral-edge-tpu"]
 
 
-def plan_of(graph: ic.Graph, execution: str, precision: str = "native") -> ic.Plan:
+def plan_of(graph: ic.Graph, execution: str, precision: str = "native") -> ic.devices.Plan:
     return _core.plan(graph, {}, execution=execution, precision=precision)
 
 

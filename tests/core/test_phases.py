@@ -26,7 +26,7 @@ class Step:
         self.builder.node(f"aten.{op}", args, [result], module="layer", phase=phase)
         return result
 
-    def counts(self, *outputs: Tensor) -> ic.Counts:
+    def counts(self, *outputs: Tensor) -> ic.results.Counts:
         return ic.count(self.builder.build([self.x], outputs))
 
 

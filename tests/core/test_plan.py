@@ -31,12 +31,12 @@ def sizes_of(graph: ic.Graph, batch: int = 4) -> dict[str, int]:
 FUSED = ("compiled", "reduce-overhead")
 
 
-def total(plan: ic.Plan, quantity: str) -> int:
+def total(plan: ic.devices.Plan, quantity: str) -> int:
     """A sum over kernels, without copies of inputs into a recorded graph."""
     return sum(getattr(kernel["work"], quantity) * len(kernel["launches"]) for kernel in without_input_copies(plan))
 
 
-def without_input_copies(plan: ic.Plan) -> list[dict[str, Any]]:
+def without_input_copies(plan: ic.devices.Plan) -> list[dict[str, Any]]:
     return [kernel for kernel in plan.kernels() if not kernel["hints"].copies_input]
 
 

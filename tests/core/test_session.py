@@ -38,7 +38,7 @@ from pyinfercost.serving.serve import blocks_of
 pytestmark = pytest.mark.torch
 
 
-def python_estimate(setting: Setting) -> ic.Estimate:
+def python_estimate(setting: Setting) -> ic.results.Estimate:
     return estimate_on(deployment_of(setting), graphs()[setting.model], setting.sizes)
 
 
@@ -322,14 +322,14 @@ def test_a_session_serves_with_the_settings_that_it_is_given(rate: float) -> Non
     assert found["timeline"]["running"] == known.timeline.running
 
 
-def tabulated(session: Any, served: Served) -> tuple[ic.StepCosts, dict[str, Any]]:
+def tabulated(session: Any, served: Served) -> tuple[ic.serving.StepCosts, dict[str, Any]]:
     """Return the tables of the package, and the answer of a session."""
     requests = Requests()
     number = requests.tabulated(served, tables=True)
     answers = [json.loads(session.answer(json.dumps(request), document)) for request, document in requests.lines]
     assert "answer" in answers[number], answers[number]
     on = ic.Deployment(hardware=served.machine, **served.way)
-    return ic.step_costs(*served_graphs()[served.model], on=on, **LIMITS), answers[number]["answer"]
+    return ic.serving.step_costs(*served_graphs()[served.model], on=on, **LIMITS), answers[number]["answer"]
 
 
 @pytest.mark.parametrize("served", SERVED, ids=lambda served: f"{served.model}-{served.way['engine']}-{served.machine}")
@@ -380,7 +380,7 @@ def test_a_server_with_its_own_settings_is_that_of_the_package(served: Served) -
     }
     (found,) = ask(session, "serve", fields)["rates"]
     arrival_s = np.asarray(drawn["columns"]["arrival_s"]) / rate
-    replay = ic.Replay.of(arrival_s, drawn["columns"]["prompt"], drawn["columns"]["output"])
+    replay = ic.serving.Replay.of(arrival_s, drawn["columns"]["prompt"], drawn["columns"]["output"])
     known = ic.serve(
         dataclasses.replace(costs, rent=Rent(RentedDevices(1, 1), 3.0, 1)), workload=ic.Workload(trace=replay)
     )

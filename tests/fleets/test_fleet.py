@@ -19,7 +19,7 @@ from pyinfercost.serving.requests import WorkloadError
 PLACE = Slots(slots=8, service_s=2.0, cold_start_s=20.0, usd_per_h=3.6, idle_w=50.0, busy_w=10.0, name="place")
 
 
-def steady(rate_per_s: float = 10.0, duration_s: float = 600.0) -> ic.FleetComparison:
+def steady(rate_per_s: float = 10.0, duration_s: float = 600.0) -> ic.results.FleetComparison:
     return ic.fleet(None, traffic=f"poisson:{rate_per_s}", duration_s=duration_s, on=PLACE, autoscaler="static:4")
 
 

@@ -22,7 +22,7 @@ def phases(tmp_path_factory: pytest.TempPathFactory) -> Phases:
     return phases_of(spec_of(tmp_path_factory.mktemp("config"), WIDE_LLAMA))
 
 
-def fleet(phases: Phases, **given: Any) -> ic.FleetResult:
+def fleet(phases: Phases, **given: Any) -> ic.results.FleetResult:
     price = given.pop("price", 0.8)
     on = ic.Deployment(hardware="l4", engine=given.pop("engine", "vllm"), precision="bf16", price=price)
     arguments: dict[str, Any] = {"prompt": 300, "output": "uniform:20-120", "duration_s": 600.0, "autoscaler": "kpa"}

@@ -23,18 +23,18 @@ DISCOUNT = "discount=0.4,term_years=1"
 AHEAD = Terms(commitment=DISCOUNT)
 
 
-def plan(**changes: object) -> ic.FleetPlan:
+def plan(**changes: object) -> ic.results.FleetPlan:
     given = {"traffic": TRAFFIC, "duration_s": 2 * 86_400.0, "on": [SMALL, LARGE], "slo": SLO, **changes}
     return ic.plan_fleet(None, **given)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
-def found() -> ic.FleetPlan:
+def found() -> ic.results.FleetPlan:
     return plan(terms=AHEAD)
 
 
 @pytest.mark.slow
-def test_the_winner_is_near_the_best_of_brute_force(found: ic.FleetPlan) -> None:
+def test_the_winner_is_near_the_best_of_brute_force(found: ic.results.FleetPlan) -> None:
     """All deployments x autoscalers x targets x commitments, on the same day."""
     targets = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
     policies = [
@@ -58,7 +58,7 @@ def test_the_winner_is_near_the_best_of_brute_force(found: ic.FleetPlan) -> None
 
 
 @pytest.mark.slow
-def test_the_winner_holds_on_the_day_that_follows(found: ic.FleetPlan) -> None:
+def test_the_winner_holds_on_the_day_that_follows(found: ic.results.FleetPlan) -> None:
     assert found.best is not None
     assert found.verified is not None
     assert found.best.slo_met
@@ -67,7 +67,7 @@ def test_the_winner_holds_on_the_day_that_follows(found: ic.FleetPlan) -> None:
 
 
 @pytest.mark.slow
-def test_choices_are_ranked_and_whole(found: ic.FleetPlan) -> None:
+def test_choices_are_ranked_and_whole(found: ic.results.FleetPlan) -> None:
     holding = [each for each in found.choices if each.stage == "all" and each.slo_met]
     assert [each.usd_per_month for each in holding] == sorted(each.usd_per_month for each in holding)
     assert found.best is not None
@@ -87,7 +87,7 @@ def test_bounds_leave_out_what_cannot_be_cheaper() -> None:
 
 
 @pytest.mark.slow
-def test_workers_find_the_same(found: ic.FleetPlan) -> None:
+def test_workers_find_the_same(found: ic.results.FleetPlan) -> None:
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
         other = plan(terms=AHEAD, executor=executor)
     assert [(each.policy, each.usd_per_month) for each in other.choices] == [

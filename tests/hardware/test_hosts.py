@@ -124,9 +124,9 @@ def test_documents_and_changes_have_the_host() -> None:
     assert documents["cloud"] == {"operator_s": pytest.approx(37.3e-6), "is_assumed": False}
     assert ic.estimate(several, hardware="epyc-7763", batch=1).to_dict()["estimate"]["host"] is None
     told = "host differs: 25.00 us per operator before, 37.30 us per operator after; this changes times, too"
-    assert told in ic.diff(found[None], found["cloud"]).warnings
+    assert told in ic.compare(before=found[None], after=found["cloud"]).warnings
     other = ic.profile(several, hardware="l4", host="cloud", batch=1)
-    assert not any("host differs" in text for text in ic.diff(found[None], other).warnings)
+    assert not any("host differs" in text for text in ic.compare(before=found[None], after=other).warnings)
 
 
 def test_comparisons_name_the_host() -> None:

@@ -78,7 +78,7 @@ def test_the_command_writes_the_file(
 
     monkeypatch.setattr("pyinfercost.measuring.calibration.calibrate", calibrate)
     path = tmp_path / "this.toml"
-    arguments = ["calibrate", "--out", str(path), "--threads", "1", "--seconds", str(QUICK_S), "--no-compile"]
+    arguments = ["calibrate", "--output", str(path), "--threads", "1", "--seconds", str(QUICK_S), "--no-compile"]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     assert result.stdout == ""

@@ -88,7 +88,7 @@ def test_the_command_says_so_before_it_measures(monkeypatch: pytest.MonkeyPatch)
 
     def measured(**_options: object) -> None:
         said.append("measured")
-        raise ic.InputError("enough")
+        raise ic.errors.InputError("enough")
 
     monkeypatch.setattr(disturbance, "system_load", lambda: 1000.0)
     monkeypatch.setattr(calibration, "calibrate", measured)

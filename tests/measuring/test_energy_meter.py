@@ -138,7 +138,7 @@ def test_idle_draw_is_taken_off(monkeypatch: pytest.MonkeyPatch) -> None:
 def refused(device: str = "cpu", **options: Path) -> str:
     """What the warning says, where there are no joules."""
     with (
-        pytest.warns(ic.EnergyUnknownWarning, match="energy is not measured") as told,
+        pytest.warns(ic.errors.EnergyUnknownWarning, match="energy is not measured") as told,
         ic.energy_meter(device, idle_s=0, **options) as meter,
     ):
         pass
@@ -196,7 +196,7 @@ def test_a_counter_that_stands_still_tells_nothing(tmp_path: Path) -> None:
 def test_a_counter_that_is_lost_meanwhile_tells_nothing(tmp_path: Path) -> None:
     file = zone(tmp_path, "intel-rapl:0", "package-0")
     meter = ic.energy_meter(idle_s=0, powercap=tmp_path)
-    with pytest.warns(ic.EnergyUnknownWarning, match="cannot be read"), meter:
+    with pytest.warns(ic.errors.EnergyUnknownWarning, match="cannot be read"), meter:
         file.write_text("nonsense")
     assert meter.joules is None
 
@@ -238,7 +238,7 @@ def test_forwards_are_repeated_until_a_step_is_one_percent(monkeypatch: pytest.M
 
 def test_nothing_is_run_where_nothing_tells_joules(tmp_path: Path) -> None:
     meter = ic.energy_meter(powercap=tmp_path)
-    with pytest.warns(ic.EnergyUnknownWarning):
+    with pytest.warns(ic.errors.EnergyUnknownWarning):
         meter.open()
     found = joules_per_forward(lambda: pytest.fail("ran"), meter, 1.0)
     assert found.joules is None

@@ -136,5 +136,5 @@ def test_the_command_shows_what_ran() -> None:
     assert document["hardware"] == "core-i9-10940x"
     assert document["sizes"] == {"image_size": 64}
     assert any(layer["module"] == "features.0" for layer in document["layers"])
-    table = CliRunner().invoke(main, [*arguments, "--limit", "2"])
+    table = CliRunner().invoke(main, [*arguments, "--top", "2"])
     assert "2 of" in table.stdout

@@ -64,7 +64,9 @@ def test_the_counter_is_let_go_when_a_forward_fails(counter: SteadyCounter) -> N
 
 @pytest.mark.usefixtures("no_counter")
 def test_without_a_counter_a_warning_says_so_at_the_call() -> None:
-    with pytest.warns(ic.EnergyUnknownWarning, match=r"a counter not available: there is none\. Buy one") as told:
+    with pytest.warns(
+        ic.errors.EnergyUnknownWarning, match=r"a counter not available: there is none\. Buy one"
+    ) as told:
         result = ic.measure(nn.Linear(4, 4), torch.randn(2, 4), hardware="core-i9-10940x", **QUICK)
     assert Path(told[0].filename) == Path(__file__)
     assert result.measured_j is None

@@ -89,7 +89,7 @@ def test_power_is_added_up_where_the_board_does_not_count(monkeypatch: pytest.Mo
 
 
 def refused(device: str = "cuda") -> str:
-    with pytest.warns(ic.EnergyUnknownWarning) as told, ic.energy_meter(device, idle_s=0) as meter:
+    with pytest.warns(ic.errors.EnergyUnknownWarning) as told, ic.energy_meter(device, idle_s=0) as meter:
         pass
     assert meter.joules is None
     assert meter.source is None

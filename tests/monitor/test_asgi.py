@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from support.live_clock import Clock
 
-from pyinfercost.monitor import Monitor, MonitorMiddleware, current_request
+from pyinfercost import Monitor
+from pyinfercost.monitor import MonitorMiddleware, current_request
 
 JSON = [(b"content-type", b"application/json")]
 EVENTS = [(b"content-type", b"text/event-stream; charset=utf-8")]

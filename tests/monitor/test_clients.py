@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyinfercost.monitor import Monitor, Served, count_inputs, monitored_client
+from pyinfercost import Monitor
+from pyinfercost.monitor import Served, count_inputs, monitored_client
 
 
 class Input:

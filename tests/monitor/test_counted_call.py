@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyinfercost.monitor import Monitor, Served
+from pyinfercost import Monitor
+from pyinfercost.monitor import Served
 
 
 def quiet(**settings: Any) -> Monitor:

@@ -19,7 +19,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.paths import ROOT
 
-from pyinfercost.monitor import Monitor
+from pyinfercost import Monitor
 from pyinfercost.monitor.exporters import OpenTelemetryExporter, PrometheusExporter, open_exporter
 
 REQUESTS = 500
@@ -127,7 +127,7 @@ def test_a_client_that_does_not_read() -> None:
 FULL = """
 import json, resource, signal, sys, time
 from pathlib import Path
-from pyinfercost.monitor import Monitor
+from pyinfercost import Monitor
 from pyinfercost.monitor.exporters import open_exporter
 
 folder = Path(sys.argv[1])

@@ -22,8 +22,9 @@ from support.live_clock import Clock
 from support.toy_graphs import blocks
 
 import pyinfercost as ic
+from pyinfercost import Monitor
 from pyinfercost.measuring import energy
-from pyinfercost.monitor import Monitor, Served, Snapshot, count_generated, count_items, current_request
+from pyinfercost.monitor import Served, Snapshot, count_generated, count_items, current_request
 from pyinfercost.monitor.log_reading import read_log
 from pyinfercost.monitor.planned import PlanError
 from pyinfercost.monitor.request_columns import RequestColumns

@@ -12,7 +12,8 @@ from support.live_clock import Clock
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.monitor import Monitor, device_times, instrument
+from pyinfercost import Monitor
+from pyinfercost.monitor import device_times, instrument
 from pyinfercost.monitor.counting import Served
 
 pytestmark = pytest.mark.torch

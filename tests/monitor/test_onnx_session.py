@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from pyinfercost.monitor import Monitor
+from pyinfercost import Monitor
 
 onnx = pytest.importorskip("onnx", reason="needs onnx: pip install onnx onnxruntime")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install onnx onnxruntime")

@@ -9,8 +9,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from pyinfercost import Monitor
 from pyinfercost.errors import InputError
-from pyinfercost.monitor import Monitor
 from pyinfercost.monitor.exporters import page as page_file
 from pyinfercost.monitor.exporters.opening import open_exporter
 from pyinfercost.monitor.exporters.page import PageExporter

@@ -18,8 +18,7 @@ from support.engine_server import VllmProcess, serving_pages
 from support.prometheus_server import MovingObserver, PrometheusServer, free_port, grown, wait_until
 from support.toy_graphs import blocks
 
-from pyinfercost import Deployment
-from pyinfercost.monitor import Monitor
+from pyinfercost import Deployment, Monitor
 from pyinfercost.monitor.drift import Drift
 from pyinfercost.monitor.exporters import PrometheusExporter, metrics_page
 from pyinfercost.monitor.http_server import LivePage

@@ -286,7 +286,7 @@ def test_the_command(folder: Path, week: Week, plan: Path, tmp_path: Path) -> No
     log = str(folder / "week.jsonl")
     page = tmp_path / "report.html"
     part = ("--from", "2026-01-08T12:00", "--until", "2026-01-08T15:30")
-    told = CliRunner().invoke(report, [log, "--plan", str(plan), *part, "--html", str(page)])
+    told = CliRunner().invoke(report, [log, "--planned", str(plan), *part, "--html", str(page)])
     assert told.exit_code == 0, told.output
     assert "Paid 14.00 USD" in told.stdout
     assert f"Report written to {page}" in told.stderr
@@ -297,7 +297,7 @@ def test_the_command(folder: Path, week: Week, plan: Path, tmp_path: Path) -> No
         ((log, "--slo", "queue_p95<2"), "--slo goes with --suggest"),
         ((log, "--from", "noon"), "expected a time such as"),
         ((str(tmp_path / "none.jsonl"),), "there is no such file"),
-        ((log, "--plan", str(tmp_path / "none.json")), "no such file"),
+        ((log, "--planned", str(tmp_path / "none.json")), "no such file"),
     ):
         refused = CliRunner().invoke(report, list(arguments))
         assert refused.exit_code in (1, 2)

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.monitor import Monitor, MonitorMiddleware, current_request
+from pyinfercost import Monitor
+from pyinfercost.monitor import MonitorMiddleware, current_request
 
 pytestmark = [pytest.mark.torch, pytest.mark.server]
 

@@ -56,7 +56,7 @@ def correction(machine: Path, engine: Path, known: Sequence[Answered], port: int
     """Return the file of the correction that a run asks for."""
     phases = phases_of(f"hf:{engine}/config.json")
     on = ic.Deployment(hardware=machine, engine="vllm", precision="bf16")
-    costs = ic.step_costs(
+    costs = ic.serving.step_costs(
         phases.decode, phases.prefill, on=on, context=400, most_sequences=32, most_tokens=2048, most_context=2048
     )
     columns = {

@@ -251,14 +251,14 @@ def test_the_command_says_what_it_wrote(tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     found = CliRunner().invoke(
         export,
-        [str(tmp_path / "log.jsonl"), "--out", str(out), "--from", "2026-01-05T00:10", "--until", "1767573000"],
+        [str(tmp_path / "log.jsonl"), "--output", str(out), "--from", "2026-01-05T00:10", "--until", "1767573000"],
     )
     assert found.exit_code == 0, found.output
     # Of the first interval it is unknown how many were in service before.
     assert found.stderr.startswith("120 requests in 0.3333 h from 2026-01-05 00:10:00 UTC written to ")
     assert "Note: lengths are drawn" in found.stderr
     assert "(seed 0)" in found.stderr
-    wrong = CliRunner().invoke(export, [str(tmp_path / "log.jsonl"), "--out", str(out), "--from", "yesterday"])
+    wrong = CliRunner().invoke(export, [str(tmp_path / "log.jsonl"), "--output", str(out), "--from", "yesterday"])
     assert wrong.exit_code == 2
     assert "2026-11-23T08:00" in wrong.output
 

@@ -33,7 +33,7 @@ def test_an_hour_of_vllm_is_reproduced(tmp_path: Path) -> None:
     hour = one_after_another([runs[name] for name in names])
     phases = phases_of(spec_of(tmp_path, settings["models"]["small"]))
     on = ic.Deployment(hardware="xeon-8480+", threads=2, engine="vllm")
-    costs = ic.step_costs(phases.decode, phases.prefill, on=on, context=server["max_model_len"])
+    costs = ic.serving.step_costs(phases.decode, phases.prefill, on=on, context=server["max_model_len"])
     costs = replace(costs, block_tokens=server["block_size"])
     given = {name: server[name] for name in SCHEDULER}
     given["num_gpu_blocks"] = server["kv_tokens"]["small"] // server["block_size"]

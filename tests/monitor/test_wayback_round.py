@@ -15,9 +15,9 @@ from support.monitored import MONDAY_S
 from support.monitored_week import write_week
 
 import pyinfercost as ic
+from pyinfercost import Monitor
 from pyinfercost.cli import main
 from pyinfercost.cli.monitor_export_command import export
-from pyinfercost.monitor import Monitor
 from pyinfercost.monitor.log import MonitorLog
 from pyinfercost.monitor.log_reading import read_log
 from pyinfercost.monitor.planned import read_plan
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.torch
 pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
 
 ON = ic.Deployment(hardware="l4", engine="vllm", price=1.0)
-TRUE = ic.Correction(decode=1.35, prefill=1.2, host=1.5)
+TRUE = ic.serving.Correction(decode=1.35, prefill=1.2, host=1.5)
 HOUR_S, DAY_S = 3600.0, 86_400.0
 
 
@@ -42,12 +42,12 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def costs(spec: str) -> ic.StepCosts:
+def costs(spec: str) -> ic.serving.StepCosts:
     phases = phases_of(spec)
-    return ic.step_costs(phases.decode, phases.prefill, on=ON, context=2048)
+    return ic.serving.step_costs(phases.decode, phases.prefill, on=ON, context=2048)
 
 
-def served_hour(costs: ic.StepCosts) -> dict[str, np.ndarray]:
+def served_hour(costs: ic.serving.StepCosts) -> dict[str, np.ndarray]:
     """Stamps of an hour of requests on a server that is slower than predicted."""
     rng = np.random.default_rng(5)
     rate = 25.0 * (0.4 + 0.6 * np.sin(np.linspace(0.0, np.pi, 60)) ** 2)
@@ -56,7 +56,7 @@ def served_hour(costs: ic.StepCosts) -> dict[str, np.ndarray]:
     )
     arrival.sort()
     prompt, output = rng.integers(32, 900, arrival.size), rng.integers(8, 250, arrival.size)
-    replay = ic.Replay.of(arrival, prompt, output)
+    replay = ic.serving.Replay.of(arrival, prompt, output)
     load = ic.Workload(trace=replay)
     true = TRUE.of(costs)
     run = Run(true, simulated_scheduler(true, {}), load, facts_of(load), 1, "least_loaded", true.pool_blocks or 2)
@@ -92,11 +92,11 @@ def monitored(hour: dict[str, np.ndarray], path: Path, spec: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_monitored_hour_is_reproduced(costs: ic.StepCosts, spec: str, tmp_path: Path) -> None:
+def test_a_monitored_hour_is_reproduced(costs: ic.serving.StepCosts, spec: str, tmp_path: Path) -> None:
     """The server is slower than predicted; the log says so, and the replay has its percentiles."""
     hour = served_hour(costs)
     monitored(hour, tmp_path / "log.jsonl", spec)
-    told = CliRunner().invoke(export, [str(tmp_path / "log.jsonl"), "--out", str(tmp_path / "out.parquet")])
+    told = CliRunner().invoke(export, [str(tmp_path / "log.jsonl"), "--output", str(tmp_path / "out.parquet")])
     assert told.exit_code == 0, told.output
     assert f"{hour['prompt'].size:,} requests in 1 h" in told.stderr
     assert "--calibrate-from" in told.stderr

@@ -12,9 +12,9 @@ from torch import nn
 from torch.nn.utils import prune
 
 import pyinfercost as ic
+from pyinfercost import CostTracker
 from pyinfercost.errors import InputError
 from pyinfercost.predict.budgets import CostBudget, CostBudgetExceededError, CostBudgetWarning, assert_cost
-from pyinfercost.training import CostTracker
 
 pytestmark = pytest.mark.torch
 

@@ -24,8 +24,8 @@ def known(machine: ic.Hardware, key: str) -> float:
     return machine.constants[f"collectives.{key}"]
 
 
-def tokens_of(op: str) -> ic.ExpertTokens | None:
-    return ic.ExpertTokens(token_bytes=7424) if op in OF_TOKENS else None
+def tokens_of(op: str) -> ic.devices.ExpertTokens | None:
+    return ic.devices.ExpertTokens(token_bytes=7424) if op in OF_TOKENS else None
 
 
 @given(
@@ -38,7 +38,9 @@ def tokens_of(op: str) -> ic.ExpertTokens | None:
 def test_a_larger_message_takes_no_less_time(
     op: str, hardware: str, devices: int, sizes: list[int], kernel: str
 ) -> None:
-    found = ic.collective(op, sorted(sizes), hardware=hardware, devices=devices, kernel=kernel, tokens=tokens_of(op))
+    found = ic.devices.collective(
+        op, sorted(sizes), hardware=hardware, devices=devices, kernel=kernel, tokens=tokens_of(op)
+    )
     assert (np.diff(found.latency_s) >= 0).all()
     assert (found.latency_s > 0).all()
     assert (found.latency_low_s < found.latency_s).all()
@@ -46,17 +48,17 @@ def test_a_larger_message_takes_no_less_time(
 
 
 def test_an_array_has_what_each_size_alone_has() -> None:
-    many = ic.collective("all_reduce", np.array(SIZES), hardware=H100, devices=8)
+    many = ic.devices.collective("all_reduce", np.array(SIZES), hardware=H100, devices=8)
     for row, size in enumerate(SIZES):
-        one = ic.collective("all_reduce", size, hardware=H100, devices=8)
+        one = ic.devices.collective("all_reduce", size, hardware=H100, devices=8)
         assert many.to_rows()[row] == one.to_rows()[0]
         assert isinstance(one.latency_s, float)
         assert isinstance(one.size_bytes, int)
-    assert ic.collective("send", [], hardware=H100, devices=2).latency_s.shape == (0,)
+    assert ic.devices.collective("send", [], hardware=H100, devices=2).latency_s.shape == (0,)
 
 
 def test_protocols_that_begin_late_are_for_large_messages() -> None:
-    found = ic.collective("all_gather", [2**power for power in range(36)], hardware=H100, devices=8)
+    found = ic.devices.collective("all_gather", [2**power for power in range(36)], hardware=H100, devices=8)
     order = ["LL", "LL128", "Simple"]
     places = [order.index(protocol) for protocol in found.protocol]
     assert places == sorted(places)
@@ -66,10 +68,10 @@ def test_protocols_that_begin_late_are_for_large_messages() -> None:
 
 def test_no_bytes_take_start_and_steps() -> None:
     for op, steps in (("all_reduce", 14), ("all_gather", 7), ("reduce_scatter", 7), ("broadcast", 7), ("send", 1)):
-        found = ic.collective(op, 0, hardware=H100, devices=8)
+        found = ic.devices.collective(op, 0, hardware=H100, devices=8)
         assert found.latency_s == pytest.approx(known(H100, "base_s") + steps * known(H100, "hop_s"))
         assert (found.bound, found.protocol, found.bus_bandwidth_byte_per_s) == ("latency", "LL", 0)
-    alltoall = ic.collective("alltoall", 0, hardware=H100, devices=8)
+    alltoall = ic.devices.collective("alltoall", 0, hardware=H100, devices=8)
     steps = 1 + 7 * known(H100, "alltoall_step")
     assert alltoall.latency_s == pytest.approx(known(H100, "base_s") + steps * known(H100, "hop_s"))
 
@@ -78,16 +80,16 @@ def test_many_bytes_take_what_the_link_takes() -> None:
     size, rate = 1e15, 450e9 * known(H100, "simple_share")
     own = known(H100, "own_copy") / 4  # its part of four
     for op, carried in (("all_reduce", 1.5 + own), ("all_gather", 0.75 + own), ("broadcast", 1.0), ("send", 1.0)):
-        found = ic.collective(op, size, hardware=H100, devices=4)
+        found = ic.devices.collective(op, size, hardware=H100, devices=4)
         assert found.latency_s == pytest.approx(size * carried / rate, rel=1e-6)
         assert (found.bound, found.protocol, found.link) == ("link", "Simple", "device")
-    gathered = ic.collective("all_gather", size, hardware=H100, devices=4)
+    gathered = ic.devices.collective("all_gather", size, hardware=H100, devices=4)
     assert gathered.bus_bandwidth_byte_per_s == pytest.approx(rate * 0.75 / (0.75 + own), rel=1e-6)
 
 
 def test_a_switch_adds_up_floats_of_enough_devices() -> None:
     def algorithm(dtype: str, devices: int, hardware: str = "h100-sxm-80gb", op: str = "all_reduce") -> str:
-        return ic.collective(op, 2**30, hardware=hardware, devices=devices, dtype=dtype).algorithm
+        return ic.devices.collective(op, 2**30, hardware=hardware, devices=devices, dtype=dtype).algorithm
 
     assert algorithm("fp16", 8) == algorithm("bfloat16", 8) == "switch"
     assert algorithm("fp16", 4) == algorithm("int8", 8) == algorithm("fp8", 8) == "ring"
@@ -99,7 +101,7 @@ def test_a_switch_adds_up_floats_of_enough_devices() -> None:
 @pytest.mark.parametrize("hardware", ["h100-sxm-80gb", "tpu-v5e", "apple-m1", "epyc-9654"])
 @pytest.mark.parametrize("op", sorted(OPERATIONS))
 def test_one_device_costs_nothing(op: str, hardware: str) -> None:
-    found = ic.collective(op, [0, 2**30], hardware=hardware, devices=1, tokens=tokens_of(op))
+    found = ic.devices.collective(op, [0, 2**30], hardware=hardware, devices=1, tokens=tokens_of(op))
     for column in (found.latency_s, found.latency_low_s, found.latency_high_s, found.bus_bandwidth_byte_per_s):
         assert column.tolist() == [0, 0]
     assert (found.link, found.algorithm.tolist()) == ("none", ["none", "none"])
@@ -111,16 +113,16 @@ def test_one_device_costs_nothing(op: str, hardware: str) -> None:
 def test_a_mesh_gives_each_peer_its_share() -> None:
     mi300x = ic.hardware.load("mi300x")  # seven links of 64 GB/s, one to each of seven others
     for n, link in ((2, 64e9), (4, 192e9), (8, 448e9)):
-        gathered = ic.collective("broadcast", 1e15, hardware=mi300x, devices=n)
+        gathered = ic.devices.collective("broadcast", 1e15, hardware=mi300x, devices=n)
         assert gathered.latency_s == pytest.approx(1e15 / (link * known(mi300x, "simple_share")), rel=1e-6)
-    assert ic.collective("send", 1e15, hardware=mi300x, devices=8).latency_s == pytest.approx(
+    assert ic.devices.collective("send", 1e15, hardware=mi300x, devices=8).latency_s == pytest.approx(
         1e15 / (64e9 * known(mi300x, "simple_share")), rel=1e-6
     )
 
 
 def test_more_than_a_pair_goes_through_the_host() -> None:
     rtx_3090 = ic.hardware.load("rtx-3090")  # a bridge joins two
-    two, four, eight = (ic.collective("broadcast", 1e15, hardware=rtx_3090, devices=n) for n in (2, 4, 8))
+    two, four, eight = (ic.devices.collective("broadcast", 1e15, hardware=rtx_3090, devices=n) for n in (2, 4, 8))
     assert [found.link for found in (two, four, eight)] == ["device", "host", "host"]
     rate = 31.5e9 * known(rtx_3090, "host_share") * known(rtx_3090, "host_through")
     assert four.latency_s == pytest.approx(1e15 / rate, rel=1e-6)  # two flows, one from each pair
@@ -135,24 +137,24 @@ def test_switches_of_pcie_give_each_card_its_link(tmp_path: Path) -> None:
     )
     l40s = ic.hardware.load(path)
     for n in (2, 4, 8):
-        found = ic.collective("broadcast", 1e15, hardware=l40s, devices=n)
+        found = ic.devices.collective("broadcast", 1e15, hardware=l40s, devices=n)
         assert found.latency_s == pytest.approx(1e15 / (31.5e9 * known(l40s, "host_share")), rel=1e-6)
 
 
 def test_cards_on_pcie_share_the_host() -> None:
     t4 = ic.hardware.load("t4")
-    rates = [1e15 / ic.collective("send", 1e15, hardware=t4, devices=2).latency_s]
+    rates = [1e15 / ic.devices.collective("send", 1e15, hardware=t4, devices=2).latency_s]
     rates += [
         1e15
         * (1 - 1 / n + known(t4, "own_copy") / n)
-        / ic.collective("all_gather", 1e15, hardware=t4, devices=n).latency_s
+        / ic.devices.collective("all_gather", 1e15, hardware=t4, devices=n).latency_s
         for n in (2, 4, 8)
     ]
     first, halved = 15.75e9 * known(t4, "host_share"), 0.5 ** known(t4, "host_sharing")
     through = first * known(t4, "host_through")
     assert rates == pytest.approx([first, first, through * halved, through * halved**2], rel=1e-6)
     assert halved == pytest.approx(0.5, rel=0.05)  # of a family without rows: one root complex for all
-    assert set(ic.collective("all_reduce", SIZES, hardware=t4, devices=4).protocol) == {"LL", "Simple"}
+    assert set(ic.devices.collective("all_reduce", SIZES, hardware=t4, devices=4).protocol) == {"LL", "Simple"}
 
 
 def test_every_gpu_with_a_way_to_others_can_be_timed() -> None:
@@ -162,7 +164,7 @@ def test_every_gpu_with_a_way_to_others_can_be_timed() -> None:
             continue
         machine = ic.hardware.load(name)
         try:
-            found = ic.collective("all_reduce", SIZES, hardware=machine, devices=8)
+            found = ic.devices.collective("all_reduce", SIZES, hardware=machine, devices=8)
         except CollectiveError as error:
             assert "has no link to other devices" in str(error)  # noqa: PT017
             assert "link.host_shared" not in machine.constants or "host" not in machine.links_byte_per_s
@@ -182,7 +184,7 @@ def test_measured_calls_are_met(shared: Path, hardware: str) -> None:
     for row in rows:
         dtype, width = {"half": ("fp16", 2), "int8": ("int8", 1)}[row["dtype"]]
         size, measured_s = int(row["elements"]) * width, float(row["latency_us"]) * 1e-6
-        found = ic.collective(row["op"], size, hardware=hardware, devices=int(row["gpus"]), dtype=dtype)
+        found = ic.devices.collective(row["op"], size, hardware=hardware, devices=int(row["gpus"]), dtype=dtype)
         ratios.append(found.latency_s / measured_s)
         inside.append(found.latency_low_s <= measured_s <= found.latency_high_s)
     assert np.abs(np.array(ratios) - 1).mean() < 0.1
@@ -196,8 +198,8 @@ def test_an_engine_takes_the_fastest_of_its_kernels_and_the_library() -> None:
     sizes = [2**power for power in range(8, 31)]
     for machine in ("h100-sxm-80gb", "a100-sxm-80gb", "b200-sxm-180gb"):
         for n in (2, 4, 8):
-            library = ic.collective("all_reduce", sizes, hardware=machine, devices=n)
-            engine = ic.collective("all_reduce", sizes, hardware=machine, devices=n, kernel="engine")
+            library = ic.devices.collective("all_reduce", sizes, hardware=machine, devices=n)
+            engine = ic.devices.collective("all_reduce", sizes, hardware=machine, devices=n, kernel="engine")
             own = np.isin(engine.algorithm, ["one-shot", "two-shot"])
             assert (engine.latency_s <= library.latency_s).all()
             assert (engine.latency_s[own] < library.latency_s[own]).all()
@@ -209,7 +211,7 @@ def test_an_engine_takes_the_fastest_of_its_kernels_and_the_library() -> None:
 def test_one_shot_reads_the_data_of_all_others() -> None:
     start_s, hop_s, share = (H100.constants[f"engine_all_reduce.{key}"] for key in ("start_s", "hop_s", "share"))
     for n, doublings in ((2, 1), (4, 2), (8, 3)):
-        found = ic.collective("all_reduce", 4096, hardware=H100, devices=n, kernel="engine")
+        found = ic.devices.collective("all_reduce", 4096, hardware=H100, devices=n, kernel="engine")
         assert found.algorithm == "one-shot"
         expected_s = start_s + doublings * hop_s + (n - 1) * 4096 / (share * 450e9)
         assert found.latency_s == pytest.approx(expected_s, rel=1e-12)
@@ -221,20 +223,20 @@ def test_engines_call_the_library_where_their_kernels_cannot_run() -> None:
         {"hardware": H100, "devices": 16, "nodes": 2},
         {"hardware": "gb200", "devices": 16},
     ):
-        library = ic.collective("all_reduce", SIZES, **arguments)
+        library = ic.devices.collective("all_reduce", SIZES, **arguments)
         for kernel in ("engine", "push"):
-            engine = ic.collective("all_reduce", SIZES, kernel=kernel, **arguments)
+            engine = ic.devices.collective("all_reduce", SIZES, kernel=kernel, **arguments)
             assert engine.latency_s.tolist() == library.latency_s.tolist()
-    assert ic.collective("all_reduce", 256, hardware="l40s", devices=2, kernel="engine").algorithm == "one-shot"
+    assert ic.devices.collective("all_reduce", 256, hardware="l40s", devices=2, kernel="engine").algorithm == "one-shot"
 
 
 def test_the_faster_mode_moves_tokens() -> None:
-    tokens = ic.ExpertTokens(7168 + 224 + 16, 8, 256)
+    tokens = ic.devices.ExpertTokens(7168 + 224 + 16, 8, 256)
     sizes = [n * tokens.token_bytes for n in (1, 16, 128, 1024, 8192)]
     for op in OF_TOKENS:
         for nodes in (1, 2, 4):
             any_mode, low_latency, normal = (
-                ic.collective(
+                ic.devices.collective(
                     op, sizes, hardware=H100, devices=8 * nodes, nodes=nodes, kernel=kernel, tokens=tokens
                 ).latency_s
                 for kernel in (None, "low_latency", "normal")
@@ -246,18 +248,20 @@ def test_the_faster_mode_moves_tokens() -> None:
 
 def test_more_cores_and_fewer_experts_of_a_token_take_less_time() -> None:
     def seconds(top_k: int, sms: int) -> float:
-        tokens = ic.ExpertTokens(8192, top_k, 256, sms)
-        return ic.collective("dispatch", 2**30, hardware=H100, devices=8, kernel="normal", tokens=tokens).latency_s
+        tokens = ic.devices.ExpertTokens(8192, top_k, 256, sms)
+        return ic.devices.collective(
+            "dispatch", 2**30, hardware=H100, devices=8, kernel="normal", tokens=tokens
+        ).latency_s
 
     assert seconds(8, 4) > seconds(8, 8) > seconds(8, 12)
     assert seconds(1, 4) < seconds(2, 4) < seconds(8, 4)
 
 
 def test_the_busiest_device_decides() -> None:
-    tokens = ic.ExpertTokens(14336)
+    tokens = ic.devices.ExpertTokens(14336)
     arguments = {"hardware": H100, "devices": 8, "tokens": tokens, "kernel": "low_latency"}
-    start_s = ic.collective("combine", 0, **arguments).latency_s
-    even, twice = (ic.collective("combine", 2**28, share=share, **arguments).latency_s for share in (1.0, 2.0))
+    start_s = ic.devices.collective("combine", 0, **arguments).latency_s
+    even, twice = (ic.devices.collective("combine", 2**28, share=share, **arguments).latency_s for share in (1.0, 2.0))
     assert twice - start_s == pytest.approx(2 * (even - start_s), rel=1e-12)
 
 
@@ -267,14 +271,14 @@ def test_the_busiest_device_decides() -> None:
 def test_devices_of_a_node_share_the_work_between_nodes() -> None:
     nic = 50e9 * known(H100, "network_share")
     for nodes in (2, 4, 8):
-        found = ic.collective("all_reduce", 1e15, hardware=H100, devices=8 * nodes, nodes=nodes)
+        found = ic.devices.collective("all_reduce", 1e15, hardware=H100, devices=8 * nodes, nodes=nodes)
         near_s = 2e15 / (450e9 * known(H100, "switch_share"))
         far_s = 1e15 / 8 * 2 * (nodes - 1) / nodes / nic
         assert found.latency_s == pytest.approx(max(near_s, far_s), rel=1e-6)
         assert found.link == "network"
-    sent = ic.collective("send", 1e15, hardware=H100, devices=16, nodes=2)
+    sent = ic.devices.collective("send", 1e15, hardware=H100, devices=16, nodes=2)
     assert sent.latency_s == pytest.approx(1e15 / nic, rel=1e-6)
-    exchanged = ic.collective("alltoall", 1e15, hardware=H100, devices=16, nodes=2)
+    exchanged = ic.devices.collective("alltoall", 1e15, hardware=H100, devices=16, nodes=2)
     assert exchanged.latency_s == pytest.approx(1e15 / 2 / nic, rel=1e-6)
 
 
@@ -283,7 +287,7 @@ def test_a_file_gives_the_latency_of_its_network(tmp_path: Path) -> None:
     path = tmp_path / "slow.toml"
     path.write_text(text.replace("nic_gb_per_s = 50.0", "nic_gb_per_s = 50.0\nlatency_us = 100"), encoding="utf-8")
     for op, steps in (("all_reduce", 4), ("all_gather", 2), ("send", 1)):  # twice, or once, log2 of four nodes
-        slow, usual = (ic.collective(op, 0, hardware=machine, devices=32, nodes=4) for machine in (path, H100))
+        slow, usual = (ic.devices.collective(op, 0, hardware=machine, devices=32, nodes=4) for machine in (path, H100))
         assert slow.latency_s - usual.latency_s == pytest.approx(steps * (100e-6 - known(H100, "network_hop_s")))
 
 
@@ -291,9 +295,9 @@ def test_a_file_gives_the_devices_of_its_machines(tmp_path: Path) -> None:
     text = (CATALOG / "h100-sxm-80gb.toml").read_text(encoding="utf-8")
     path = tmp_path / "four.toml"
     path.write_text(text.replace('vendor = "NVIDIA"', 'vendor = "NVIDIA"\ndevices_per_node = 4', 1), encoding="utf-8")
-    small = ic.collective("all_reduce", 2**26, hardware=path, devices=8)
+    small = ic.devices.collective("all_reduce", 2**26, hardware=path, devices=8)
     assert (small.nodes, small.link) == (2, "network")
-    assert small.latency_s == ic.collective("all_reduce", 2**26, hardware=H100, devices=8, nodes=2).latency_s
+    assert small.latency_s == ic.devices.collective("all_reduce", 2**26, hardware=H100, devices=8, nodes=2).latency_s
 
 
 # What is refused
@@ -327,22 +331,25 @@ def test_a_file_gives_the_devices_of_its_machines(tmp_path: Path) -> None:
         ({"execution": "compiled"}, r"execution is 'compiled'; expected one of cuda_graph, eager"),
         ({"share": 0.5}, r"share is 0\.5; expected a number from 1 to 1e\+06"),
         ({"op": "dispatch"}, r"tokens is None for 'dispatch'; expected an ExpertTokens"),
-        ({"tokens": ic.ExpertTokens(1)}, r"for 'all_reduce'; expected an ExpertTokens for dispatch and combine alone"),
+        (
+            {"tokens": ic.devices.ExpertTokens(1)},
+            r"for 'all_reduce'; expected an ExpertTokens for dispatch and combine alone",
+        ),
     ],
 )
 def test_a_wrong_argument_is_named(wrong: dict[str, object], message: str) -> None:
     arguments: dict[str, object] = {"op": "all_reduce", "size_bytes": 1, "hardware": H100, "devices": 2, **wrong}
     with pytest.raises(UnknownCollectiveError, match=message):
-        ic.collective(arguments.pop("op"), arguments.pop("size_bytes"), **arguments)  # type: ignore[call-overload]
+        ic.devices.collective(arguments.pop("op"), arguments.pop("size_bytes"), **arguments)  # type: ignore[call-overload]
 
 
 def test_a_machine_that_cannot_be_timed_says_what_it_lacks() -> None:
     with pytest.raises(CollectiveError, match=r"'apple-m1' has no link to other devices; expected \[link.device\]"):
-        ic.collective("all_reduce", 1, hardware="apple-m1", devices=2)
+        ic.devices.collective("all_reduce", 1, hardware="apple-m1", devices=2)
     with pytest.raises(CollectiveError, match=r"'tpu-v5e' has no constant collectives\.\w+.*family 'google-tpu'"):
-        ic.collective("all_reduce", 1, hardware="tpu-v5e", devices=2)
+        ic.devices.collective("all_reduce", 1, hardware="tpu-v5e", devices=2)
     with pytest.raises(ic.hardware.UnknownHardwareError, match="h100-sxm-80gb"):
-        ic.collective("all_reduce", 1, hardware="h100", devices=2)
+        ic.devices.collective("all_reduce", 1, hardware="h100", devices=2)
 
 
 def test_a_file_of_ones_own_may_say_how_it_is_wired(tmp_path: Path) -> None:
@@ -351,8 +358,8 @@ def test_a_file_of_ones_own_may_say_how_it_is_wired(tmp_path: Path) -> None:
     path.write_text(
         text.replace("bandwidth_gb_per_s = 300.0", "bandwidth_gb_per_s = 300.0\npeers = 1"), encoding="utf-8"
     )
-    assert ic.collective("all_gather", 1, hardware=path, devices=2).link == "device"
-    assert ic.collective("all_gather", 1, hardware=path, devices=4).link == "host"
+    assert ic.devices.collective("all_gather", 1, hardware=path, devices=2).link == "device"
+    assert ic.devices.collective("all_gather", 1, hardware=path, devices=4).link == "host"
     path.write_text(
         text.replace("bandwidth_gb_per_s = 300.0", "bandwidth_gb_per_s = 300.0\npeers = 0"), encoding="utf-8"
     )

@@ -22,7 +22,7 @@ from pyinfercost.sources.sizes import SizeError
 
 
 @pytest.fixture(scope="module")
-def found() -> ic.Comparison:
+def found() -> ic.results.Comparison:
     models = {"small": transformer(layers=1), "large": transformer(layers=4)}
     return ic.compare(models, hardware=["l4", "t4"], price=1.5, batch=[1, 8])
 
@@ -39,7 +39,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["compare", *arguments], prog_name="pyinfercost")
 
 
-def test_each_row_is_the_profile_of_its_point(found: ic.Comparison) -> None:
+def test_each_row_is_the_profile_of_its_point(found: ic.results.Comparison) -> None:
     points = [(m, b, h) for m in ("small", "large") for b in (1, 8) for h in ("l4", "t4")]
     assert [(row.model, row.sizes["batch"], row.hardware) for row in found] == points
     for row in found:
@@ -56,7 +56,7 @@ def test_each_row_is_the_profile_of_its_point(found: ic.Comparison) -> None:
         assert row.bound == max(estimate.bound_shares, key=lambda name: estimate.bound_shares[name])
 
 
-def test_ratios_are_to_the_first_row(found: ic.Comparison) -> None:
+def test_ratios_are_to_the_first_row(found: ic.results.Comparison) -> None:
     first = found.rows[0]
     assert found.first is first
     for row in found:
@@ -134,7 +134,7 @@ def test_without_a_machine_models_are_counted() -> None:
     assert "Counted only" in counted.to_html()
 
 
-def test_every_form_has_every_row(found: ic.Comparison) -> None:
+def test_every_form_has_every_row(found: ic.results.Comparison) -> None:
     text = found.to_text(width=160)
     assert text.count("small") == text.count("large") == 8  # figures and ratios
     assert "price" in text.splitlines()[2]
@@ -256,10 +256,10 @@ def test_a_page_says_the_command_that_wrote_it(files: tuple[str, str], tmp_path:
     assert f"by: pyinfercost compare {files[0]} {files[1]} --hardware l4" in page.read_text(encoding="utf-8")
 
 
-def test_ratios_are_to_the_first_row_of_the_phase(found: ic.Comparison) -> None:
+def test_ratios_are_to_the_first_row_of_the_phase(found: ic.results.Comparison) -> None:
     phases = ("prefill", "decode")
     rows = tuple(replace(row, phase=phases[place % 2]) for place, row in enumerate(found.rows))
-    both = ic.Comparison(rows=rows)
+    both = ic.results.Comparison(rows=rows)
     for place, row in enumerate(rows):
         assert both.ratio(row, "latency_s") == row.figures["latency_s"] / rows[place % 2].figures["latency_s"]
     assert "Ratios to the first row of the phase:" in both.to_text()

@@ -46,14 +46,14 @@ HALVED = (WIDTH, 128, WIDTH, 64, WIDTH)
 @pytest.fixture
 def strict() -> Iterator[None]:
     with warnings.catch_warnings():
-        warnings.simplefilter("error", ic.ConservationWarning)
+        warnings.simplefilter("error", ic.errors.ConservationWarning)
         yield
 
 
 @pytest.mark.usefixtures("strict")
 @pytest.mark.parametrize("layout", ["tensor=2", "tensor=8", "pipeline=2", "tensor=2,pipeline=2", "data=2"])
 def test_right_layouts_pass(layout: str) -> None:
-    assert len(ic.parallel(chain(*WHOLE), layout))
+    assert len(ic.devices.rank_graph(chain(*WHOLE), layout))
 
 
 @pytest.mark.usefixtures("strict")
@@ -62,7 +62,7 @@ def test_right_formats_pass(quantize: str) -> None:
     graph = chain(*WHOLE)
     made = ic.whatif(graph, quantize=quantize)
     assert _core.kept_share(graph, made) == 1.0
-    assert _core.kept_by_ranks(made, ic.parallel(made, "tensor=2"), 2) == 1.0
+    assert _core.kept_by_ranks(made, ic.devices.rank_graph(made, "tensor=2"), 2) == 1.0
 
 
 @pytest.mark.parametrize(("widths", "share"), [(LOST, 0.5), (DOUBLED, 1.5), (HALVED, 0.75)])
@@ -80,7 +80,7 @@ def test_a_fault_in_a_graph_of_other_kernels_is_found(widths: tuple[int, ...], s
     ],
 )
 def test_a_fault_in_the_graph_of_a_rank_is_found(widths: tuple[int, ...], share: float) -> None:
-    rank = ic.parallel(chain(*widths), "tensor=2")
+    rank = ic.devices.rank_graph(chain(*widths), "tensor=2")
     assert _core.kept_by_ranks(chain(*WHOLE), rank, 2) == share
 
 
@@ -100,7 +100,7 @@ def test_stages_that_receive_quantized_activations_pass() -> None:
     layers = [torch.ao.nn.quantized.Linear(WIDTH, WIDTH) for _ in range(4)]
     first, last = torch.ao.nn.quantized.Quantize(0.1, 0, torch.quint8), torch.ao.nn.quantized.DeQuantize()
     graph = ic.capture(nn.Sequential(first, *layers, last), torch.empty(ROWS, WIDTH))
-    stages = ic.parallel(graph, "pipeline=2")
+    stages = ic.devices.rank_graph(graph, "pipeline=2")
     assert ic.count(stages).total.contraction_flops == 4 * 2 * ROWS * WIDTH * WIDTH
 
 
@@ -120,5 +120,7 @@ def test_a_rewrite_that_loses_a_product_is_said(monkeypatch: pytest.MonkeyPatch)
         return made, shares, _core.kept_by_ranks(of, made, 2)
 
     monkeypatch.setattr(_core, "parallel_graph", losing)
-    with pytest.warns(ic.ConservationWarning, match="one device of layout tensor=2 has another number of products"):
-        ic.parallel(graph, "tensor=2")
+    with pytest.warns(
+        ic.errors.ConservationWarning, match="one device of layout tensor=2 has another number of products"
+    ):
+        ic.devices.rank_graph(graph, "tensor=2")

@@ -65,7 +65,7 @@ def collectives(graph: ic.Graph, sizes: dict[str, int]) -> list[tuple[str, int, 
 def test_ranks_share_the_tokens_of_a_prompt(tmp_path: Path, name: str, engine: str) -> None:
     whole = captured(tmp_path, name, "prefill")
     launched = ic.engine_graph(whole, engine)
-    rank = ic.parallel(launched, "context=4")
+    rank = ic.devices.rank_graph(launched, "context=4")
     keys = 2 * SIZES["batch"] * KEYS * SIZES["sequence"] * HEAD * 2  # and values, in two bytes
     assert collectives(rank, SIZES) == [("all_gather", 4, keys)] * LAYERS
 
@@ -80,7 +80,7 @@ def test_ranks_share_the_tokens_of_a_prompt(tmp_path: Path, name: str, engine: s
 @pytest.mark.parametrize(("name", "engine"), [("llama", "torch"), ("llama", "vllm"), ("bert", "torch")])
 def test_ranks_exchange_tokens_for_heads(tmp_path: Path, name: str, engine: str) -> None:
     whole = ic.engine_graph(captured(tmp_path, name, "prefill" if name == "llama" else ""), engine)
-    rank = ic.parallel(whole, "context=4,ulysses=1")
+    rank = ic.devices.rank_graph(whole, "context=4,ulysses=1")
     keys, element = (KEYS, 2) if name == "llama" else (HEADS, 4)
     of_head = SIZES["batch"] * SIZES["sequence"] * HEAD * element // 4  # tokens of a rank
     exchanged = [("all_to_all", 4, HEADS * of_head), *[("all_to_all", 4, keys * of_head)] * 2]
@@ -119,7 +119,7 @@ def test_exchanges_that_do_not_fit_are_refused(
     tmp_path: Path, name: str, phase: str, layout: str, message: str
 ) -> None:
     with pytest.raises(LayoutError, match=re.escape(message)):
-        ic.parallel(captured(tmp_path, name, phase), layout)
+        ic.devices.rank_graph(captured(tmp_path, name, phase), layout)
 
 
 @pytest.mark.parametrize("engine", ["torch", "vllm"])
@@ -127,7 +127,7 @@ def test_ranks_share_the_positions_of_a_cache(tmp_path: Path, engine: str) -> No
     sizes = {"batch": 2, "context": 512}
     whole = captured(tmp_path, "llama", "decode")
     launched = ic.engine_graph(whole, engine)
-    rank = ic.parallel(launched, "context=4")
+    rank = ic.devices.rank_graph(launched, "context=4")
     rows = sizes["batch"] * HEADS
     # Of each row the sum of its exponentials, in float32 of each rank, and its result.
     assert collectives(rank, sizes) == [("all_gather", 4, 4 * rows * 4), ("all_reduce", 4, rows * HEAD * 2)] * LAYERS
@@ -138,7 +138,7 @@ def test_ranks_share_the_positions_of_a_cache(tmp_path: Path, engine: str) -> No
 
 def test_encoders_share_tokens(tmp_path: Path) -> None:
     whole = captured(tmp_path, "bert", "")
-    rank = ic.parallel(whole, "context=2")
+    rank = ic.devices.rank_graph(whole, "context=2")
     assert [op for op, _, _ in collectives(rank, SIZES)] == ["all_gather"] * LAYERS
     assert (
         ic.count(rank, sizes=SIZES).total.contraction_flops < 0.6 * ic.count(whole, sizes=SIZES).total.contraction_flops
@@ -163,7 +163,7 @@ def test_long_prompts_are_faster_and_short_ones_are_not(tmp_path: Path) -> None:
 def test_with_tensor_and_pipeline(tmp_path: Path) -> None:
     graph = captured(tmp_path, "llama", "prefill")
     layout = "tensor=2,context=2,pipeline=2,nodes=2"
-    rank = ic.parallel(graph, layout)
+    rank = ic.devices.rank_graph(graph, layout)
     kinds = [
         (node.op.removeprefix("collective."), node.argument("devices"), node.argument("nodes"))
         for node in rank.nodes
@@ -182,11 +182,11 @@ def test_what_tokens_share_otherwise_is_refused(tmp_path: Path) -> None:
     graph = ic.capture(smooth, torch.randn(1, 8, 64), dynamic={0: {2: "sequence"}})
     message = "context=2 cannot divide this model: '0' (aten.conv1d) reads neighboring tokens; expected context=1"
     with pytest.raises(LayoutError, match=re.escape(message)):
-        ic.parallel(graph, "context=2")
+        ic.devices.rank_graph(graph, "context=2")
     path = tmp_path / "llama.json"
     path.write_text(json.dumps({"model_type": "llama", **CONFIGS["llama"]}), encoding="utf-8")
     fixed = ic.capture(f"hf:{path}#prefill")
     with pytest.raises(LayoutError, match=re.escape("it has no size 'sequence', and must be captured with it")):
-        ic.parallel(fixed, "context=2")
+        ic.devices.rank_graph(fixed, "context=2")
     with pytest.raises(DeploymentError, match="pass chunk_tokens or context, and not both"):
         ic.Deployment(hardware=H100, engine="vllm", layout="context=2", serving="chunk_tokens=512")

@@ -92,7 +92,7 @@ def gathered(rank: ic.Graph) -> list[tuple[int, Any, Any]]:
 @pytest.mark.sample(1)
 def test_ranks_share_the_tokens_of_an_image(folder: Path, name: str, ranks: int) -> None:
     whole = captured(folder, name)
-    rank = ic.parallel(whole, f"context={ranks}")
+    rank = ic.devices.rank_graph(whole, f"context={ranks}")
     *attended, result = gathered(rank)
     # Keys and values of the rank's tokens, in one message for each attention, and the result of the model.
     assert attended == [(ranks, 1, (2 * sum(TOKENS[name]) // ranks * WIDTH,))] * LAYERS
@@ -118,7 +118,7 @@ def test_ranks_share_the_tokens_of_an_image(folder: Path, name: str, ranks: int)
 @pytest.mark.sample(2)
 def test_ranks_exchange_tokens_of_an_image_for_heads(folder: Path, name: str) -> None:
     whole = captured(folder, name)
-    rank, gathering = (ic.parallel(whole, layout) for layout in ("context=4,ulysses=1", "context=4"))
+    rank, gathering = (ic.devices.rank_graph(whole, layout) for layout in ("context=4,ulysses=1", "context=4"))
     exchanged = [node for node in rank.nodes if node.op == "collective.all_to_all"]
     # Query, key, value and result of each attention of the image: tokens of a rank with all heads.
     assert len(exchanged) == 4 * LAYERS
@@ -129,22 +129,22 @@ def test_ranks_exchange_tokens_of_an_image_for_heads(folder: Path, name: str) ->
 def test_heads_that_cannot_be_divided_are_refused(folder: Path) -> None:
     message = "context=8 with ulysses=1 does not divide the 4 heads of query of 'transformer_blocks.0.attn1'"
     with pytest.raises(LayoutError, match=re.escape(message)):
-        ic.parallel(captured(folder, "DiTTransformer2DModel"), "context=8,ulysses=1")
+        ic.devices.rank_graph(captured(folder, "DiTTransformer2DModel"), "context=8,ulysses=1")
 
 
 def test_texts_are_padded_and_images_are_not(folder: Path) -> None:
-    rank = ic.parallel(captured(folder, "FluxTransformer2DModel"), "context=3")
+    rank = ic.devices.rank_graph(captured(folder, "FluxTransformer2DModel"), "context=3")
     assert gathered(rank)[0][2] == (2 * (-(-64 * 64 // 3) + -(-TEXT // 3)) * WIDTH,)
     message = (
         "context=3 does not divide the 64 tokens of 'transformer_blocks.0.attn1'; expected context to be one of 1, 2"
     )
     with pytest.raises(LayoutError, match=re.escape(message)):
-        ic.parallel(captured(folder, "DiTTransformer2DModel"), "context=3")
+        ic.devices.rank_graph(captured(folder, "DiTTransformer2DModel"), "context=3")
 
 
 def test_with_tensor_and_several_machines(folder: Path) -> None:
     whole = captured(folder, "FluxTransformer2DModel")
-    rank = ic.parallel(whole, "tensor=2,context=4,nodes=2")
+    rank = ic.devices.rank_graph(whole, "tensor=2,context=4,nodes=2")
     attended = [each for each in gathered(rank) if each[0] == 4]
     assert attended[0] == (4, 2, (2 * sum(TOKENS["FluxTransformer2DModel"]) // 4 * WIDTH // 2,))
     summed = {(node.argument("devices"), node.argument("nodes")) for node in rank.nodes if "all_reduce" in node.op}
@@ -167,4 +167,4 @@ def test_neighbors_are_refused(folder: Path) -> None:
         "'down_blocks.0.attentions.0.transformer_blocks.0.attn1', a convolution goes along them; expected context=1"
     )
     with pytest.raises(LayoutError, match=re.escape(message)):
-        ic.parallel(captured(folder, "UNet2DConditionModel"), "context=2")
+        ic.devices.rank_graph(captured(folder, "UNet2DConditionModel"), "context=2")

@@ -32,7 +32,7 @@ def convolution() -> Graph:
     return builder.build([x], [y])
 
 
-def layer_of(graph: Graph, execution: str, precision: str = "native") -> ic.LayerEstimate:
+def layer_of(graph: Graph, execution: str, precision: str = "native") -> ic.results.LayerEstimate:
     (layer,) = ic.estimate(graph, hardware=I9, execution=execution, precision=precision).layers
     return layer
 

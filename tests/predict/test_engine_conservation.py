@@ -11,7 +11,7 @@ from torch import nn
 import pyinfercost as ic
 from pyinfercost import _core
 
-pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("error::pyinfercost.ConservationWarning")]
+pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("error::pyinfercost.errors.ConservationWarning")]
 
 WIDTH, HEADS, TOKENS = 32, 4, 16
 ENGINES = ("vllm", "trtllm", "llamacpp", "tensorrt", "onnxruntime")
@@ -312,7 +312,7 @@ def test_a_product_that_nobody_needs_is_not_joined_with_others() -> None:
 def test_a_lost_product_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = ic.capture(Block(Attention()), torch.ones(2, TOKENS, dtype=torch.long))
     monkeypatch.setattr(_core, "engine_graph", lambda given, engine: (given.without_lifetimes(), [], 0.933))
-    with pytest.warns(ic.ConservationWarning, match=r"graph of vllm lacks 6\.70% of the contraction FLOPs"):
+    with pytest.warns(ic.errors.ConservationWarning, match=r"graph of vllm lacks 6\.70% of the contraction FLOPs"):
         ic.engine_graph(graph, "vllm")
 
 

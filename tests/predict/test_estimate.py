@@ -215,6 +215,9 @@ def test_a_profile_is_its_parts(graph: ic.Graph) -> None:
 
 
 def test_inputs_do_not_go_with_a_graph(graph: ic.Graph) -> None:
+    for analysis in (ic.count, ic.estimate):
+        with pytest.raises(TypeError, match="a Graph is captured already"):
+            analysis(graph, (1,))
     with pytest.raises(TypeError, match="captured already"):
         ic.profile(graph, (1,))
 

@@ -41,7 +41,7 @@ def spec(folder: Path, config: dict[str, Any], part: str) -> str:
     return f"hf:{folder / 'config.json'}#{part}"
 
 
-def cache_of(profile: ic.Profile) -> list[Any]:
+def cache_of(profile: ic.results.Profile) -> list[Any]:
     return [profile.figures[key] for key in KEYS]
 
 
@@ -109,14 +109,16 @@ def test_one_row_of_the_catalog_is_every_place_that_shows_it(tmp_path: Path) -> 
     assert grid.best("kv_cache_bytes")["kv_cache_bytes"] == held
     assert sweep_curves(grid, x="kv_cache_bytes", along=None).x == "kv_cache_bytes"
     narrow = ic.profile(ic.whatif(graph, kv_cache="fp8"), hardware="l4")
-    (broken,) = ic.diff(narrow, profile, limits=["kv_cache_bytes:+10%", "kv_cache_bytes_per_token:+100%"]).failed
+    (broken,) = ic.compare(
+        before=narrow, after=profile, limits=["kv_cache_bytes:+10%", "kv_cache_bytes_per_token:+100%"]
+    ).failed
     assert broken.reason == "kv_cache_bytes grew by 100 % from 1,088 to 2,176; it may grow by 10 %"
 
 
 # ---- kinds of layers -------------------------------------------------------------------------------------------------
 
 
-def kinds_of(profile: ic.Profile) -> dict[str, tuple[Any, ...]]:
+def kinds_of(profile: ic.results.Profile) -> dict[str, tuple[Any, ...]]:
     assert profile.kv_cache is not None
     return {
         each.kind: (each.layers, each.positions, each.bytes_per_token, each.bytes_per_sequence, each.grows)

@@ -20,7 +20,7 @@ PER_TOKEN = 2 * 2 * 2 * 16 * 2  # keys and values, layers, heads, elements, byte
 
 
 @pytest.fixture(scope="module")
-def llama() -> ic.LanguageProfile:
+def llama() -> ic.results.LanguageProfile:
     """Llama-3-8B, 4 prompts of 200 tokens, and a step after 500 tokens."""
     spec = f"hf:{CONFIGS / 'llama-3-8b.json'}"
     return ic.profile(spec, batch=4, prompt=200, context=500, hardware=H100, price=2.5)
@@ -47,7 +47,7 @@ def test_the_prompt_and_the_context_are_defaults_of_each_other(
     assert both.decode.kv_cache.tokens == context + 1
 
 
-def test_figures_of_both_phases(llama: ic.LanguageProfile) -> None:
+def test_figures_of_both_phases(llama: ic.results.LanguageProfile) -> None:
     reads, generates = llama.prefill.estimate, llama.decode.estimate
     assert (llama.ttft_s, llama.tpot_s) == (reads.latency_s, generates.latency_s)
     assert (reads.ttft_s, reads.tpot_s) == (reads.latency_s, None)
@@ -61,7 +61,7 @@ def test_figures_of_both_phases(llama: ic.LanguageProfile) -> None:
     assert llama.usd_per_million_output_tokens == pytest.approx(2.5 / 3600 * generates.latency_s / 4 * 1e6)
 
 
-def test_memory_of_both_phases(llama: ic.LanguageProfile) -> None:
+def test_memory_of_both_phases(llama: ic.results.LanguageProfile) -> None:
     per_token = 131_072
     assert llama.kv_cache_bytes_per_token == per_token
     assert llama.kv_cache_bytes == 4 * 501 * per_token
@@ -73,7 +73,7 @@ def test_memory_of_both_phases(llama: ic.LanguageProfile) -> None:
     assert llama.memory_left_bytes == use.left_bytes == llama.decode.estimate.memory.left_bytes
 
 
-def test_text_has_what_users_ask_for(llama: ic.LanguageProfile) -> None:
+def test_text_has_what_users_ask_for(llama: ic.results.LanguageProfile) -> None:
     text = llama.to_text()
     for line in (
         "sizes      batch 4, prompt 200, context 500",
@@ -90,14 +90,14 @@ def test_text_has_what_users_ask_for(llama: ic.LanguageProfile) -> None:
     assert mlp.split()[1] == "32"
 
 
-def test_modules_add_up_to_the_latency(llama: ic.LanguageProfile) -> None:
+def test_modules_add_up_to_the_latency(llama: ic.results.LanguageProfile) -> None:
     lines = [line.split() for line in llama.to_text(depth=2).splitlines()]
     (total,) = [line for line in lines if line[:1] == ["total"] and len(line) == 5]
     assert float(total[1]) == pytest.approx(1e3 * llama.ttft_s, rel=1e-3)
     assert float(total[3]) == pytest.approx(1e3 * llama.tpot_s, rel=1e-3)
 
 
-def test_documents(llama: ic.LanguageProfile) -> None:
+def test_documents(llama: ic.results.LanguageProfile) -> None:
     document = json.loads(llama.to_json())
     assert document["sizes"] == {"batch": 4, "prompt": 200, "context": 500}
     assert document["figures"]["tpot_s"] == llama.tpot_s
@@ -139,7 +139,7 @@ def test_an_encoder_reads_the_prompt(tmp_path: Path) -> None:
 def test_a_phase_takes_the_prompt_as_its_sequence(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, LLAMA, "prefill")
     one = ic.profile(spec, sizes={"prompt": 24})
-    assert isinstance(one, ic.Profile)
+    assert isinstance(one, ic.results.Profile)
     assert dict(one.sizes) == {"batch": 1, "sequence": 24}
     with pytest.raises(ic.Error, match="is given prompt and sequence, which are one size"):
         ic.profile(spec, sizes={"prompt": 24, "sequence": 24})

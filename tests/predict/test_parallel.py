@@ -99,7 +99,7 @@ def collectives(graph: ic.Graph) -> list[tuple[str, int, tuple[int, ...]]]:
 @pytest.mark.parametrize("one_product", [False, True])
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_a_decoder_layer_is_divided_by_heads_columns_and_words(ranks: int, one_product: bool) -> None:
-    rank = ic.parallel(Net(one_product=one_product).build(), Layout(tensor=ranks))
+    rank = ic.devices.rank_graph(Net(one_product=one_product).build(), Layout(tensor=ranks))
     wide, narrow = WIDTH // ranks, KEYS * HEAD // ranks
     found = shapes(rank)
     products = {"attn.qkv": wide + 2 * narrow} if one_product else {"attn.q": wide, "attn.k": narrow, "attn.v": narrow}
@@ -119,25 +119,25 @@ def test_a_decoder_layer_is_divided_by_heads_columns_and_words(ranks: int, one_p
 
 def test_weights_and_flops_of_all_ranks_are_those_of_the_whole() -> None:
     whole = Net().build()
-    rank = ic.parallel(whole, "tensor=4")
+    rank = ic.devices.rank_graph(whole, "tensor=4")
     one, all_of_it = ic.count(rank).total, ic.count(whole).total
     # Three norms of WIDTH weights are on every rank.
     assert 4 * one.parameters == all_of_it.parameters + 3 * 3 * WIDTH
     assert 4 * one.contraction_flops == all_of_it.contraction_flops
-    norms = {share.name for share in ic.weight_shares(rank) if share.elements == share.of}
+    norms = {share.name for share in ic.devices.weight_shares(rank) if share.elements == share.of}
     assert norms == {"norm1.weight", "norm2.weight", "norm3.weight"}
 
 
 def test_heads_of_keys_are_replicated_beyond_their_number() -> None:
-    rank = ic.parallel(Net().build(), Layout(tensor=8))
+    rank = ic.devices.rank_graph(Net().build(), Layout(tensor=8))
     assert shapes(rank)["attn.q.weight"] == (HEAD, WIDTH)
     assert shapes(rank)["attn.k.weight"] == shapes(rank)["attn.v.weight"] == (HEAD, WIDTH)  # half of a quarter each
-    copies = {share.name: 8 * share.elements // share.of for share in ic.weight_shares(rank)}
+    copies = {share.name: 8 * share.elements // share.of for share in ic.devices.weight_shares(rank)}
     assert (copies["attn.q.weight"], copies["attn.k.weight"]) == (1, 2)
 
 
 def test_arguments_give_the_lengths_of_the_rank() -> None:
-    rank = ic.parallel(Net(one_product=True).build(), Layout(tensor=2))
+    rank = ic.devices.rank_graph(Net(one_product=True).build(), Layout(tensor=2))
     views = [node.argument("size") for node in rank.nodes if node.op == "aten.view"]
     assert views == [[BATCH, LENGTH, heads // 2, HEAD] for heads in (HEADS, KEYS, KEYS)]
     split = next(node for node in rank.nodes if node.op == "aten.split_with_sizes")
@@ -154,7 +154,7 @@ def test_arguments_give_the_lengths_of_the_rank() -> None:
 )  # fmt: skip
 def test_what_cannot_be_divided_is_refused_with_the_layouts_that_can(net: Net, layout: str, message: str) -> None:
     with pytest.raises(LayoutError, match=re.escape(message)):
-        ic.parallel(net.build(), layout)
+        ic.devices.rank_graph(net.build(), layout)
 
 
 def test_a_model_without_two_products_in_a_row_is_refused() -> None:
@@ -162,15 +162,15 @@ def test_a_model_without_two_products_in_a_row_is_refused() -> None:
     x = net.builder.tensor("float32", [BATCH, LENGTH, WIDTH], role="input", name="x")
     graph = net.builder.build([x], [net.linear(net.norm(x, "norm"), "one", WIDTH, WIDTH)])
     with pytest.raises(LayoutError, match=r"tensor=2 divides no product of this model: at one, .*; expected tensor=1"):
-        ic.parallel(graph, "tensor=2")
+        ic.devices.rank_graph(graph, "tensor=2")
 
 
 def test_one_device_is_the_graph_itself() -> None:
     graph = Net().build()
-    assert ic.parallel(graph, Layout()) is graph
-    assert ic.parallel(graph, "data=8") is graph
-    rank = ic.parallel(graph, "tensor=2")
-    assert ic.parallel(graph, "tensor=2,data=4") is rank
-    assert ic.parallel(rank, "tensor=2") is rank
+    assert ic.devices.rank_graph(graph, Layout()) is graph
+    assert ic.devices.rank_graph(graph, "data=8") is graph
+    rank = ic.devices.rank_graph(graph, "tensor=2")
+    assert ic.devices.rank_graph(graph, "tensor=2,data=4") is rank
+    assert ic.devices.rank_graph(rank, "tensor=2") is rank
     with pytest.raises(LayoutError, match="of one rank already"):
-        ic.parallel(rank, "tensor=4")
+        ic.devices.rank_graph(rank, "tensor=4")

@@ -81,14 +81,14 @@ def contractions(graph: ic.Graph) -> int:
     ],
 )
 def test_the_busiest_rank_decides(folder: Path, load: str | list[int], share: float) -> None:
-    rank = ic.parallel(prompt(folder), Layout(tensor=4, expert=4, expert_load=load))
+    rank = ic.devices.rank_graph(prompt(folder), Layout(tensor=4, expert=4, expert_load=load))
     assert rows(rank) == math.ceil(ROWS * round(share, 3) / 4)
-    balanced = ic.parallel(prompt(folder), Layout(tensor=4, expert=4))
+    balanced = ic.devices.rank_graph(prompt(folder), Layout(tensor=4, expert=4))
     assert contractions(rank) * (ROWS // 4) == contractions(balanced) * rows(rank)
 
 
 def test_the_busiest_of_ranks_with_random_tokens_has_more_than_the_mean(folder: Path) -> None:
-    rank = ic.parallel(prompt(folder), Layout(tensor=4, expert=4, expert_load="random"))
+    rank = ic.devices.rank_graph(prompt(folder), Layout(tensor=4, expert=4, expert_load="random"))
     mean = ROWS / 4
     assert rows(rank) == round(mean + math.sqrt(2 * mean * math.log(4)))
 
@@ -96,7 +96,7 @@ def test_the_busiest_of_ranks_with_random_tokens_has_more_than_the_mean(folder: 
 @pytest.mark.parametrize("batch", [1, 2, 3, 4, 8, 16, 64, 1000])
 def test_experts_that_are_read_are_those_with_tokens(folder: Path, batch: int) -> None:
     def read(layout: Layout) -> int:
-        used = [node.argument("groups_used") for node in grouped(ic.parallel(step(folder), layout))]
+        used = [node.argument("groups_used") for node in grouped(ic.devices.rank_graph(step(folder), layout))]
         assert used[0] == used[1]
         return int(value_of(used[0], {"batch": batch, "context": 1000}))
 
@@ -112,7 +112,7 @@ def test_experts_that_are_read_are_those_with_tokens(folder: Path, batch: int) -
 
 def test_tokens_are_exchanged_with_the_busiest_rank(folder: Path) -> None:
     def exchanged(load: str) -> dict[str, tuple[Any, ...]]:
-        rank = ic.parallel(prompt(folder), Layout(expert=8, data=8, expert_load=load))
+        rank = ic.devices.rank_graph(prompt(folder), Layout(expert=8, data=8, expert_load=load))
         sent = {row.op: row.work.bytes_sent for row in ic.count(rank).layers if row.op.startswith("collective.")}
         nodes = {node.op: node for node in rank.nodes if node.op.startswith("collective.")}
         return {op: (*(nodes[op].argument(name) for name in ("top_k", "experts")), sent[op]) for op in nodes}
@@ -125,7 +125,7 @@ def test_tokens_are_exchanged_with_the_busiest_rank(folder: Path) -> None:
         assert sent == TOKENS * CHOSEN * 64 * 4 * 7 / 8
         assert busy[op][:2] == (CHOSEN, EXPERTS)
         assert busy[op][2] == pytest.approx(sent * EXPERTS / HARMONIC, rel=1e-3)
-    rank = ic.parallel(prompt(folder), Layout(expert=8, data=8, expert_load="power:1"))
+    rank = ic.devices.rank_graph(prompt(folder), Layout(expert=8, data=8, expert_load="power:1"))
     assert rows(rank) == math.ceil(ROWS * round(EXPERTS / HARMONIC, 3))
 
 
@@ -138,7 +138,7 @@ def test_tokens_are_exchanged_with_the_busiest_rank(folder: Path) -> None:
     ],
 )
 def test_experts_of_all_ranks_have_the_tokens_of_all(folder: Path, layout: str, batch_of_rank: int) -> None:
-    rank = ic.parallel(step(folder), layout)
+    rank = ic.devices.rank_graph(step(folder), layout)
     sizes = {"batch": batch_of_rank, "context": 1000}  # 128 sequences of all ranks
     [sent] = [node for node in rank.nodes if node.op == "collective.dispatch"]
     [returned] = [node for node in rank.nodes if node.op == "collective.combine"]
@@ -153,7 +153,7 @@ def test_experts_of_all_ranks_have_the_tokens_of_all(folder: Path, layout: str, 
 
 def test_tokens_that_are_shared_between_products_are_sent_as_they_are(folder: Path) -> None:
     graph = graph_over(f"hf:{folder}#prefill", {"batch": [2, 3], "sequence": [64, 128]}).graph
-    rank = ic.parallel(graph, "tensor=2,data=4,expert=8,sequence=1")
+    rank = ic.devices.rank_graph(graph, "tensor=2,data=4,expert=8,sequence=1")
     sizes = {"batch": 1, "sequence": TOKENS}
     nodes = {node.op: node for node in rank.nodes if node.op in ("collective.dispatch", "collective.combine")}
     assert value_of(nodes["collective.dispatch"].inputs[0].shape[0], sizes) == TOKENS / 2
@@ -185,11 +185,11 @@ def test_every_function_loads_the_experts_of_an_engine_alike(folder: Path) -> No
     assert ic.profile(graph, on=on(None), sizes=sizes).estimate.latency_s == served.latency_s
     swept = ic.sweep(graph, on=on(None), sustained=False, sizes=sizes)
     assert swept["latency_s"][0] == served.latency_s
-    steps = ic.step_costs(graph, prefill, on=on(None), context=1001)
-    stated = ic.step_costs(graph, prefill, on=on(f"tensor=1,expert_load={SERVED_EXPERTS}"), context=1001)
+    steps = ic.serving.step_costs(graph, prefill, on=on(None), context=1001)
+    stated = ic.serving.step_costs(graph, prefill, on=on(f"tensor=1,expert_load={SERVED_EXPERTS}"), context=1001)
     assert steps.layout == stated.layout == f"expert_load={SERVED_EXPERTS}"
     assert steps.core.decode_attention(2.0, 1000.0) == stated.core.decode_attention(2.0, 1000.0)
-    assert ic.step_costs(graph, prefill, on=on("tensor=1,expert_load=balanced")).layout.endswith("balanced")
+    assert ic.serving.step_costs(graph, prefill, on=on("tensor=1,expert_load=balanced")).layout.endswith("balanced")
 
 
 def test_the_loads_of_experts_are_stated(folder: Path) -> None:
@@ -229,10 +229,10 @@ def test_sweeps_state_the_loads_of_experts(folder: Path) -> None:
 )
 def test_loads_that_do_not_fit_are_refused(folder: Path, load: Any, message: str) -> None:
     with pytest.raises(LayoutError, match=re.escape(message)):
-        ic.parallel(prompt(folder), Layout(tensor=2, expert=2, expert_load=load))
+        ic.devices.rank_graph(prompt(folder), Layout(tensor=2, expert=2, expert_load=load))
 
 
 def test_a_model_without_experts_has_no_load_of_experts(toy: str) -> None:
     graph = ic.Graph.from_json(Path(toy).read_text(encoding="utf-8"))
     with pytest.raises(LayoutError, match=r"this model has none; expected expert_load=balanced"):
-        ic.parallel(graph, Layout(data=2, expert_load="random"))
+        ic.devices.rank_graph(graph, Layout(data=2, expert_load="random"))

@@ -78,9 +78,9 @@ def test_ranks_together_have_the_weights_and_contractions(folder: Path, name: st
     if layout.expert > 1 and name not in MIXTURES:
         return
     whole = ic.whatif(captured(folder, name), quantize=form)
-    rank = ic.parallel(whole, layout)
+    rank = ic.devices.rank_graph(whole, layout)
     before, after = weight_bytes(whole), weight_bytes(rank)
-    listed = {share.name for share in ic.weight_shares(rank) if share.why}
+    listed = {share.name for share in ic.devices.weight_shares(rank) if share.why}
     assert all(is_of_all(weight, by_row=FORMATS[form].group is None) for weight in listed), listed
     for weight, size in before.items():
         # Eight experts and every other length are multiples of four; a scale for a whole tensor is listed.
@@ -97,7 +97,9 @@ def test_ranks_together_have_the_weights_and_contractions(folder: Path, name: st
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_tokens_are_sent_to_experts_in_any_format(folder: Path, form: str) -> None:
-    rank = ic.parallel(ic.whatif(captured(folder, "mixtral"), quantize=form), Layout(tensor=2, expert=8, data=4))
+    rank = ic.devices.rank_graph(
+        ic.whatif(captured(folder, "mixtral"), quantize=form), Layout(tensor=2, expert=8, data=4)
+    )
     kinds = Counter(node.op for node in rank.nodes)
     assert (kinds["collective.dispatch"], kinds["collective.combine"]) == (2, 2)
     stacks = {made.shape[0] for made in rank.tensors if made.role == "parameter" and "experts" in made.name}
@@ -107,10 +109,10 @@ def test_tokens_are_sent_to_experts_in_any_format(folder: Path, form: str) -> No
 def test_blocks_of_mxfp4_experts_are_padded(folder: Path) -> None:
     """96 columns are 3 blocks of 32: one of two devices has 2 of them, and the other is padded to as many."""
     whole = ic.whatif(captured(folder, "gpt_oss", intermediate_size=96), quantize={"*.experts": "mxfp4_wo"})
-    rank = ic.parallel(whole, Layout(tensor=2))
+    rank = ic.devices.rank_graph(whole, Layout(tensor=2))
     parts = {
         share.name.partition(".experts.")[2]: 2 * share.elements / share.of
-        for share in ic.weight_shares(rank)
+        for share in ic.devices.weight_shares(rank)
         if ".layers.0.mlp.experts" in share.name
     }
     padded = {f"{name}.{part}" for name in ("gate_up_proj", "down_proj") for part in ("mxfp4_wo", "scale")}
@@ -136,12 +138,12 @@ def test_a_block_is_on_one_device(
 ) -> None:
     whole = ic.whatif(captured(folder, name, **changes), quantize=form)
     with pytest.raises(LayoutError, match=re.escape(message)) as error:
-        ic.parallel(whole, Layout(tensor=ranks))
+        ic.devices.rank_graph(whole, Layout(tensor=ranks))
     listed = re.findall(r"\b\d+\b", str(error.value).rpartition("expected tensor")[2])
     assert listed
     assert str(ranks) not in listed
     for fitting in listed:
-        ic.parallel(whole, Layout(tensor=int(fitting)))
+        ic.devices.rank_graph(whole, Layout(tensor=int(fitting)))
 
 
 def test_columns_of_all_layers_together_decide_whether_they_may_stay_whole(folder: Path) -> None:
@@ -150,7 +152,7 @@ def test_columns_of_all_layers_together_decide_whether_they_may_stay_whole(folde
     down = next(made for made in whole.tensors if made.name.endswith("layers.0.mlp.down_proj.weight"))
     assert 150 * 64 == prod(down.shape) < ic.count(whole).total.parameters / 100
     with pytest.raises(LayoutError, match=re.escape("does not divide the 150 columns before model.layers.0.mlp.down")):
-        ic.parallel(whole, Layout(tensor=4))
+        ic.devices.rank_graph(whole, Layout(tensor=4))
 
 
 class Stored:
@@ -184,7 +186,7 @@ class Stored:
 
 
 def test_what_files_store_beside_a_weight_is_divided_with_it() -> None:
-    shares = ic.weight_shares(ic.parallel(Stored().graph, "tensor=4"))
+    shares = ic.devices.weight_shares(ic.devices.rank_graph(Stored().graph, "tensor=4"))
     parts = {share.name: share.of // share.elements for share in shares}
     assert parts == {
         "up.qweight": 4, "up.scales": 4, "up.qzeros": 4, "up.g_idx": 1,  # groups of inputs, which are whole
@@ -192,11 +194,11 @@ def test_what_files_store_beside_a_weight_is_divided_with_it() -> None:
     }  # fmt: skip
     assert {share.name: share.why for share in shares if share.why} == {"up.g_idx": "they are of an input of the model"}
     with pytest.raises(LayoutError, match=re.escape("gives a device 32 of 512 elements of the weights of down")):
-        ic.parallel(Stored().graph, "tensor=16")  # groups of 64
+        ic.devices.rank_graph(Stored().graph, "tensor=16")  # groups of 64
 
 
 def test_a_weight_of_an_operator_that_is_not_followed_is_refused() -> None:
     graph = Stored("mylib.product").graph
     reason = "tensor=2 divides no product of this model: at down, mylib.product of up may need them all"
     with pytest.raises(LayoutError, match=reason):
-        ic.parallel(graph, "tensor=2")
+        ic.devices.rank_graph(graph, "tensor=2")

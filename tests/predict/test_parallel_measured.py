@@ -124,7 +124,7 @@ def test_products_and_collectives_are_those_of_real_ranks(
     architecture = {"llama": "LlamaForCausalLM", "bert": "BertModel", "mixtral": "MixtralForCausalLM"}[name]
     path.write_text(json.dumps({**config, "architectures": [architecture]}), encoding="utf-8")
     spec = f"hf:{path}" if name == "bert" else f"hf:{path}#prefill"
-    rank = ic.parallel(ic.capture(spec, sizes={"sequence": 128}), ic.Layout(tensor=ranks))
+    rank = ic.devices.rank_graph(ic.capture(spec, sizes={"sequence": 128}), ic.Layout(tensor=ranks))
 
     real = Counter((left[0], left[1], right[1]) for left, right in measured["products"] if len(left) == len(right) == 2)
     predicted = products_of(rank)
@@ -149,7 +149,7 @@ def test_products_and_collectives_are_those_of_real_ranks(
 def test_training_steps_are_those_of_real_ranks(tmp_path: Path, name: str, config: dict[str, Any], ranks: int) -> None:
     measured = run(tmp_path, ranks, config, {**STEPS[name], "train": True})
     whole = step_of(config)
-    rank = ic.parallel(whole, ic.Layout(tensor=ranks))
+    rank = ic.devices.rank_graph(whole, ic.Layout(tensor=ranks))
 
     # Rows, inner length and columns of all products of matrices, in order; attention is several of three dimensions.
     real = [tuple(map(tuple, operands)) for operands in measured["products"] if len(operands[0]) == 2]
@@ -177,7 +177,7 @@ def test_training_steps_are_those_of_real_ranks(tmp_path: Path, name: str, confi
 
 def test_a_training_step_that_shares_tokens_is_that_of_real_ranks(tmp_path: Path) -> None:
     measured = run(tmp_path, 2, LLAMA, {**STEPS["llama, sequence"], "train": True})
-    rank = ic.parallel(step_of(LLAMA, names_tokens=True), "tensor=2,sequence=1")
+    rank = ic.devices.rank_graph(step_of(LLAMA, names_tokens=True), "tensor=2,sequence=1")
     sizes = rank.size_values({"sequence": 128})
 
     def shape(tensor: Any) -> tuple[int, ...]:

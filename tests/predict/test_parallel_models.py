@@ -80,10 +80,10 @@ def contractions(graph: ic.Graph) -> Counter[str]:
 @pytest.mark.sample(5)
 def test_ranks_together_are_the_whole_model(folder: Path, name: str, phase: str, ranks: int) -> None:
     whole = captured(folder, name, phase)
-    rank = ic.parallel(whole, Layout(tensor=ranks))
+    rank = ic.devices.rank_graph(whole, Layout(tensor=ranks))
     one, all_of_it = ic.count(rank).total, ic.count(whole).total
 
-    shares = ic.weight_shares(rank)
+    shares = ic.devices.weight_shares(rank)
     buffers = {made.name for made in whole.tensors if made.role == "buffer"}
     again = sum(ranks * share.elements - share.of for share in shares if share.name not in buffers)
     assert ranks * one.parameters == all_of_it.parameters + again
@@ -114,14 +114,14 @@ def test_ranks_together_are_the_whole_model(folder: Path, name: str, phase: str,
 @pytest.mark.sample(4)
 def test_engines_run_the_part_of_a_rank(folder: Path, name: str, phase: str) -> None:
     whole = captured(folder, name, phase)
-    rank = ic.parallel(whole, Layout(tensor=2))
+    rank = ic.devices.rank_graph(whole, Layout(tensor=2))
     launched = ic.engine_graph(rank, "vllm")
     kinds = Counter(node.op for node in launched.nodes)
     of_rank = Counter(node.op for node in rank.nodes)
     assert kinds["collective.all_reduce"] == of_rank["collective.all_reduce"] > 0
     assert kinds["engine.sample"] == Counter(node.op for node in ic.engine_graph(whole, "vllm").nodes)["engine.sample"]
     assert [launched.node(node).op for node in as_captured(launched)] == []
-    assert ic.parallel(ic.engine_graph(whole, "vllm"), "tensor=2") is launched
+    assert ic.devices.rank_graph(ic.engine_graph(whole, "vllm"), "tensor=2") is launched
 
 
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
@@ -129,11 +129,11 @@ def test_engines_run_the_part_of_a_rank(folder: Path, name: str, phase: str) -> 
 @pytest.mark.sample(3)
 def test_experts_are_divided(folder: Path, name: str, phase: str) -> None:
     whole = captured(folder, name, phase)
-    inside = ic.parallel(whole, Layout(tensor=4, expert=4))
+    inside = ic.devices.rank_graph(whole, Layout(tensor=4, expert=4))
     stacks = [made.shape for made in inside.tensors if made.role == "parameter" and len(made.shape) == 3]
     assert stacks
     assert {shape[0] for shape in stacks} == {2}  # of 8
-    sent = ic.parallel(whole, Layout(expert=8, data=8))
+    sent = ic.devices.rank_graph(whole, Layout(expert=8, data=8))
     kinds = Counter(node.op for node in sent.nodes)
     layers = 1 if name == "deepseek_v3" else 2
     assert (kinds["collective.dispatch"], kinds["collective.combine"]) == (layers, layers)
@@ -152,9 +152,9 @@ STAGED = [("", "pipeline=2"), ("tensor=2", "tensor=2,pipeline=2"), ("tensor=8", 
 def test_stages_together_are_the_rank(
     folder: Path, name: str, phase: str, rank_layout: str, layout: str, engine: str
 ) -> None:
-    rank = ic.engine_graph(ic.parallel(captured(folder, name, phase), rank_layout or Layout()), engine)
-    whole = ic.parallel(rank, layout)
-    stages = [ic.parallel(rank, layout, stage=number) for number in range(2)]
+    rank = ic.engine_graph(ic.devices.rank_graph(captured(folder, name, phase), rank_layout or Layout()), engine)
+    whole = ic.devices.rank_graph(rank, layout)
+    stages = [ic.devices.rank_graph(rank, layout, stage=number) for number in range(2)]
     assert contractions(whole) == contractions(rank)
     assert sum((contractions(stage) for stage in stages), Counter()) == +contractions(rank)
     weights = [{made.name: made.nbytes for made in stage.tensors if made.role == "parameter"} for stage in stages]

@@ -37,7 +37,7 @@ def exchanged(rank: ic.Graph, *, layer: int | None = None) -> list[tuple[str, in
 
 def test_values_that_a_norm_reads_twice_are_summed_once(tmp_path: Path) -> None:
     whole = layout_laws.captured(tmp_path, "gemma2", "prefill")  # its norms convert back to the dtype of their operand
-    rank = ic.parallel(whole, "tensor=2")
+    rank = ic.devices.rank_graph(whole, "tensor=2")
     tokens = SIZES["batch"] * SIZES["sequence"] * WIDTH
     assert exchanged(rank, layer=0) == [("all_reduce", tokens)] * 2
 
@@ -46,8 +46,10 @@ def test_keys_beside_queries_are_on_each_device(tmp_path: Path) -> None:
     whole = layout_laws.captured(tmp_path, "falcon", "prefill")  # the key of a group is read by its place
     tokens = SIZES["batch"] * SIZES["sequence"] * WIDTH
     for layout in ("tensor=4", "tensor=8"):  # four keys: with eight devices each has the key of another one, too
-        assert exchanged(ic.parallel(whole, layout), layer=0) == []
-        assert [op for op, size in exchanged(ic.parallel(whole, layout)) if size == tokens] == ["all_reduce"] * 3
+        assert exchanged(ic.devices.rank_graph(whole, layout), layer=0) == []
+        assert [op for op, size in exchanged(ic.devices.rank_graph(whole, layout)) if size == tokens] == [
+            "all_reduce"
+        ] * 3
 
 
 def test_an_axis_is_no_part_of_itself(tmp_path: Path) -> None:
@@ -58,7 +60,7 @@ def test_an_axis_is_no_part_of_itself(tmp_path: Path) -> None:
         node["args"]["dim"] = ["str", "true"]
     graph = ic.Graph.from_dict(document)
     assert splits
-    assert len(ic.parallel(graph, Layout(expert_load="balanced")).nodes) == len(graph.nodes)
+    assert len(ic.devices.rank_graph(graph, Layout(expert_load="balanced")).nodes) == len(graph.nodes)
 
 
 class Relative(torch.nn.Module):
@@ -78,15 +80,15 @@ class Relative(torch.nn.Module):
 @pytest.mark.parametrize("devices", [2, 4])
 def test_columns_of_heads_are_not_divided_once_more(devices: int) -> None:
     whole = ic.capture(Relative(), torch.randn(2, 64, WIDTH))
-    rank = ic.parallel(whole, f"tensor={devices}")
+    rank = ic.devices.rank_graph(whole, f"tensor={devices}")
     assert devices * ic.count(rank).total.contraction_flops == ic.count(whole).total.contraction_flops
-    shares = {share.name: share.of // share.elements for share in ic.weight_shares(rank)}
+    shares = {share.name: share.of // share.elements for share in ic.devices.weight_shares(rank)}
     assert shares == {"table": 1, **{f"{name}.weight": devices for name in ("q", "k", "v", "r", "out")}}
     assert [op for op, _ in exchanged(rank)] == ["all_reduce"]
 
 
 def test_tokens_are_shared_from_the_embedding_on(tmp_path: Path) -> None:
-    rank = ic.parallel(layout_laws.captured(tmp_path, "llama", "prefill"), "tensor=4,sequence=1")
+    rank = ic.devices.rank_graph(layout_laws.captured(tmp_path, "llama", "prefill"), "tensor=4,sequence=1")
     first = next(node for node in rank.nodes if node.op.startswith("collective."))
     assert first.op == "collective.reduce_scatter"
     of_rank, of_all = (elements(tensor) for tensor in (first.outputs[0], first.inputs[0]))
@@ -94,7 +96,7 @@ def test_tokens_are_shared_from_the_embedding_on(tmp_path: Path) -> None:
 
 
 def test_latents_and_the_shared_key_are_gathered(tmp_path: Path) -> None:
-    rank = ic.parallel(layout_laws.captured(tmp_path, "deepseek_v3", "prefill"), "tensor=2,sequence=1")
+    rank = ic.devices.rank_graph(layout_laws.captured(tmp_path, "deepseek_v3", "prefill"), "tensor=2,sequence=1")
     tokens = SIZES["batch"] * SIZES["sequence"]
     gathered = [size for op, size in exchanged(rank, layer=0) if op == "all_gather"]
     # Latents of queries and of keys, the rotated key of all heads, and the tokens of the feed-forward part.
@@ -114,9 +116,9 @@ def diffllama(**changes: Any) -> ic.Graph:
 def test_halves_of_heads_that_meet_lie_together() -> None:
     whole = diffllama()  # the results of heads i and i + 4 are subtracted
     for tensor in (2, 4):
-        rank = ic.parallel(whole, f"tensor={tensor}")
+        rank = ic.devices.rank_graph(whole, f"tensor={tensor}")
         queries, keys, values, results = (
-            next(share for share in ic.weight_shares(rank) if share.name.endswith(f"0.self_attn.{name}.weight"))
+            next(share for share in ic.devices.weight_shares(rank) if share.name.endswith(f"0.self_attn.{name}.weight"))
             for name in ("q_proj", "k_proj", "v_proj", "o_proj")
         )
         assert tensor * queries.elements == queries.of
@@ -129,7 +131,7 @@ def test_halves_of_heads_that_meet_lie_together() -> None:
         "tensor=8 does not divide the 4 heads before model.layers.0.self_attn.o_proj; expected tensor to be one of"
     )
     with pytest.raises(LayoutError, match=re.escape(f"{message} 1, 2, 4")):
-        ic.parallel(whole, "tensor=8")
+        ic.devices.rank_graph(whole, "tensor=8")
 
 
 @pytest.mark.slow
@@ -140,20 +142,20 @@ def test_heads_of_einsum_are_heads() -> None:
     with pytest.raises(
         LayoutError, match=re.escape("does not divide the 3 heads before cvt.encoder.stages.1.layers.0")
     ):
-        ic.parallel(graph, "tensor=2")
+        ic.devices.rank_graph(graph, "tensor=2")
     even = transformers.AutoConfig.for_model("cvt", num_heads=[2, 4, 6])
     graph = ic.capture(
         transformers.AutoModelForImageClassification.from_config(even).eval(), torch.randn(1, 3, 224, 224)
     )
-    rank = ic.parallel(graph, "tensor=2")
-    shares = {share.name: share for share in ic.weight_shares(rank)}
+    rank = ic.devices.rank_graph(graph, "tensor=2")
+    shares = {share.name: share for share in ic.devices.weight_shares(rank)}
     for stage in range(3):
         block = f"cvt.encoder.stages.{stage}.layers.0"
         for name in ("attention.attention.projection_value", "attention.output.dense", "intermediate.dense"):
             share = shares[f"{block}.{name}.weight"]
             assert 2 * share.elements == share.of, share
     with pytest.raises(LayoutError, match=re.escape("expected tensor to be one of 1, 2")):
-        ic.parallel(graph, "tensor=3")
+        ic.devices.rank_graph(graph, "tensor=3")
 
 
 def test_a_layout_that_divides_the_heads_but_not_their_groups_names_the_groups() -> None:
@@ -165,4 +167,4 @@ def test_a_layout_that_divides_the_heads_but_not_their_groups_names_the_groups()
     ids = torch.zeros(1, 8, dtype=torch.int64)
     graph = ic.capture(model, ic.Inputs((), {"input_ids": ids, "use_cache": False}))
     with pytest.raises(LayoutError, match="tensor=4 does not divide the 3 key-value heads that serve the 12 heads"):
-        ic.parallel(graph, "tensor=4")
+        ic.devices.rank_graph(graph, "tensor=4")

@@ -71,14 +71,14 @@ def test_ranks_have_the_whole_step_together(name: str) -> None:
     whole = step_of(name)
     of_whole = work(whole)
     for ranks in (2, 4):
-        rank = ic.parallel(whole, f"tensor={ranks}")
+        rank = ic.devices.rank_graph(whole, f"tensor={ranks}")
         weights, gradients = shapes(rank)
         assert gradients == weights
 
         for (module, phase), flops in work(rank).items():
             copies = ranks if module.endswith(ROUTERS) else 1
             assert flops * ranks == copies * of_whole[module, phase], (module, phase)
-        for share in ic.weight_shares(rank):
+        for share in ic.devices.weight_shares(rank):
             assert share.elements in (share.of, share.of // ranks)
 
         # One sum after each attention and feed-forward part, and one before it in backward; those of the embedding
@@ -98,7 +98,7 @@ def test_ranks_have_the_whole_step_together(name: str) -> None:
 
 
 def test_a_rank_reads_its_columns_of_the_gradient_of_logits(llama: ic.Graph) -> None:
-    rank = ic.parallel(llama, "tensor=4")
+    rank = ic.devices.rank_graph(llama, "tensor=4")
     of_head = [node for node in rank.nodes if node.module == "lm_head" and node.op == "aten.mm"]
     assert [tuple(made.shape for made in node.inputs) for node in of_head] == [
         ((256, 128), (128, 256)), ((256, 256), (256, 128)), ((256, 256), (256, 128))
@@ -110,7 +110,7 @@ def test_a_rank_reads_its_columns_of_the_gradient_of_logits(llama: ic.Graph) -> 
 def test_gradients_of_a_shared_head_are_added_up() -> None:
     # One head of keys: each rank has its gradient from its own queries, and the whole product before it.
     whole = step_of("llama", num_key_value_heads=1)
-    rank = ic.parallel(whole, "tensor=4")
+    rank = ic.devices.rank_graph(whole, "tensor=4")
     assert sums(rank, "backward") == {
         ("all_reduce", 4 * 64 * 128): LAYERS * 2 + 1,
         ("all_reduce", 4 * 64 * 8): LAYERS * 2,
@@ -124,7 +124,7 @@ def test_heads_beyond_those_of_keys_are_refused(llama: ic.Graph) -> None:
         "tensor=8 does not divide the 4 heads before model.layers.1.self_attn.v_proj; expected tensor to be one of"
     )
     with pytest.raises(LayoutError, match=re.escape(f"{message} 1, 2, 4")):
-        ic.parallel(llama, "tensor=8")
+        ic.devices.rank_graph(llama, "tensor=8")
 
 
 @pytest.mark.parametrize("layout", ["tensor=2,attention_data=2", "context=2", "tensor=2,expert=2"])
@@ -132,7 +132,7 @@ def test_shares_of_tokens_are_refused(llama: ic.Graph, layout: str) -> None:
     with pytest.raises(
         LayoutError, match=r"this graph is of a training step, which tensor=, sequence=, pipeline=, data= and zero="
     ):
-        ic.parallel(llama, layout)
+        ic.devices.rank_graph(llama, layout)
 
 
 ELEMENTWISE = ("aten.add", "aten.mul", "aten.sub", "aten.div", "aten.silu_backward", "aten.gelu_backward")
@@ -150,7 +150,7 @@ def test_ranks_share_the_tokens_between_products(name: str) -> None:
     whole = ic.capture(
         model, inputs, training=True, dynamic={"input_ids": named, "labels": named}, roles={"sequence": "sequence"}
     )
-    rank = ic.parallel(whole, "tensor=4,sequence=1")
+    rank = ic.devices.rank_graph(whole, "tensor=4,sequence=1")
     sizes = {"batch": 4, "sequence": 64}
     flops = [ic.count(graph, sizes=sizes).total.contraction_flops for graph in (whole, rank)]
     assert flops[0] == 4 * flops[1]
@@ -179,12 +179,12 @@ def test_ranks_share_the_tokens_between_products(name: str) -> None:
 
 def test_views_that_are_not_followed_are_refused() -> None:
     with pytest.raises(LayoutError, match=r"tensor=2 does not divide .*q_b_proj.weight: aten.as_strided of"):
-        ic.parallel(step_of("deepseek_v3"), "tensor=2")
+        ic.devices.rank_graph(step_of("deepseek_v3"), "tensor=2")
 
 
 def test_memory_is_that_of_the_rank(llama: ic.Graph) -> None:
-    rank = ic.parallel(llama, "tensor=4")
-    shares = {share.name: share for share in ic.weight_shares(rank)}
+    rank = ic.devices.rank_graph(llama, "tensor=4")
+    shares = {share.name: share for share in ic.devices.weight_shares(rank)}
     parameters = [tensor.name for tensor in llama.tensors if tensor.role == "parameter"]
     own, all_of_them = (sum(getattr(shares[name], what) for name in parameters) for what in ("elements", "of"))
     assert own < all_of_them / 3
@@ -222,7 +222,7 @@ def net() -> ic.Graph:
 
 def test_copies_exchange_the_gradients_of_a_rank(net: ic.Graph) -> None:
     layout = Layout.parse("tensor=4,data=2")
-    rank = ic.parallel(net, layout)
+    rank = ic.devices.rank_graph(net, layout)
     sent = messages(rank, rank.size_values({}), layout, "native")
     assert sum(each.bytes for each in sent) == 8 * 4 * 512 * 512 * 4 // 4
     # The first product reads an input without a gradient.
@@ -255,6 +255,6 @@ def test_copies_of_a_part_are_in_several_machines(layout: str, machines: int, ex
 
 
 def test_layouts_of_a_step_are_found(llama: ic.Graph) -> None:
-    found = ic.layouts(llama, 4)
+    found = ic.find_layouts(llama, 4)
     # Without a size 'batch', copies and micro-batches have nothing to share.
     assert [str(layout) for layout in found.found] == ["pipeline=4", "tensor=2,pipeline=2", "tensor=4"]

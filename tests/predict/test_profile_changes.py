@@ -25,28 +25,28 @@ PRICED = {"hardware": "epyc-7742", "threads": 8, "price": 1.0}
 
 
 @pytest.fixture(scope="module")
-def before() -> ic.Profile:
+def before() -> ic.results.Profile:
     return ic.profile(transformer(layers=2), **PRICED)
 
 
 @pytest.fixture(scope="module")
-def after() -> ic.Profile:
+def after() -> ic.results.Profile:
     return ic.profile(transformer(layers=3), **PRICED)
 
 
 @pytest.fixture(scope="module")
-def counts() -> ic.ProfileChanges:
+def counts() -> ic.results.ProfileChanges:
     """Two profiles without hardware: no figure of a block depends on other blocks."""
-    return ic.diff(ic.profile(transformer(layers=2)), ic.profile(transformer(layers=3)))
+    return ic.compare(before=ic.profile(transformer(layers=2)), after=ic.profile(transformer(layers=3)))
 
 
-def changes_of(comparison: ic.ProfileChanges) -> list[Any]:
+def changes_of(comparison: ic.results.ProfileChanges) -> list[Any]:
     rows = [getattr(row, name) for row in comparison.modules for name in FIGURES]
     return [*comparison.totals.values(), *rows]
 
 
-def test_a_profile_and_itself_have_zero_differences_only(before: ic.Profile) -> None:
-    same = ic.diff(before, before)
+def test_a_profile_and_itself_have_zero_differences_only(before: ic.results.Profile) -> None:
+    same = ic.compare(before=before, after=before)
     assert not same.changed
     assert same.warnings == ()
     assert {row.status for row in same.modules} == {"same"}
@@ -61,8 +61,8 @@ def test_a_profile_and_itself_have_zero_differences_only(before: ic.Profile) -> 
     assert "No module differs." in str(same)
 
 
-def test_figures_of_a_block_that_was_added(before: ic.Profile, after: ic.Profile) -> None:
-    added = ic.diff(before, after)["2.up"]
+def test_figures_of_a_block_that_was_added(before: ic.results.Profile, after: ic.results.Profile) -> None:
+    added = ic.compare(before=before, after=after)["2.up"]
     assert added.status == "added"
     # rows: batch 2 x sequence 16; 64 -> 256 with a bias
     assert added.flops.before == 0
@@ -70,15 +70,15 @@ def test_figures_of_a_block_that_was_added(before: ic.Profile, after: ic.Profile
     assert added.parameter_bytes.difference == 4 * (64 * 256 + 256)
     assert added.flops.ratio is None
     assert added.latency_s.difference == added.latency_s.after > 0
-    removed = ic.diff(after, before)["2.up"]
+    removed = ic.compare(before=after, after=before)["2.up"]
     assert removed.status == "removed"
     assert removed.flops.difference == -32 * (2 * 64 * 256 + 256)
     assert removed.flops.ratio == 0
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_modules_add_up_to_the_totals(before: ic.Profile, after: ic.Profile, name: str) -> None:
-    comparison = ic.diff(before, after)
+def test_modules_add_up_to_the_totals(before: ic.results.Profile, after: ic.results.Profile, name: str) -> None:
+    comparison = ic.compare(before=before, after=after)
     total = comparison.totals[name]
     assert total.difference > 0
     for rows in (comparison.modules, collapsed(comparison.modules, 1)):
@@ -86,15 +86,15 @@ def test_modules_add_up_to_the_totals(before: ic.Profile, after: ic.Profile, nam
             assert sum(getattr(getattr(row, name), when) for row in rows) == pytest.approx(getattr(total, when))
 
 
-def test_modules_stand_in_the_order_of_the_graph(before: ic.Profile, after: ic.Profile) -> None:
+def test_modules_stand_in_the_order_of_the_graph(before: ic.results.Profile, after: ic.results.Profile) -> None:
     longer = list(dict.fromkeys(layer.module for layer in after.counts.layers))
-    assert [row.module for row in ic.diff(before, after).modules] == longer
-    assert [row.module for row in ic.diff(after, before).modules] == longer
+    assert [row.module for row in ic.compare(before=before, after=after).modules] == longer
+    assert [row.module for row in ic.compare(before=after, after=before).modules] == longer
 
 
 def test_what_was_removed_stands_before_what_came_next() -> None:
     first, second = ({"estimate": None, **document(paths)} for paths in ("abxcd", "aybed"))
-    assert "".join(row.module for row in ic.diff(first, second).modules) == "aybexcd"
+    assert "".join(row.module for row in ic.compare(before=first, after=second).modules) == "aybexcd"
 
 
 def document(paths: str) -> dict[str, Any]:
@@ -113,14 +113,14 @@ def document(paths: str) -> dict[str, Any]:
 
 
 def test_a_document_of_before_modules_has_no_parameters_by_module() -> None:
-    comparison = ic.diff(document("ab"), document("a"))
+    comparison = ic.compare(before=document("ab"), after=document("a"))
     assert comparison["b"].flops.difference == -2
     assert comparison["b"].traffic_bytes.difference == -4
     assert comparison["b"].parameter_bytes.difference is None
     assert comparison.totals["latency_s"].before is None
 
 
-def test_collapsed_modules_are_added_only_where_all_of_them_are(counts: ic.ProfileChanges) -> None:
+def test_collapsed_modules_are_added_only_where_all_of_them_are(counts: ic.results.ProfileChanges) -> None:
     status = {row.module: row.status for row in collapsed(counts.modules, 1)}
     assert status == {"": "changed", "patch": "same", "0": "same", "1": "same", "2": "added"}
     with pytest.raises(ValueError, match="depth is 0; expected a whole number from 1"):
@@ -135,7 +135,7 @@ def test_a_tied_weight_counts_once() -> None:
     builder.node("aten.linear.default", {"input": x, "weight": weight}, [y], module="embed")
     builder.node("aten.linear.default", {"input": y, "weight": weight}, [z], module="head")
     tied = ic.profile(builder.build([x], [z]))
-    comparison = ic.diff(tied, tied)
+    comparison = ic.compare(before=tied, after=tied)
     assert comparison["embed"].parameter_bytes.after == 4 * WIDTH * WIDTH
     assert comparison["head"].parameter_bytes.after == 0
     assert comparison.totals["parameter_bytes"].after == 4 * WIDTH * WIDTH
@@ -147,7 +147,7 @@ def test_a_tied_weight_counts_once() -> None:
 def test_other_machines_precisions_executions_and_sizes_are_allowed_and_said() -> None:
     one = ic.profile(blocks(), hardware="t4")
     other = ic.profile(blocks(), hardware="a10", precision="fp16", execution="compiled", batch=4, price=1.0)
-    comparison = ic.diff(one, other)
+    comparison = ic.compare(before=one, after=other)
     assert [text.partition(";")[0] for text in comparison.warnings] == [
         "hardware differs: t4 before, a10 after",
         "precision differs: native before, fp16 after",
@@ -172,14 +172,14 @@ def test_rounding_is_no_difference() -> None:
     assert not Change(None, None).changed
 
 
-def test_without_hardware_times_are_not_known(before: ic.Profile) -> None:
+def test_without_hardware_times_are_not_known(before: ic.results.Profile) -> None:
     counted = ic.profile(transformer(layers=2))
-    comparison = ic.diff(counted, before)
+    comparison = ic.compare(before=counted, after=before)
     assert comparison.warnings[0].startswith("hardware differs: not given before, epyc-7742 after")
     assert comparison["0.up"].latency_s.before is None
     assert comparison["0.up"].flops.difference == 0
     assert comparison.totals["energy_j"].difference is None
-    both = ic.diff(counted, ic.profile(transformer(layers=3)))
+    both = ic.compare(before=counted, after=ic.profile(transformer(layers=3)))
     assert "latency" not in str(both)
     assert "added" in str(both)
 
@@ -187,13 +187,13 @@ def test_without_hardware_times_are_not_known(before: ic.Profile) -> None:
 def test_a_machine_without_power_has_no_energy_here_either() -> None:
     machines = {name: ic.profile(blocks(), hardware=name) for name in ("t4", unpowered())}
     one, other = machines.values()
-    comparison = ic.diff(one, other)
+    comparison = ic.compare(before=one, after=other)
     assert comparison.totals["energy_j"].after is None
     assert comparison["head"].energy_j.after is None
     assert comparison["head"].energy_j.before > 0
     assert "energy" in str(comparison)
-    assert ic.diff(other, other).totals["energy_j"].before is None
-    assert "energy" not in str(ic.diff(other, other))
+    assert ic.compare(before=other, after=other).totals["energy_j"].before is None
+    assert "energy" not in str(ic.compare(before=other, after=other))
 
 
 def unpowered() -> str:
@@ -210,7 +210,7 @@ def unpowered() -> str:
 
 
 def test_what_is_not_modelled_is_said_and_not_zero() -> None:
-    comparison = ic.diff(ic.profile(blocks(), **PRICED), ic.profile(blocks(custom_op=True), **PRICED))
+    comparison = ic.compare(before=ic.profile(blocks(), **PRICED), after=ic.profile(blocks(custom_op=True), **PRICED))
     mix = comparison["mix"]
     assert mix.status == "added"
     assert mix.flops.after is None
@@ -224,14 +224,14 @@ def test_what_is_not_modelled_is_said_and_not_zero() -> None:
 
 
 def test_a_profile_its_document_and_its_file_are_the_same(
-    before: ic.Profile, after: ic.Profile, tmp_path: Path
+    before: ic.results.Profile, after: ic.results.Profile, tmp_path: Path
 ) -> None:
     path = tmp_path / "before.json"
     path.write_text(before.to_json(), encoding="utf-8")
-    wanted = ic.diff(before, after)
-    assert ic.diff(before.to_dict(), after) == wanted
-    assert ic.diff(path, after.to_dict()) == wanted
-    assert ic.diff(str(path), after) == wanted
+    wanted = ic.compare(before=before, after=after)
+    assert ic.compare(before=before.to_dict(), after=after) == wanted
+    assert ic.compare(before=path, after=after.to_dict()) == wanted
+    assert ic.compare(before=str(path), after=after) == wanted
 
 
 def test_a_slower_fused_execution_has_its_reason() -> None:
@@ -251,29 +251,29 @@ def test_a_slower_fused_execution_has_its_reason() -> None:
         by_op[layer.op] = by_op.get(layer.op, 0.0) + layer.latency_s
     most = max(by_op, key=lambda op: by_op[op]).removeprefix("aten.")
     for comparison in (
-        ic.diff(eager, compiled),
-        ic.diff(compiled, eager),
-        ic.diff(eager.estimate, compiled.estimate),
+        ic.compare(before=eager, after=compiled),
+        ic.compare(before=compiled, after=eager),
+        ic.compare(before=eager.estimate, after=compiled.estimate),
     ):
         reason = comparison.warnings[-1]
         assert reason.startswith(f"compiled takes {significant(ratio)} times as long as eager: kernels with the effect")
         assert f"'host-bound (dispatch)' take {quantity(added_s, 's')} more, foremost those of {most} (" in reason
-    assert len(ic.diff(eager, recorded).warnings) == 1  # a recorded graph is faster
-    assert len(ic.diff(compiled, recorded).warnings) == 1  # both are fused
+    assert len(ic.compare(before=eager, after=recorded).warnings) == 1  # a recorded graph is faster
+    assert len(ic.compare(before=compiled, after=recorded).warnings) == 1  # both are fused
     other = ic.profile(compiled, hardware="l4")
-    assert not any("as long as" in text for text in ic.diff(eager, other).warnings)
+    assert not any("as long as" in text for text in ic.compare(before=eager, after=other).warnings)
 
 
-def test_estimates_have_times_and_no_counts(before: ic.Profile, after: ic.Profile) -> None:
-    comparison = ic.diff(before.estimate, after.estimate)
-    whole = ic.diff(before, after)
+def test_estimates_have_times_and_no_counts(before: ic.results.Profile, after: ic.results.Profile) -> None:
+    comparison = ic.compare(before=before.estimate, after=after.estimate)
+    whole = ic.compare(before=before, after=after)
     for name in ("latency_s", "energy_j", "cost_usd"):
         assert comparison.totals[name] == whole.totals[name]
         assert getattr(comparison["2.up"], name).after == getattr(whole["2.up"], name).after
     assert comparison.totals["flops"].before is None
     assert comparison["2.up"].flops.difference is None
     shared = ic.estimate(blocks(), hardware="t4", devices=2, batch=4)
-    assert ic.diff(ic.estimate(blocks(), hardware="t4", batch=4), shared).warnings == (
+    assert ic.compare(before=ic.estimate(blocks(), hardware="t4", batch=4), after=shared).warnings == (
         "devices differs: 1 before, 2 after; this changes times, energy and memory, too",
     )
 
@@ -292,30 +292,30 @@ def test_estimates_have_times_and_no_counts(before: ic.Profile, after: ic.Profil
 )
 def test_what_is_no_profile_is_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(DocumentError, match=message):
-        ic.diff(document("a"), given)
+        ic.compare(before=document("a"), after=given)
 
 
-def test_other_types_and_files_are_refused(tmp_path: Path, before: ic.Profile) -> None:
+def test_other_types_and_files_are_refused(tmp_path: Path, before: ic.results.Profile) -> None:
     with pytest.raises(TypeError, match="the first is of type int; expected a Profile, an Estimate, a dict or a path"):
-        ic.diff(1, before)
+        ic.compare(before=1, after=before)
     path = tmp_path / "table.txt"
     path.write_text(str(before), encoding="utf-8")
     with pytest.raises(DocumentError, match=r"table\.txt holds no JSON"):
-        ic.diff(path, before)
+        ic.compare(before=path, after=before)
     with pytest.raises(FileNotFoundError):
-        ic.diff(tmp_path / "absent.json", before)
+        ic.compare(before=tmp_path / "absent.json", after=before)
 
 
-def test_an_unknown_module_is_an_error_that_names_some(before: ic.Profile) -> None:
+def test_an_unknown_module_is_an_error_that_names_some(before: ic.results.Profile) -> None:
     with pytest.raises(KeyError, match="no module 'nowhere' on either side; expected one of"):
-        ic.diff(before, before)["nowhere"]
+        ic.compare(before=before, after=before)["nowhere"]
 
 
 # --- ways to show it -----------------------------------------------------------------------------------------------
 
 
-def test_json_has_every_figure(before: ic.Profile, after: ic.Profile) -> None:
-    comparison = ic.diff(before, after)
+def test_json_has_every_figure(before: ic.results.Profile, after: ic.results.Profile) -> None:
+    comparison = ic.compare(before=before, after=after)
     written = json.loads(comparison.to_json())
     assert written == comparison.to_dict()
     assert written["schema_version"] == 1
@@ -328,15 +328,15 @@ def test_json_has_every_figure(before: ic.Profile, after: ic.Profile) -> None:
     assert row["flops"] == {"before": 0, "after": 1056768, "difference": 1056768, "ratio": None}
 
 
-def test_csv_has_the_total_and_a_line_for_each_module(before: ic.Profile, after: ic.Profile) -> None:
-    comparison = ic.diff(before, after)
+def test_csv_has_the_total_and_a_line_for_each_module(before: ic.results.Profile, after: ic.results.Profile) -> None:
+    comparison = ic.compare(before=before, after=after)
     rows = list(csv.DictReader(io.StringIO(comparison.to_csv())))
     assert [row["module"] for row in rows] == ["(total)", *(row.module for row in comparison.modules)]
     assert float(rows[0]["latency_s_difference"]) == comparison.totals["latency_s"].difference
     assert {row["status"] for row in rows} == {"changed", "same", "added"}
 
 
-def test_the_table_has_rows_for_what_changed_only(counts: ic.ProfileChanges) -> None:
+def test_the_table_has_rows_for_what_changed_only(counts: ic.results.ProfileChanges) -> None:
     lines = counts.to_text(depth=1).splitlines()
     assert [line.split()[:2] for line in lines if line.split()[1:2] in (["changed"], ["added"])] == [
         ["(itself)", "changed"],
@@ -346,20 +346,20 @@ def test_the_table_has_rows_for_what_changed_only(counts: ic.ProfileChanges) -> 
     assert any("below depth 1 of 2 are summed up" in line for line in lines)
 
 
-def test_a_table_is_no_wider_than_asked_for(before: ic.Profile, after: ic.Profile) -> None:
-    comparison = ic.diff(before, after)
+def test_a_table_is_no_wider_than_asked_for(before: ic.results.Profile, after: ic.results.Profile) -> None:
+    comparison = ic.compare(before=before, after=after)
     assert max(map(len, str(comparison).splitlines())) <= 100
     assert max(map(len, comparison.to_text(width=80).splitlines())) <= 80
 
 
 def test_the_default_depth_keeps_the_table_short() -> None:
-    comparison = ic.diff(ic.profile(transformer(layers=1)), ic.profile(transformer(layers=40)))
+    comparison = ic.compare(before=ic.profile(transformer(layers=1)), after=ic.profile(transformer(layers=40)))
     text = str(comparison)
     assert len(text.splitlines()) < 60 + 20
     assert "below depth 1 of 2 are summed up" in text
 
 
-def test_markdown_has_the_rows_of_the_table(counts: ic.ProfileChanges) -> None:
+def test_markdown_has_the_rows_of_the_table(counts: ic.results.ProfileChanges) -> None:
     text = counts.to_markdown(depth=1)
     rows = [line.split(" | ")[0].removeprefix("| ") for line in text.splitlines() if line.startswith("| ")]
     assert rows[-5:] == ["module", "---", "(itself)", "2", "total"]
@@ -369,7 +369,7 @@ def test_markdown_has_the_rows_of_the_table(counts: ic.ProfileChanges) -> None:
 
 
 @pytest.fixture
-def files(before: ic.Profile, after: ic.Profile, tmp_path: Path) -> list[str]:
+def files(before: ic.results.Profile, after: ic.results.Profile, tmp_path: Path) -> list[str]:
     """Both profiles as the command line writes them."""
     paths = [tmp_path / "before.json", tmp_path / "after.json"]
     for path, profile in zip(paths, (before, after), strict=True):
@@ -381,8 +381,10 @@ def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(main, ("diff", *arguments))
 
 
-def test_the_command_shows_what_the_api_does(files: list[str], before: ic.Profile, after: ic.Profile) -> None:
-    comparison = ic.diff(before, after)
+def test_the_command_shows_what_the_api_does(
+    files: list[str], before: ic.results.Profile, after: ic.results.Profile
+) -> None:
+    comparison = ic.compare(before=before, after=after)
     assert invoke(*files).stdout == comparison.to_text()
     assert invoke(*files, "--depth", "1").stdout == comparison.to_text(depth=1)
     assert invoke(*files, "--depth", "1", "--format", "md").stdout == comparison.to_markdown(depth=1)
@@ -454,14 +456,14 @@ WRONG_PARTS: list[tuple[dict[str, Any], str]] = [
 def test_a_document_of_wrong_parts_names_the_part(part: dict[str, Any], message: str) -> None:
     given = {**document("a"), **part}
     if not message:
-        comparison = ic.diff(document("a"), given)
+        comparison = ic.compare(before=document("a"), after=given)
         assert comparison.to_text()
         assert comparison.to_markdown().encode()
         assert comparison.to_csv().encode()
         assert json.loads(comparison.to_json())
         return
     with pytest.raises(DocumentError, match=message):
-        ic.diff(document("a"), given)
+        ic.compare(before=document("a"), after=given)
 
 
 @pytest.mark.parametrize(
@@ -472,18 +474,18 @@ def test_a_file_that_is_no_profile_is_named(text: str, tmp_path: Path) -> None:
     path = tmp_path / "other.json"
     path.write_text(text)
     with pytest.raises(DocumentError, match=r"other\.json"):
-        ic.diff(path, path)
+        ic.compare(before=path, after=path)
 
 
 @pytest.mark.parametrize("limit", [3, None, "", "latency_s:+" + "9" * 5000 + "%", "latency_s:\x1b", "\ud800:any"])
 def test_what_is_no_limit(limit: Any) -> None:
     with pytest.raises(LimitError) as error:
-        ic.diff(document("a"), document("a"), limits=[limit])
+        ic.compare(before=document("a"), after=document("a"), limits=[limit])
     assert str(error.value).isprintable()
 
 
 def test_ends_of_the_range_have_finite_ratios() -> None:
     least = {**document("a"), "layers": [{"module": "a", "latency_s": 1e-30, "energy_j": 1e30}]}
     most = {**document("a"), "layers": [{"module": "a", "latency_s": 1e30, "energy_j": 1e-30}]}
-    found = json.loads(ic.diff(least, most).to_json())
+    found = json.loads(ic.compare(before=least, after=most).to_json())
     assert found["modules"][0]["latency_s"]["ratio"] == pytest.approx(1e60)

@@ -42,22 +42,22 @@ def chain(inner: list[int], words: int = 0, *, skip: bool = False) -> ic.Graph:
     return builder.build([given], [x])
 
 
-def estimate(graph: ic.Graph, layout: str, **options: Any) -> ic.Estimate:
+def estimate(graph: ic.Graph, layout: str, **options: Any) -> ic.results.Estimate:
     return ic.estimate(graph, hardware=H100, layout=layout, execution="cuda_graph", **options)
 
 
-def layers_of(known: ic.Estimate) -> list[list[str]]:
+def layers_of(known: ic.results.Estimate) -> list[list[str]]:
     return [[module for module in stage.modules if module.startswith("layers")] for stage in known.stages]
 
 
 def test_stages_have_all_weights_and_send_one_activation() -> None:
     whole = chain([WIDTH] * 6)
-    graph = ic.parallel(whole, "pipeline=3")
+    graph = ic.devices.rank_graph(whole, "pipeline=3")
     sends = [node for node in graph.nodes if node.op == "collective.send"]
     assert [(node.argument("devices"), node.argument("nodes")) for node in sends] == [(2, 1), (2, 1)]
     assert [graph.tensor(node.operand("input")).shape[1] for node in sends] == [WIDTH, WIDTH]
-    stages = [ic.parallel(whole, "pipeline=3", stage=number) for number in range(3)]
-    names = [{share.name for share in ic.weight_shares(stage)} for stage in stages]
+    stages = [ic.devices.rank_graph(whole, "pipeline=3", stage=number) for number in range(3)]
+    names = [{share.name for share in ic.devices.weight_shares(stage)} for stage in stages]
     assert names == [
         {f"layers.{i}.{part}.weight" for i in pair for part in ("up", "down")} for pair in ((0, 1), (2, 3), (4, 5))
     ]
@@ -126,7 +126,9 @@ def test_a_pipeline_of_equal_stages_is_that_of_its_parts() -> None:
     graph = chain([WIDTH] * 8)
     known = estimate(graph, "pipeline=2,micro_batches=1", batch=64)
     parts = [
-        ic.estimate(ic.parallel(graph, "pipeline=2", stage=number), hardware=H100, execution="cuda_graph", batch=64)
+        ic.estimate(
+            ic.devices.rank_graph(graph, "pipeline=2", stage=number), hardware=H100, execution="cuda_graph", batch=64
+        )
         for number in range(2)
     ]
     assert [stage.latency_s for stage in known.stages] == [part.latency_s for part in parts]
@@ -155,13 +157,13 @@ def test_stages_in_other_nodes_send_over_the_network() -> None:
     graph = chain([WIDTH] * 8)
     sends = [
         node.argument("nodes")
-        for node in ic.parallel(graph, "tensor=2,pipeline=4,nodes=2").nodes
+        for node in ic.devices.rank_graph(graph, "tensor=2,pipeline=4,nodes=2").nodes
         if node.op == "collective.send"
     ]
     assert sends == [1, 2, 1]  # ranks 0-3 and 4-7 are in one node each: stages 0 and 1, 2 and 3
     sums = {
         node.argument("nodes")
-        for node in ic.parallel(graph, "tensor=2,pipeline=4,nodes=2").nodes
+        for node in ic.devices.rank_graph(graph, "tensor=2,pipeline=4,nodes=2").nodes
         if node.op == "collective.all_reduce"
     }
     assert sums == {1}
@@ -180,14 +182,14 @@ def test_stages_in_other_nodes_send_over_the_network() -> None:
 )
 def test_what_cannot_be_cut_is_refused(graph: ic.Graph, layout: str, message: str) -> None:
     with pytest.raises(LayoutError, match=re.escape(message)):
-        ic.parallel(graph, layout)
+        ic.devices.rank_graph(graph, layout)
 
 
 def test_stages_of_another_number_are_refused() -> None:
-    graph = ic.parallel(chain([WIDTH] * 4), "pipeline=2")
+    graph = ic.devices.rank_graph(chain([WIDTH] * 4), "pipeline=2")
     with pytest.raises(LayoutError, match="this graph has 2 stages, and the layout has pipeline=4"):
         estimate(graph, "pipeline=4")
     with pytest.raises(LayoutError, match="stage is 2"):
-        ic.parallel(chain([WIDTH] * 4), "pipeline=2", stage=2)
+        ic.devices.rank_graph(chain([WIDTH] * 4), "pipeline=2", stage=2)
     with pytest.raises(LayoutError, match="micro_batches is 4 with pipeline=1"):
         ic.Layout(micro_batches=4)

@@ -49,7 +49,7 @@ def test_products_and_messages_are_those_of_real_stages(tmp_path: Path, stages: 
     assert {each.sent_bytes for each in known.stages[:-1]} == {part * LENGTH * 64 * 4}
 
     for number, found in enumerate(measured):
-        graph_of_stage = ic.parallel(profile.graph, layout, stage=number)
+        graph_of_stage = ic.devices.rank_graph(profile.graph, layout, stage=number)
         predicted: Counter[tuple[int, ...]] = Counter()
         for row in ic.count(graph_of_stage, batch=BATCH).layers:
             if row.op == "aten.linear":

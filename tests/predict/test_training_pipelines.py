@@ -186,7 +186,7 @@ def weights(graph: ic.Graph) -> dict[str, tuple[Any, ...]]:
 @pytest.mark.sample(3)
 def test_stages_have_the_whole_step_together(name: str) -> None:
     whole = step_of(name)
-    stages = [ic.parallel(whole, "pipeline=3", stage=stage) for stage in range(3)]
+    stages = [ic.devices.rank_graph(whole, "pipeline=3", stage=stage) for stage in range(3)]
     together: Counter[tuple[str, str]] = Counter()
     for stage in stages:
         together.update(work(stage))
@@ -215,7 +215,7 @@ def test_stages_have_the_whole_step_together(name: str) -> None:
 
 def test_ranks_of_stages_share_their_products() -> None:
     whole = step_of("llama")
-    stages = [ic.parallel(whole, "tensor=2,pipeline=2", stage=stage) for stage in range(2)]
+    stages = [ic.devices.rank_graph(whole, "tensor=2,pipeline=2", stage=stage) for stage in range(2)]
     flops = sum(ic.count(stage).total.contraction_flops for stage in stages)
     assert 2 * flops == ic.count(whole).total.contraction_flops
     sums = Counter(node.phase for stage in stages for node in stage.nodes if node.op == "collective.all_reduce")
@@ -233,7 +233,7 @@ def test_ranks_of_stages_send_their_share_of_the_tokens() -> None:
     whole = ic.capture(
         model, inputs, training=True, dynamic={"input_ids": named, "labels": named}, roles={"sequence": "sequence"}
     )
-    stages = [ic.parallel(whole, "tensor=2,sequence=1,pipeline=2", stage=stage) for stage in range(2)]
+    stages = [ic.devices.rank_graph(whole, "tensor=2,sequence=1,pipeline=2", stage=stage) for stage in range(2)]
     sizes = {"batch": 4, "sequence": 64}
     flops = [ic.count(stage, sizes=sizes).total.contraction_flops for stage in stages]
     assert 2 * sum(flops) == ic.count(whole, sizes=sizes).total.contraction_flops
@@ -249,14 +249,14 @@ def test_frozen_layers_have_no_backward() -> None:
     for layer in model.layers[:4]:
         layer.weight.requires_grad_(False)
     graph = ic.capture(model.train(), torch.randn(64, WIDTH), training=True)
-    first, last = (ic.parallel(graph, "pipeline=2", stage=stage) for stage in range(2))
+    first, last = (ic.devices.rank_graph(graph, "pipeline=2", stage=stage) for stage in range(2))
     assert "backward" in {node.phase for node in last.nodes}
     assert work(first) + work(last) == work(graph)
 
 
 def test_too_many_stages_are_refused(net: ic.Graph) -> None:
     with pytest.raises(LayoutError, match="pipeline=99 needs 98 places where one activation passes"):
-        ic.parallel(net, "pipeline=99")
+        ic.devices.rank_graph(net, "pipeline=99")
 
 
 # ---- costs -----------------------------------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ def test_the_time_is_that_of_the_schedule(net: ic.Graph, schedule: str, micro_ba
     each = [stage.latency_s for stage in estimate.stages]
     forward = []
     for number in range(4):
-        stage = ic.parallel(net, layout, stage=number, on=ic.Deployment(hardware=H100))
+        stage = ic.devices.rank_graph(net, layout, stage=number, on=ic.Deployment(hardware=H100))
         plan = forward_family(stage, "native", "eager").plan_for({"batch": 1024})
         forward.append(_core.evaluate_point(plan, {"batch": 1024}, ic.hardware.load(H100))["latency_s"])
     backward = [both - own for both, own in zip(each, forward, strict=True)]
@@ -302,7 +302,7 @@ def test_a_stage_holds_the_activations_of_its_micro_batches(net: ic.Graph, sched
     estimate = ic.estimate(net, hardware=H100, layout=layout, batch=512 * micro_batches)
     one = ic.estimate(net, hardware=H100, layout="pipeline=4,micro_batches=1", batch=512)
     for number in range(4):
-        stage = ic.parallel(net, layout, stage=number, on=ic.Deployment(hardware=H100))
+        stage = ic.devices.rank_graph(net, layout, stage=number, on=ic.Deployment(hardware=H100))
         sizes = stage.size_values({"batch": 512})
         counts = _core.count(stage, sizes, on_cpu=False)
         saved = in_flight_bytes(stage, sizes, counts)
@@ -340,17 +340,17 @@ def test_copies_exchange_the_gradients_of_a_stage(net: ic.Graph) -> None:
     two = ic.estimate(net, hardware=H100, layout=f"{layout},data=2", batch=16384)
     # The last bucket of two layers at least, and all of it at most.
     gradients = 2 * WIDTH * WIDTH * 4
-    seconds = ic.collective("all_reduce", gradients, hardware=H100, devices=2).latency_s
+    seconds = ic.devices.collective("all_reduce", gradients, hardware=H100, devices=2).latency_s
     assert 0 < two.latency_s - one.latency_s < 1.3 * seconds
 
 
 def test_stages_that_read_one_weight_add_up_its_gradient() -> None:
     graph = step_of("gpt2")
-    first, last = (ic.parallel(graph, "pipeline=2", stage=stage) for stage in range(2))
+    first, last = (ic.devices.rank_graph(graph, "pipeline=2", stage=stage) for stage in range(2))
     assert weights(first)["transformer.wte.weight"] == weights(last)["transformer.wte.weight"] == (1024, 128)
     estimate = ic.estimate(graph, hardware=H100, layout="pipeline=2")
     each = [stage.latency_s for stage in estimate.stages]
-    seconds = ic.collective("all_reduce", 1024 * 128 * 4, hardware=H100, devices=2).latency_s
+    seconds = ic.devices.collective("all_reduce", 1024 * 128 * 4, hardware=H100, devices=2).latency_s
     launch_s = 50e-6  # of the host in eager execution, at most
     assert seconds < estimate.latency_s - sum(each) < seconds + launch_s
 
@@ -387,14 +387,15 @@ def test_documents_state_the_schedule(net: ic.Graph, tmp_path: Path) -> None:
         paths.append(tmp_path / f"{len(paths)}.json")
         profile = ic.profile(net, hardware=H100, layout=layout, batch=64)
         paths[-1].write_text(profile.to_json(), encoding="utf-8")
-    text = ic.diff(*paths).to_text()
+    text = ic.compare(before=paths[0], after=paths[1]).to_text()
     assert "layout pipeline=2,schedule=gpipe\n" in text
     assert "layout pipeline=2\n" in text
 
 
 def test_layouts_try_schedules_that_are_given() -> None:
     step = ic.capture(nn.Sequential(*(nn.Linear(8, 8) for _ in range(4))).train(), torch.empty(4, 8), training=True)
-    found = ic.layouts(step, 2, tensor=1, data=1, pipeline=2, schedule=["gpipe", "zigzag"])
+    found = ic.find_layouts(step, 2, tensor=1, data=1, pipeline=2, schedule=["gpipe", "zigzag"])
     assert [each.schedule for each in found] == ["gpipe"]
     assert "schedule of layout is 'zigzag'; expected one of 1f1b, gpipe" in found.out[0].reason
-    assert [each.schedule for each in ic.layouts(step, 2, pipeline=2, tensor=1, data=1, schedule="gpipe")] == ["gpipe"]
+    chosen = ic.find_layouts(step, 2, pipeline=2, tensor=1, data=1, schedule="gpipe")
+    assert [each.schedule for each in chosen] == ["gpipe"]

@@ -83,7 +83,8 @@ def test_the_exchange_is_hidden_by_the_backward_pass(step: ic.Graph) -> None:
     four = ic.estimate(step, hardware=H100, layout="data=4", batch=4 * 4096)
     waits_s = four.latency_s - alone.latency_s
     sums = [
-        ic.collective("all_reduce", size, hardware=H100, devices=4).latency_s for _, size, _ in sent(step, "data=4")
+        ic.devices.collective("all_reduce", size, hardware=H100, devices=4).latency_s
+        for _, size, _ in sent(step, "data=4")
     ]
     assert sums[-1] * 0.9 < waits_s < sum(sums) * 1.1  # the last bucket at least, and all of them at most
     assert four.throughput_per_s == pytest.approx(4 * 4096 / four.latency_s)

@@ -42,13 +42,13 @@ def read(page: str) -> Texts:
 
 
 @pytest.fixture(params=MAKERS, scope="module")
-def advice(request: Any) -> ic.Advice:
-    make: Callable[[], ic.Advice] = MAKERS[request.param]
+def advice(request: Any) -> ic.results.Advice:
+    make: Callable[[], ic.results.Advice] = MAKERS[request.param]
     return make()
 
 
 @pytest.mark.sample(1)
-def test_a_page_begins_with_the_sentence_and_has_all_rows(advice: ic.Advice) -> None:
+def test_a_page_begins_with_the_sentence_and_has_all_rows(advice: ic.results.Advice) -> None:
     page = advice.to_html()
     assert isinstance(page, str)
     text = " ".join(read(page).texts)
@@ -64,7 +64,7 @@ def test_a_page_begins_with_the_sentence_and_has_all_rows(advice: ic.Advice) -> 
 
 
 @pytest.mark.sample(1)
-def test_a_page_loads_nothing_and_has_no_scripts(advice: ic.Advice) -> None:
+def test_a_page_loads_nothing_and_has_no_scripts(advice: ic.results.Advice) -> None:
     page = str(advice.to_html())
     assert "script" not in read(page).tags
     assert not re.search(r"(?:src|href)\s*=", page)
@@ -89,7 +89,7 @@ def test_rows_that_no_plan_uses_are_marked() -> None:
     assert str(advice.to_html()).count('class="name out-of-plan"') == out
 
 
-def test_markdown_has_the_answer_the_plan_and_commands_and_fits_a_comment(advice: ic.Advice) -> None:
+def test_markdown_has_the_answer_the_plan_and_commands_and_fits_a_comment(advice: ic.results.Advice) -> None:
     text = advice.to_markdown()
     lines = text.splitlines()
     assert lines[0] == "### What would make this cheaper"
@@ -129,7 +129,7 @@ def test_ranges_of_tactics_are_a_table() -> None:
     assert all(row.title in text for row in advice.comparison)
 
 
-def test_the_text_has_the_same_rows(advice: ic.Advice) -> None:
+def test_the_text_has_the_same_rows(advice: ic.results.Advice) -> None:
     text = render(advice, "text", width=160)
     for row in advice.rows:
         assert row.option.split(",")[0][:20] in text

@@ -21,13 +21,13 @@ H100 = "h100-sxm-80gb"
 SIZES = {"batch": 8, "sequence": 128}
 
 
-def profile(layout: str, **options: Any) -> ic.Profile:
+def profile(layout: str, **options: Any) -> ic.results.Profile:
     found = ic.profile(transformer(heads=4), hardware=H100, layout=layout, **options, **SIZES)
-    assert isinstance(found, ic.Profile)
+    assert isinstance(found, ic.results.Profile)
     return found
 
 
-def estimate(layout: str, **options: Any) -> ic.Estimate:
+def estimate(layout: str, **options: Any) -> ic.results.Estimate:
     found = profile(layout, **options).estimate
     assert found is not None
     return found
@@ -164,7 +164,7 @@ def test_a_decode_step_finds_the_pipeline_full(tmp_path: Path) -> None:
     pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
     graph = graph_over(spec_of(tmp_path, LLAMA, "decode"), {"batch": [4, 8], "context": [40, 80]}).graph
     found = ic.profile(graph, hardware=H100, engine="vllm", layout="pipeline=2", batch=4, context=40)
-    assert isinstance(found, ic.Profile)
+    assert isinstance(found, ic.results.Profile)
     assert found.estimate is not None
     until_us = found.estimate.latency_s * 1e6
     [*_, sent] = slices_of(found.to_trace(), "rank 0, stage 0 (estimated)")
@@ -177,7 +177,7 @@ def test_a_decode_step_finds_the_pipeline_full(tmp_path: Path) -> None:
 
 def test_many_devices_have_few_tracks() -> None:
     found = ic.profile(transformer(heads=32), hardware=H100, layout="tensor=32", **SIZES)
-    assert isinstance(found, ic.Profile)
+    assert isinstance(found, ic.results.Profile)
     assert found.to_trace()["otherData"]["ranks_shown"] == 16
 
 

@@ -21,7 +21,7 @@ from pyinfercost.results.profile_changes import Change
 
 def test_changes_are_those_of_the_results() -> None:
     before, after = comparison(), comparison(2.5)
-    changes = ic.diff_fleets(before, after)
+    changes = ic.compare(before=before, after=after)
     one, other = before.best, after.best
     assert one is not None
     assert other is not None
@@ -40,7 +40,7 @@ def test_changes_are_those_of_the_results() -> None:
 
 def test_nothing_differs_from_itself() -> None:
     for result in (comparison(), plan(), comparison().fleets[0]):
-        changes = ic.diff_fleets(result, json.loads(result.to_json()))
+        changes = ic.compare(before=result, after=json.loads(result.to_json()))
         assert not changes.changed
         assert {each.status for each in changes.fleets} == {"same"}
         assert repr(changes) == "no difference"
@@ -51,11 +51,11 @@ def test_added_and_removed_fleets() -> None:
     document = comparison().to_dict()
     fewer = json.loads(json.dumps(document))
     gone = fewer["comparison"]["fleets"].pop(2)
-    changes = ic.diff_fleets(document, fewer)
+    changes = ic.compare(before=document, after=fewer)
     assert [(e.deployment, e.policy) for e in changes.fleets if e.status == "removed"] == [
         (gone["deployment"], gone["policy"])
     ]
-    assert ic.diff_fleets(fewer, document)[gone["deployment"], gone["policy"]].status == "added"
+    assert ic.compare(before=fewer, after=document)[gone["deployment"], gone["policy"]].status == "added"
     assert f"removed  {gone['policy']} on {gone['deployment']}" in str(changes)
 
 
@@ -63,7 +63,7 @@ def test_a_plan_and_a_comparison_and_pages(tmp_path: Path) -> None:
     page, file = tmp_path / "plan.html", tmp_path / "fleets.json"
     page.write_text(plan().to_html(), encoding="utf-8")
     file.write_text(comparison().to_json(), encoding="utf-8")
-    changes = ic.diff_fleets(page, file)
+    changes = ic.compare(before=page, after=file)
     best, fleet = plan().best, comparison().best
     assert best is not None
     assert fleet is not None
@@ -73,7 +73,7 @@ def test_a_plan_and_a_comparison_and_pages(tmp_path: Path) -> None:
 
 def test_the_comment_begins_with_monthly_dollars() -> None:
     before, after = comparison(), comparison(2.5)
-    changes = ic.diff_fleets(before, after, limits=["usd_per_month:+1%", "late_share:+0.9"])
+    changes = ic.compare(before=before, after=after, limits=["usd_per_month:+1%", "late_share:+0.9"])
     text = changes.to_markdown()
     first = text.splitlines()[0]
     assert re.match(r"\*\*[\d,]+ USD a month (more|less) \([\d,]+ → [\d,]+, [+-][\d.]+ %\), late requests ", first)
@@ -85,7 +85,7 @@ def test_the_comment_begins_with_monthly_dollars() -> None:
 
 def test_without_a_fleet_that_holds_figures_of_the_best_are_unknown() -> None:
     missed = comparison(slo="queue_p50<0.001,e2e_p50<0.1")
-    changes = ic.diff_fleets(comparison(), missed, limits=["usd_per_month:+1000%"])
+    changes = ic.compare(before=comparison(), after=missed, limits=["usd_per_month:+1000%"])
     assert changes.best["usd_per_month"].after is None
     assert "usd_per_month is not known after" in str(changes.failed[0])
     assert any("no fleet holds" in text for text in changes.warnings)
@@ -97,7 +97,7 @@ def test_a_comment_has_room_for_many_fleets() -> None:
     fleet = document["comparison"]["fleets"][0]
     for number in range(2000):
         document["comparison"]["fleets"].append({**fleet, "deployment": f"place|{number}" * 9})
-    changes = ic.diff_fleets(comparison(), document)
+    changes = ic.compare(before=comparison(), after=document)
     text = changes.to_markdown()
     assert len(text.encode()) <= MOST_BYTES
     assert "<details><summary>2000 fleets differ</summary>" in text
@@ -107,7 +107,7 @@ def test_a_comment_has_room_for_many_fleets() -> None:
 
 
 def test_rows_and_json_have_every_figure() -> None:
-    changes = ic.diff_fleets(comparison(), comparison(2.5))
+    changes = ic.compare(before=comparison(), after=comparison(2.5))
     rows = changes.to_rows()
     assert rows[0]["deployment"] == "(best)"
     assert len(rows) == 9
@@ -128,11 +128,19 @@ def test_rows_and_json_have_every_figure() -> None:
 )
 def test_what_is_no_document_is_refused(document: dict[str, Any], message: str) -> None:
     with pytest.raises(DocumentError, match=re.escape(message)):
-        ic.diff_fleets(comparison(), document)
+        ic.compare(before=comparison(), after=document)
 
 
 def test_wrong_arguments() -> None:
     with pytest.raises(InputTypeError, match="expected a FleetResult"):
-        ic.diff_fleets(3, comparison())  # type: ignore[arg-type]
+        ic.compare(before=3, after=comparison())  # type: ignore[arg-type]
     with pytest.raises(LimitError, match="did you mean late_share"):
-        ic.diff_fleets(comparison(), comparison(), limits=["late:+1%"])
+        ic.compare(before=comparison(), after=comparison(), limits=["late:+1%"])
+
+
+def test_before_and_after_go_together_and_alone() -> None:
+    for arguments in ({"before": comparison()}, {"before": comparison(), "after": comparison(), "hardware": "l4"}):
+        with pytest.raises(InputTypeError, match="before and after are two results, which go together and without"):
+            ic.compare(**arguments)
+    with pytest.raises(InputTypeError, match="limits are for two results"):
+        ic.compare("resnet18", limits=["flops:any"])

@@ -144,5 +144,5 @@ def test_numbers_of_charts_are_short() -> None:
 
 
 def test_a_notebook_shows_the_table() -> None:
-    assert ic.FleetComparison.__name__ in {type(comparison()).__name__}
+    assert ic.results.FleetComparison.__name__ in {type(comparison()).__name__}
     assert "pyinfercost" in comparison()._repr_html_()

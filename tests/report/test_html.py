@@ -24,16 +24,16 @@ from pyinfercost.report.html.live_packs import CORE
 
 
 @pytest.fixture(scope="module")
-def profile() -> ic.Profile:
+def profile() -> ic.results.Profile:
     return ic.profile(transformer(), hardware="t4", precision="fp16", price=1.5, batch=8, sequence=128)
 
 
 @pytest.fixture(scope="module")
-def page_text(profile: ic.Profile) -> str:
+def page_text(profile: ic.results.Profile) -> str:
     return profile.to_html()
 
 
-def test_the_profile_is_inside_and_nothing_is_outside(profile: ic.Profile, page_text: str) -> None:
+def test_the_profile_is_inside_and_nothing_is_outside(profile: ic.results.Profile, page_text: str) -> None:
     assert document_of(page_text) == json.loads(profile.to_json())
     assert Scripts(page_text).addresses == ["data:,"]
     assert not re.search("https?:", page_text)
@@ -45,7 +45,7 @@ def setup_of(text: str) -> dict[str, Any]:
     return json.loads(unpacked(Scripts(text).found["pyinfercost-setup"]))
 
 
-def test_a_live_page_has_the_core_the_graph_and_where_it_begins(profile: ic.Profile, page_text: str) -> None:
+def test_a_live_page_has_the_core_the_graph_and_where_it_begins(profile: ic.results.Profile, page_text: str) -> None:
     found = Scripts(page_text).found
     assert base64.b64decode(found["pyinfercost-core"]) == CORE.read_bytes()
     start = setup_of(page_text)["start"]
@@ -124,7 +124,7 @@ def test_a_machine_of_ones_own_is_with_those_of_the_catalog() -> None:
     assert priced.own.price == "1.5"
 
 
-def test_another_point_of_a_profile(profile: ic.Profile) -> None:
+def test_another_point_of_a_profile(profile: ic.results.Profile) -> None:
     other = ic.profile(profile, hardware="l4", precision="native", batch=2)
     assert other.estimate == ic.estimate(
         profile.graph, hardware="l4", price=1.5, batch=2, sequence=128, precision="native"
@@ -157,7 +157,7 @@ def test_the_command_writes_a_report_beside_its_output(tmp_path: Path) -> None:
     assert "does not exist" in failed.stderr
 
 
-def test_a_page_says_when_and_how_it_was_made(profile: ic.Profile, page_text: str, tmp_path: Path) -> None:
+def test_a_page_says_when_and_how_it_was_made(profile: ic.results.Profile, page_text: str, tmp_path: Path) -> None:
     line = re.search(r'<p id="written">(.*?)</p>', page_text)
     assert line is not None
     assert re.match(r"Written \d{4}-\d\d-\d\d \d\d:\d\d UTC with pyinfercost ", line[1])
@@ -179,10 +179,10 @@ def test_a_page_says_when_and_how_it_was_made(profile: ic.Profile, page_text: st
     )
 
 
-def test_what_a_notebook_shows_is_small_and_escaped(profile: ic.Profile) -> None:
+def test_what_a_notebook_shows_is_small_and_escaped(profile: ic.results.Profile) -> None:
     evil = evil_profile()
     sweep = ic.sweep(profile.graph, hardware=["t4", "l4"], batch=range(1, 40))
-    compared = ic.diff(evil, profile)
+    compared = ic.compare(before=evil, after=profile)
     for shown in (profile._repr_html_(), evil._repr_html_(), sweep._repr_html_(), compared._repr_html_()):
         assert len(shown) < 12_000
         assert "<script" not in shown
@@ -195,13 +195,13 @@ def test_what_a_notebook_shows_is_small_and_escaped(profile: ic.Profile) -> None
         assert "\n" not in repr(result)
 
 
-def test_a_report_is_read_back(profile: ic.Profile, page_text: str, tmp_path: Path) -> None:
+def test_a_report_is_read_back(profile: ic.results.Profile, page_text: str, tmp_path: Path) -> None:
     report, plain = tmp_path / "report.html", tmp_path / "profile.json"
     report.write_text(page_text, encoding="utf-8")
     plain.write_text(profile.to_json(), encoding="utf-8")
-    assert not ic.diff(report, plain).changed
+    assert not ic.compare(before=report, after=plain).changed
     evil = tmp_path / "evil.html"
     evil.write_text(evil_profile().to_html(), encoding="utf-8")
-    assert not ic.diff(evil, evil_profile()).changed
-    assert ic.diff(report, evil).changed
+    assert not ic.compare(before=evil, after=evil_profile()).changed
+    assert ic.compare(before=report, after=evil).changed
     assert CliRunner().invoke(main, ["diff", str(report), str(plain), "--fail-if", "latency_s:any"]).exit_code == 0

@@ -21,12 +21,12 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def profile() -> ic.Profile:
+def profile() -> ic.results.Profile:
     return ic.profile(transformer(), hardware="t4", precision="fp16", price=1.5, batch=8, sequence=128)
 
 
 @pytest.fixture(scope="module")
-def file(profile: ic.Profile, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def file(profile: ic.results.Profile, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(profile.to_html(), encoding="utf-8")
     return path
@@ -45,7 +45,7 @@ def test_it_fits_the_screen(browser: Any, file: Path, size: str, dark: bool) -> 
 
 
 @pytest.mark.slow
-def test_a_dot_selects_its_row_and_a_row_its_dot(browser: Any, file: Path, profile: ic.Profile) -> None:
+def test_a_dot_selects_its_row_and_a_row_its_dot(browser: Any, file: Path, profile: ic.results.Profile) -> None:
     with opened(browser, file) as page:
         page.click("#collapse")
         place = int(data(page, "#roofline .dot", "layer")[-1])
@@ -61,7 +61,7 @@ def test_a_dot_selects_its_row_and_a_row_its_dot(browser: Any, file: Path, profi
         assert page.locator("#tree .body .row[aria-selected=true]").count() == 1
 
 
-def test_dots_lie_where_the_roofline_has_them(browser: Any, file: Path, profile: ic.Profile) -> None:
+def test_dots_lie_where_the_roofline_has_them(browser: Any, file: Path, profile: ic.results.Profile) -> None:
     document = profile.to_dict()
     dots: dict[int, Dot] = {}
     times: dict[int, int] = {}
@@ -295,7 +295,7 @@ def test_a_click_on_a_term_shows_its_meaning(browser: Any, file: Path) -> None:
         assert page.locator("#tip").is_hidden()
 
 
-def test_it_opens_with_one_sentence(browser: Any, tmp_path: Path, profile: ic.Profile) -> None:
+def test_it_opens_with_one_sentence(browser: Any, tmp_path: Path, profile: ic.results.Profile) -> None:
     estimate = profile.estimate
     assert estimate is not None
     path = tmp_path / "hinted.html"

@@ -23,12 +23,12 @@ RESTED = "html[data-rested]"
 
 
 @pytest.fixture(scope="module")
-def profile() -> ic.Profile:
+def profile() -> ic.results.Profile:
     return ic.profile(transformer(), hardware="t4", precision="fp16", price="on-demand", batch=8, sequence=128)
 
 
 @pytest.fixture(scope="module")
-def file(profile: ic.Profile, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def file(profile: ic.results.Profile, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(profile.to_html(hint="with CUDA graphs it is faster"), encoding="utf-8")
     return path
@@ -84,7 +84,7 @@ def headline(page: Any) -> dict[str, float]:
     return {key: float(value) for key, value in zip(keys, values, strict=True) if value}
 
 
-def figures_of(point: ic.Profile) -> dict[str, float]:
+def figures_of(point: ic.results.Profile) -> dict[str, float]:
     document = point.to_dict()
     totals, estimate = document["totals"], document["estimate"]
     return {
@@ -96,7 +96,7 @@ def figures_of(point: ic.Profile) -> dict[str, float]:
     }
 
 
-def check(page: Any, point: ic.Profile) -> None:
+def check(page: Any, point: ic.results.Profile) -> None:
     """The figures, and the time of each row of the tree, are those of a profile."""
     expected = {key: value for key, value in figures_of(point).items() if value is not None}
     assert headline(page) == pytest.approx(expected, rel=SAME, abs=0)
@@ -106,7 +106,7 @@ def check(page: Any, point: ic.Profile) -> None:
     assert f"on {point.estimate.machine.name}" in page.inner_text("#subtitle")
 
 
-def test_each_point_is_that_of_a_profile(browser: Any, file: Path, profile: ic.Profile) -> None:
+def test_each_point_is_that_of_a_profile(browser: Any, file: Path, profile: ic.results.Profile) -> None:
     with opened(browser, file) as page:
         check(page, profile)
         assert page.inner_text("#sentence").endswith("with CUDA graphs it is faster.")
@@ -133,7 +133,7 @@ def test_each_point_is_that_of_a_profile(browser: Any, file: Path, profile: ic.P
 
 
 @pytest.mark.slow
-def test_a_link_keeps_the_view_and_garbage_is_ignored(browser: Any, file: Path, profile: ic.Profile) -> None:
+def test_a_link_keeps_the_view_and_garbage_is_ignored(browser: Any, file: Path, profile: ic.results.Profile) -> None:
     with opened(browser, file, ready=RESTED) as page:
 
         def at(hash_: str) -> None:
@@ -155,7 +155,9 @@ def test_a_link_keeps_the_view_and_garbage_is_ignored(browser: Any, file: Path, 
 
 @pytest.mark.parametrize("typed", ["-5", "1e999"])
 @pytest.mark.sample(1)
-def test_a_price_that_is_none_is_that_of_the_catalog(browser: Any, file: Path, profile: ic.Profile, typed: str) -> None:
+def test_a_price_that_is_none_is_that_of_the_catalog(
+    browser: Any, file: Path, profile: ic.results.Profile, typed: str
+) -> None:
     with opened(browser, file) as page:
         choose(page, "usd_per_h", "3")
         check(page, ic.profile(profile, price=3.0))
@@ -165,7 +167,7 @@ def test_a_price_that_is_none_is_that_of_the_catalog(browser: Any, file: Path, p
 
 
 @pytest.mark.slow
-def test_a_drag_ends_at_its_last_point(browser: Any, file: Path, profile: ic.Profile) -> None:
+def test_a_drag_ends_at_its_last_point(browser: Any, file: Path, profile: ic.results.Profile) -> None:
     with opened(browser, file) as page:
         slider = page.get_by_label("batch", exact=True)
         slider.evaluate(
@@ -179,7 +181,7 @@ def test_a_drag_ends_at_its_last_point(browser: Any, file: Path, profile: ic.Pro
 
 
 @pytest.mark.slow
-def test_the_catalog_and_the_curve_choose_points(browser: Any, file: Path, profile: ic.Profile) -> None:
+def test_the_catalog_and_the_curve_choose_points(browser: Any, file: Path, profile: ic.results.Profile) -> None:
     with opened(browser, file, ready=RESTED) as page:
         rows = page.locator("#catalog-table tbody tr")
         assert rows.count() >= 12
@@ -205,7 +207,7 @@ BROKEN = {
 @pytest.mark.parametrize("what", BROKEN)
 @pytest.mark.sample(2)
 def test_without_a_running_core_the_stored_point_is_shown(
-    browser: Any, file: Path, profile: ic.Profile, what: str
+    browser: Any, file: Path, profile: ic.results.Profile, what: str
 ) -> None:
     script, said = BROKEN[what]
     with opened(Prepared(browser, script), file) as page:
@@ -319,14 +321,14 @@ def test_the_first_point_pays_what_its_profile_does(
         assert words[words.index("--price") + 1] == str(price)
 
 
-def check_paid(page: Any, point: ic.Profile) -> None:
+def check_paid(page: Any, point: ic.results.Profile) -> None:
     known = figures_of(point)
     keys = ("latency_s", "throughput_per_s", "energy_j", "cost_usd")
     shown = headline(page)
     assert {key: shown[key] for key in keys} == pytest.approx({key: known[key] for key in keys}, rel=SAME, abs=0)
 
 
-def check_time(page: Any, point: ic.Profile) -> None:
+def check_time(page: Any, point: ic.results.Profile) -> None:
     assert point.estimate is not None
     assert headline(page)["latency_s"] == pytest.approx(point.estimate.latency_s, rel=SAME)
 
@@ -342,7 +344,7 @@ def test_nothing_is_clipped_beside_the_settings(browser: Any, file: Path, size: 
         page.emulate_media(media="screen")
 
 
-def test_settings_can_be_used_with_the_keyboard(browser: Any, file: Path, profile: ic.Profile) -> None:
+def test_settings_can_be_used_with_the_keyboard(browser: Any, file: Path, profile: ic.results.Profile) -> None:
     with opened(browser, file) as page:
         slider = page.get_by_label("batch", exact=True)
         slider.focus()

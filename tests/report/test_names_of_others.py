@@ -62,7 +62,13 @@ def results(name: str) -> list[Any]:
     graph = hostile(name)
     profile = ic.profile(graph, hardware="l4", batch=4)
     other = ic.profile(blocks(), hardware="t4", batch=4)
-    return [profile, profile.estimate, profile.counts, ic.diff(profile, other), ic.diff(other, profile)]
+    return [
+        profile,
+        profile.estimate,
+        profile.counts,
+        ic.compare(before=profile, after=other),
+        ic.compare(before=other, after=profile),
+    ]
 
 
 @each_name
@@ -177,8 +183,8 @@ def test_paths_of_many_names_are_shown() -> None:
     assert DEEPEST <= int(whole[1]) <= DEEPEST + 1
     assert profile.to_html()
     assert profile.to_markdown()
-    assert ic.diff(profile, ic.profile(blocks(), hardware="l4", batch=4)).to_text()
-    assert ic.diff(profile, profile).to_markdown()
+    assert ic.compare(before=profile, after=ic.profile(blocks(), hardware="l4", batch=4)).to_text()
+    assert ic.compare(before=profile, after=profile).to_markdown()
 
 
 def test_what_is_before_a_leading_dot_is_no_module() -> None:
@@ -192,4 +198,4 @@ def test_what_is_before_a_leading_dot_is_no_module() -> None:
         assert counts[""].contraction_flops == profile.counts.total.contraction_flops
     for form in ("text", "html", "markdown"):
         assert render(profile, form)
-    assert ic.diff(profile, ic.profile(blocks(), hardware="l4", batch=4)).to_text()
+    assert ic.compare(before=profile, after=ic.profile(blocks(), hardware="l4", batch=4)).to_text()

@@ -38,19 +38,19 @@ def closed() -> Any:
 
 
 @pytest.fixture(scope="module")
-def profile() -> ic.Profile:
+def profile() -> ic.results.Profile:
     return ic.profile(
         transformer(2, 256, 4), hardware="a100-sxm-80gb", precision="fp16", execution="compiled", batch=64
     )
 
 
 @pytest.fixture(scope="module")
-def document(profile: ic.Profile) -> dict[str, Any]:
+def document(profile: ic.results.Profile) -> dict[str, Any]:
     return profile.to_dict()
 
 
 @pytest.fixture(scope="module")
-def sweep() -> ic.Sweep:
+def sweep() -> ic.results.Sweep:
     graph = transformer(2, 512, 8)
     return ic.sweep(
         graph,
@@ -73,7 +73,7 @@ def with_gid(ax: Any, gid: str) -> list[Any]:
 # ---- the roofline ----
 
 
-def test_dots_lie_where_the_document_says(profile: ic.Profile, document: dict[str, Any]) -> None:
+def test_dots_lie_where_the_document_says(profile: ic.results.Profile, document: dict[str, Any]) -> None:
     (dots,) = profile.plot_roofline().collections
     layers = [layer for layer in document["layers"] if layer["latency_s"] and layer["kernel_flops"]]
     layers.sort(key=lambda layer: -layer["latency_s"])
@@ -88,7 +88,9 @@ def test_dots_lie_where_the_document_says(profile: ic.Profile, document: dict[st
     assert colors == [BOUND[layer["bound"]] for layer in layers]
 
 
-def test_a_roof_for_each_rate_and_a_slope_for_each_memory(profile: ic.Profile, document: dict[str, Any]) -> None:
+def test_a_roof_for_each_rate_and_a_slope_for_each_memory(
+    profile: ic.results.Profile, document: dict[str, Any]
+) -> None:
     ax = profile.plot_roofline()
     line = roofline_of(document)
     drawn = [artist.get_ydata()[0] for artist in with_gid(ax, "roof")]
@@ -101,7 +103,7 @@ def test_a_roof_for_each_rate_and_a_slope_for_each_memory(profile: ic.Profile, d
     assert not with_gid(profile.plot_roofline(unused=False), "unused roof")
 
 
-def test_what_has_no_dot_is_said(profile: ic.Profile, document: dict[str, Any]) -> None:
+def test_what_has_no_dot_is_said(profile: ic.results.Profile, document: dict[str, Any]) -> None:
     assert "no dot" not in texts_of(profile.plot_roofline())
     copying = json.loads(json.dumps(document))
     timed = [layer for layer in copying["layers"] if layer["latency_s"]]
@@ -118,7 +120,7 @@ def test_what_has_no_dot_is_said(profile: ic.Profile, document: dict[str, Any]) 
 
 
 @pytest.mark.slow
-def test_several_profiles_on_one_roofline(profile: ic.Profile) -> None:
+def test_several_profiles_on_one_roofline(profile: ic.results.Profile) -> None:
     other = ic.profile(transformer(2, 256, 4), hardware="l4", batch=64)
     ax = ic.plots.plot_roofline([profile, other])
     assert len(ax.collections) == 2
@@ -129,7 +131,7 @@ def test_several_profiles_on_one_roofline(profile: ic.Profile) -> None:
 
 
 @pytest.mark.slow
-def test_a_second_plot_keeps_the_first_in_sight(profile: ic.Profile) -> None:
+def test_a_second_plot_keeps_the_first_in_sight(profile: ic.results.Profile) -> None:
     ax = ic.plots.plot_roofline(ic.profile(blocks(), hardware="l4", batch=2))
     before = (*ax.get_xlim(), *ax.get_ylim())
     profile.plot_roofline(ax)
@@ -138,7 +140,7 @@ def test_a_second_plot_keeps_the_first_in_sight(profile: ic.Profile) -> None:
     assert after[2] <= before[2] and after[3] >= before[3]  # noqa: PT018
 
 
-def test_labels_of_a_roofline_do_not_overlap(profile: ic.Profile) -> None:
+def test_labels_of_a_roofline_do_not_overlap(profile: ic.results.Profile) -> None:
     ax = profile.plot_roofline()
     ax.figure.canvas.draw()
     boxes = [matplotlib.text.Text.get_window_extent(text) for text in ax.texts]
@@ -203,7 +205,7 @@ def test_counts_need_no_machine_and_say_what_is_unknown() -> None:
 # ---- memory ----
 
 
-def test_the_area_is_what_is_held(profile: ic.Profile, document: dict[str, Any]) -> None:
+def test_the_area_is_what_is_held(profile: ic.results.Profile, document: dict[str, Any]) -> None:
     ax = profile.plot_memory(fixed=True)
     area = ax.collections[-1].get_paths()[0].vertices
     fixed = (
@@ -245,12 +247,12 @@ def test_sections_cover_all_nodes(document: dict[str, Any]) -> None:
 # ---- as users of matplotlib expect ----
 
 
-def every_plot(profile: ic.Profile, sweep: ic.Sweep) -> list[Any]:
+def every_plot(profile: ic.results.Profile, sweep: ic.results.Sweep) -> list[Any]:
     return [profile.plot_roofline, profile.plot_breakdown, profile.plot_memory, sweep.plot]
 
 
 @pytest.mark.slow
-def test_given_axes_are_used_and_no_others(profile: ic.Profile, sweep: ic.Sweep) -> None:
+def test_given_axes_are_used_and_no_others(profile: ic.results.Profile, sweep: ic.results.Sweep) -> None:
     for plot in every_plot(profile, sweep):
         figure, (left, right) = plt.subplots(1, 2, layout="constrained")
         assert plot(ax=left) is left
@@ -264,7 +266,7 @@ def test_given_axes_are_used_and_no_others(profile: ic.Profile, sweep: ic.Sweep)
         plt.close("all")
 
 
-def test_titles_captions_and_legends_can_be_left_out(profile: ic.Profile, sweep: ic.Sweep) -> None:
+def test_titles_captions_and_legends_can_be_left_out(profile: ic.results.Profile, sweep: ic.results.Sweep) -> None:
     for plot in every_plot(profile, sweep):
         bare = plot(title=False, caption=False, legend=False)
         assert bare.get_title(loc="left") == ""
@@ -273,7 +275,7 @@ def test_titles_captions_and_legends_can_be_left_out(profile: ic.Profile, sweep:
         assert plot(title="mine").get_title(loc="left") == "mine"
 
 
-def test_options_of_matplotlib_are_passed_on(profile: ic.Profile, sweep: ic.Sweep) -> None:
+def test_options_of_matplotlib_are_passed_on(profile: ic.results.Profile, sweep: ic.results.Sweep) -> None:
     assert profile.plot_roofline(alpha=0.3).collections[0].get_alpha() == 0.3
     assert profile.plot_breakdown(height=0.5).patches[0].get_height() == pytest.approx(0.5)
     assert profile.plot_memory(alpha=0.2).collections[-1].get_alpha() == 0.2
@@ -281,7 +283,7 @@ def test_options_of_matplotlib_are_passed_on(profile: ic.Profile, sweep: ic.Swee
 
 
 @pytest.mark.slow
-def test_any_style_will_do(profile: ic.Profile, sweep: ic.Sweep) -> None:
+def test_any_style_will_do(profile: ic.results.Profile, sweep: ic.results.Sweep) -> None:
     for style in ("dark_background", "ggplot", "grayscale"):
         with plt.style.context(style):
             for plot in every_plot(profile, sweep):
@@ -290,7 +292,7 @@ def test_any_style_will_do(profile: ic.Profile, sweep: ic.Sweep) -> None:
 
 
 @pytest.mark.slow
-def test_profiles_from_files_are_drawn(tmp_path: Path, profile: ic.Profile) -> None:
+def test_profiles_from_files_are_drawn(tmp_path: Path, profile: ic.results.Profile) -> None:
     path = tmp_path / "profile.json"
     path.write_text(profile.to_json(), encoding="utf-8")
     for read in (path, str(path), json.loads(path.read_text(encoding="utf-8"))):
@@ -310,7 +312,7 @@ def test_profiles_from_files_are_drawn(tmp_path: Path, profile: ic.Profile) -> N
         ({"top": 0}, r"top must be at least 1"),
     ],
 )
-def test_wrong_words_of_a_breakdown(profile: ic.Profile, options: dict[str, Any], message: str) -> None:
+def test_wrong_words_of_a_breakdown(profile: ic.results.Profile, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         profile.plot_breakdown(**options)
 

@@ -15,7 +15,7 @@ pytest.importorskip(
 )
 
 
-def fleet() -> ic.FleetResult:
+def fleet() -> ic.results.FleetResult:
     return next(each for each in comparison() if each.policy == "kpa")
 
 
@@ -55,7 +55,7 @@ def test_the_front_goes_through_its_fleets() -> None:
     bounds = [line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 2 and line.get_linestyle() == ":"]
     assert bounds == [each.usd_per_month for each in result.bounds]
     assert comparison(priced=False).plot_front().get_xlabel() == "h per month"
-    empty = ic.FleetComparison(model="", traffic="", slo="", fleets=(), bounds=(), out={})
+    empty = ic.results.FleetComparison(model="", traffic="", slo="", fleets=(), bounds=(), out={})
     with pytest.raises(InputError, match="no fleets"):
         empty.plot_front()
 

@@ -22,12 +22,12 @@ pytest.importorskip(
 
 
 @pytest.fixture(scope="module")
-def served() -> ic.ServingResult:
+def served() -> ic.results.ServingResult:
     workload = ic.Workload(rate_per_s=8, prompt="uniform:200-800", output="uniform:50-150", requests=400)
     return ic.serve(step_costs_like_an_h100(), workload=workload, slo="ttft_p99<0.5")
 
 
-def test_the_timeline_has_what_the_result_has(served: ic.ServingResult) -> None:
+def test_the_timeline_has_what_the_result_has(served: ic.results.ServingResult) -> None:
     ax = served.plot_timeline()
     running, waiting = ax.lines
     assert list(running.get_ydata()) == list(served.timeline.running)
@@ -37,7 +37,7 @@ def test_the_timeline_has_what_the_result_has(served: ic.ServingResult) -> None:
     assert max(cache.get_ydata()) == pytest.approx(100 * max(served.timeline.kv_use))
 
 
-def test_distributions_go_through_the_percentiles(served: ic.ServingResult) -> None:
+def test_distributions_go_through_the_percentiles(served: ic.results.ServingResult) -> None:
     ax = served.plot_latencies()
     lines = [line for line in ax.lines if len(line.get_xdata()) > 3]
     assert len(lines) == 4
@@ -47,7 +47,7 @@ def test_distributions_go_through_the_percentiles(served: ic.ServingResult) -> N
     assert "ttft_p99<0.5: holds" in "".join(text.get_text() for text in ax.texts)
 
 
-def test_tokens_are_cheaper_at_higher_rates(served: ic.ServingResult) -> None:
+def test_tokens_are_cheaper_at_higher_rates(served: ic.results.ServingResult) -> None:
     assert served.rates is not None
     costs = served.rates.usd_per_million_tokens
     assert costs is not None
@@ -62,7 +62,7 @@ def test_tokens_are_cheaper_at_higher_rates(served: ic.ServingResult) -> None:
         replace(served, rates=None).plot_rates()
 
 
-def test_the_page_has_the_verdict_and_the_tables(served: ic.ServingResult) -> None:
+def test_the_page_has_the_verdict_and_the_tables(served: ic.results.ServingResult) -> None:
     page = served.to_html()
     assert len(Scripts(page).charts) == 2
     for words in ("The objective ttft_p99&lt;0.5 holds", "Bottleneck: ", "time to first token", "At other rates"):
@@ -81,7 +81,7 @@ def test_the_page_has_the_verdict_and_the_tables(served: ic.ServingResult) -> No
 @pytest.mark.parametrize(("size", "dark"), SCREENS)
 @pytest.mark.sample(2)
 def test_the_page_fits_the_screen_and_can_be_read(
-    browser: Any, served: ic.ServingResult, tmp_path: Path, size: str, dark: bool
+    browser: Any, served: ic.results.ServingResult, tmp_path: Path, size: str, dark: bool
 ) -> None:
     file = tmp_path / "serve.html"
     file.write_text(served.to_html(), encoding="utf-8")

@@ -30,7 +30,7 @@ def closed() -> Any:
 
 
 @pytest.fixture(scope="module")
-def sweep() -> ic.Sweep:
+def sweep() -> ic.results.Sweep:
     graph = transformer(2, 512, 8)
     return ic.sweep(
         graph,
@@ -46,7 +46,7 @@ def texts_of(ax: Any) -> str:
     return "\n".join([ax.get_title(loc="left"), *(text.get_text() for text in ax.texts)])
 
 
-def test_curves_are_the_points_and_knees_are_those_of_the_sweep(sweep: ic.Sweep) -> None:
+def test_curves_are_the_points_and_knees_are_those_of_the_sweep(sweep: ic.results.Sweep) -> None:
     ax = sweep.plot(x="latency_s")
     names = [f"{machine}, {precision}" for machine in PRICES for precision in ("fp32", "fp16")]
     lines = {line.get_label(): line for line in ax.lines if line.get_label() in names}
@@ -60,7 +60,7 @@ def test_curves_are_the_points_and_knees_are_those_of_the_sweep(sweep: ic.Sweep)
     assert {f"{batch}" for batch in knees["batch"]} <= {text.get_text() for text in ax.texts}
 
 
-def test_the_front_is_that_of_the_sweep(sweep: ic.Sweep) -> None:
+def test_the_front_is_that_of_the_sweep(sweep: ic.results.Sweep) -> None:
     front = sweep.pareto("latency_s", "cost_usd")
     shown = sweep_curves(sweep, pareto=("latency_s", "cost_usd"))
     assert sorted(mark.x for mark in shown.front) == sorted(front["latency_s"])
@@ -102,7 +102,7 @@ def test_points_without_a_known_value_are_left_out_and_said() -> None:
     known = ic.sweep(blocks(), hardware=["l4", "t4"], batch=[1, 2, 4], price=PRICES["l4"])
     data = {name: known[name].copy() for name in known.columns}
     data["cost_usd"][:2] = np.nan
-    partly = ic.Sweep(known.model, known.sizes, data)
+    partly = ic.results.Sweep(known.model, known.sizes, data)
     shown = sweep_curves(partly, y="cost_usd")
     assert shown.unknown == 2
     assert sum(len(curve.rows) for curve in shown.curves) == 4
@@ -114,7 +114,7 @@ def test_points_without_a_known_value_are_left_out_and_said() -> None:
         partly.plot(pareto=("latency_s", "cost_usd"))
 
 
-def test_sweeps_that_do_not_have_it(sweep: ic.Sweep) -> None:
+def test_sweeps_that_do_not_have_it(sweep: ic.results.Sweep) -> None:
     with pytest.raises(ValueError, match="no points to draw"):
         sweep.where("batch > 1000").plot()
     with pytest.raises(ValueError, match=r"unknown column 'carbon_g'.*region="):
@@ -129,7 +129,7 @@ def test_sweeps_that_do_not_have_it(sweep: ic.Sweep) -> None:
     assert len(fixed.plot(along=None).lines) == 2
 
 
-def test_throughput_and_latency_are_drawn_against_the_batch(sweep: ic.Sweep) -> None:
+def test_throughput_and_latency_are_drawn_against_the_batch(sweep: ic.results.Sweep) -> None:
     """Against the latency, small batches are a vertical line at the launch floor."""
     upper = sweep.plot()
     upper_axes, lower = upper.figure.axes

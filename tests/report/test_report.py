@@ -22,12 +22,12 @@ LINEAR_FLOPS = 2 * BATCH * WIDTH * WIDTH
 
 
 @pytest.fixture(scope="module")
-def profile() -> ic.Profile:
+def profile() -> ic.results.Profile:
     return ic.profile(blocks(), hardware=A100, batch=BATCH)
 
 
 @pytest.fixture(scope="module")
-def counted() -> ic.Profile:
+def counted() -> ic.results.Profile:
     return ic.profile(blocks(custom_op=True), batch=BATCH)
 
 
@@ -99,7 +99,7 @@ def assert_holds(document: Any, contract: Any, where: str = "") -> None:
         assert isinstance(document, contract), where
 
 
-def test_the_json_document_keeps_its_contract(profile: ic.Profile) -> None:
+def test_the_json_document_keeps_its_contract(profile: ic.results.Profile) -> None:
     document = json.loads(profile.to_json())
     assert_holds(document, CONTRACT)
     assert document == profile.to_dict()
@@ -118,7 +118,7 @@ def test_the_json_document_keeps_its_contract(profile: ic.Profile) -> None:
     assert {layer["bound"] for layer in document["layers"]} <= {"compute", "dram", "cache", "launch", None}
 
 
-def test_without_hardware_the_times_are_null(counted: ic.Profile) -> None:
+def test_without_hardware_the_times_are_null(counted: ic.results.Profile) -> None:
     document = json.loads(counted.to_json())
     assert document["estimate"] is None
     assert {layer["latency_s"] for layer in document["layers"]} == {None}
@@ -136,7 +136,7 @@ def cells(text: str, label: str) -> list[str]:
     return lines[0].split()
 
 
-def test_the_table_shows_the_tree_with_its_numbers(counted: ic.Profile) -> None:
+def test_the_table_shows_the_tree_with_its_numbers(counted: ic.results.Profile) -> None:
     text = str(counted)
     # 3 * 2 * 64 * 64 * 64 = 1.573 MFLOP, of which a block has a third; 4096 parameters to a linear layer
     header = text.splitlines()[4:6]
@@ -149,13 +149,15 @@ def test_the_table_shows_the_tree_with_its_numbers(counted: ic.Profile) -> None:
     assert "flatten" not in text, "a view neither computes nor moves anything"
 
 
-def test_what_is_not_modelled_shows_as_unknown_not_as_zero(counted: ic.Profile, profile: ic.Profile) -> None:
+def test_what_is_not_modelled_shows_as_unknown_not_as_zero(
+    counted: ic.results.Profile, profile: ic.results.Profile
+) -> None:
     assert cells(str(counted), "mix") == ["mix", "mylib.mix", "?", "?", "?", "?"]
     assert str(counted).rstrip().endswith("not modeled: mylib.mix x1 (8 of 9 nodes modeled)")
     assert str(profile).rstrip().endswith("all 8 nodes modeled")
 
 
-def test_depth_collapses_the_tree_without_changing_totals(profile: ic.Profile) -> None:
+def test_depth_collapses_the_tree_without_changing_totals(profile: ic.results.Profile) -> None:
     collapsed, whole = profile.to_text(depth=1), profile.to_text(depth=9)
     assert cells(collapsed, "total") == cells(whole, "total")
     assert cells(collapsed, "blocks") == cells(whole, "blocks")
@@ -165,7 +167,7 @@ def test_depth_collapses_the_tree_without_changing_totals(profile: ic.Profile) -
     assert "collapsed" not in whole
 
 
-def test_times_are_shown_with_hardware_only(counted: ic.Profile, profile: ic.Profile) -> None:
+def test_times_are_shown_with_hardware_only(counted: ic.results.Profile, profile: ic.results.Profile) -> None:
     for word in ("latency", "throughput", "bound by", "fits"):
         assert word in str(profile)
         assert word not in str(counted)
@@ -196,7 +198,7 @@ def test_a_long_model_is_shown_short() -> None:
 
 
 @pytest.mark.parametrize("width", [72, 80, 100])
-def test_the_plain_text_is_ascii_and_keeps_its_width(profile: ic.Profile, width: int) -> None:
+def test_the_plain_text_is_ascii_and_keeps_its_width(profile: ic.results.Profile, width: int) -> None:
     text = profile.to_text(width=width)
     assert text.isascii()
     assert "\x1b" not in text
@@ -208,7 +210,7 @@ def test_names_with_brackets_are_not_taken_for_markup() -> None:
     assert "[bold]mine[/bold]" in str(profile)
 
 
-def test_repr_is_one_line(profile: ic.Profile) -> None:
+def test_repr_is_one_line(profile: ic.results.Profile) -> None:
     assert repr(profile).startswith("<Profile toy, batch=64, 1.5")
     assert f"on {A100}>" in repr(profile)
 
@@ -229,14 +231,14 @@ def test_a_graph_without_nodes_can_be_shown() -> None:
 # --- CSV, Markdown -------------------------------------------------------------------------------------------------
 
 
-def test_csv_holds_the_layers(profile: ic.Profile) -> None:
+def test_csv_holds_the_layers(profile: ic.results.Profile) -> None:
     rows = list(csv.DictReader(io.StringIO(profile.to_csv())))
     layers = profile.to_dict()["layers"]
     expected = [{key: "" if value is None else str(value) for key, value in layer.items()} for layer in layers]
     assert rows == expected
 
 
-def test_markdown_has_the_rows_of_the_table(profile: ic.Profile) -> None:
+def test_markdown_has_the_rows_of_the_table(profile: ic.results.Profile) -> None:
     lines = profile.to_markdown(depth=2).splitlines()
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     assert {len(row) for row in table} == {10}

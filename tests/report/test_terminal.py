@@ -27,12 +27,12 @@ COLOR = re.compile(r"\x1b\[[0-9;]*\b(3[0-7]|9[0-7])[0-9;]*m")
 
 
 @pytest.fixture(scope="module")
-def profile() -> ic.Profile:
+def profile() -> ic.results.Profile:
     return ic.profile(transformer(), hardware=A100, batch=4)
 
 
 @pytest.fixture(scope="module")
-def counted() -> ic.Profile:
+def counted() -> ic.results.Profile:
     return ic.profile(blocks(custom_op=True), batch=64)
 
 
@@ -78,7 +78,7 @@ def test_siblings_are_sorted_and_the_tree_is_kept(sort: str) -> None:
 
 
 @pytest.mark.parametrize("sort", SORTS)
-def test_every_figure_sorts_siblings_from_the_largest(profile: ic.Profile, sort: str) -> None:
+def test_every_figure_sorts_siblings_from_the_largest(profile: ic.results.Profile, sort: str) -> None:
     shown = shown_rows(profile, sort=sort, depth=9)
     parents: dict[tuple[int, str], list[float]] = {}
     above: list[str] = []
@@ -90,22 +90,22 @@ def test_every_figure_sorts_siblings_from_the_largest(profile: ic.Profile, sort:
     assert sorted(paths(shown)) == sorted(paths(shown_rows(profile, depth=9)))
 
 
-def test_rows_of_equal_figures_stay_in_the_order_of_the_graph(profile: ic.Profile) -> None:
+def test_rows_of_equal_figures_stay_in_the_order_of_the_graph(profile: ic.results.Profile) -> None:
     listed = [path for path in paths(shown_rows(profile, sort="params", depth=9)) if path in ("0.q", "0.k", "0.v")]
     assert listed == ["0.q", "0.k", "0.v"]
 
 
-def test_unknown_ops_come_last(counted: ic.Profile) -> None:
+def test_unknown_ops_come_last(counted: ic.results.Profile) -> None:
     assert shown_rows(counted, sort="flops", depth=1).rows[-1].path == "mix"
 
 
 @pytest.mark.parametrize("sort", ["latency", "energy"])
-def test_what_only_a_machine_has_needs_one(counted: ic.Profile, sort: str) -> None:
+def test_what_only_a_machine_has_needs_one(counted: ic.results.Profile, sort: str) -> None:
     with pytest.raises(ValueError, match="without a machine"):
         counted.to_text(sort=sort)
 
 
-def test_wrong_figures_and_numbers_are_refused(counted: ic.Profile) -> None:
+def test_wrong_figures_and_numbers_are_refused(counted: ic.results.Profile) -> None:
     with pytest.raises(ValueError, match="sort is 'speed'; expected one of flops, traffic"):
         counted.to_text(sort="speed")
     with pytest.raises(ValueError, match="top is 0; expected a whole number from 1"):
@@ -125,7 +125,7 @@ def test_energy_needs_a_machine_whose_power_is_known() -> None:
 
 
 @pytest.mark.parametrize("sort", [sort for sort in SORTS if sort != "memory"])
-def test_the_most_costly_rows_add_up_to_what_is_said(profile: ic.Profile, sort: str) -> None:
+def test_the_most_costly_rows_add_up_to_what_is_said(profile: ic.results.Profile, sort: str) -> None:
     everything = shown_rows(profile, sort=sort, top=1000)
     total = {
         "latency": profile.estimate.latency_s,
@@ -146,33 +146,33 @@ def test_the_most_costly_rows_add_up_to_what_is_said(profile: ic.Profile, sort: 
     assert top.left_out == len(everything.rows) - 5
 
 
-def test_the_list_has_whole_paths_and_no_indents(profile: ic.Profile) -> None:
+def test_the_list_has_whole_paths_and_no_indents(profile: ic.results.Profile) -> None:
     lines = profile.to_text(top=3, sort="params").splitlines()
     first = next(number for number, line in enumerate(lines) if line.startswith("---")) + 1
     assert [line.split()[0] for line in lines[first : first + 3]] == ["0.up", "1.up", "0.down"]
     assert "These 3 of" in lines[first + 5]
 
 
-def test_without_a_figure_the_list_is_by_share(profile: ic.Profile, counted: ic.Profile) -> None:
+def test_without_a_figure_the_list_is_by_share(profile: ic.results.Profile, counted: ic.results.Profile) -> None:
     assert profile.to_text(top=3) == profile.to_text(top=3, sort="latency")
     assert counted.to_text(top=3) == counted.to_text(top=3, sort="flops")
     # 3 products of 2 x 64 x 64 x 64 FLOPs, and beside them 2 relus and 2 sums of 64 x 64: 16384 of 1589248
     assert "These 3 of 8 rows have 99 % of the FLOPs; 5 rows" in counted.to_text(top=3)
 
 
-def test_memory_is_not_added_up(profile: ic.Profile) -> None:
+def test_memory_is_not_added_up(profile: ic.results.Profile) -> None:
     text = profile.to_text(top=2, sort="memory")
     assert "run while most is held, up to" in text
     held = shown_rows(profile, top=1, sort="memory").rows[0].peak_activation_bytes
     assert held == profile.counts.total.peak_activation_bytes
 
 
-def test_depth_makes_the_rows_of_the_list_modules(profile: ic.Profile) -> None:
+def test_depth_makes_the_rows_of_the_list_modules(profile: ic.results.Profile) -> None:
     assert {row.level for row in shown_rows(profile, top=9, depth=1).rows} == {1}
     assert {"0", "1"} <= set(paths(shown_rows(profile, top=9, depth=1)))
 
 
-def test_markdown_has_the_same_rows(profile: ic.Profile) -> None:
+def test_markdown_has_the_same_rows(profile: ic.results.Profile) -> None:
     table = [line for line in profile.to_markdown(sort="params", top=2).splitlines() if line.startswith("|")]
     assert [line.split()[1] for line in table[2:]] == ["0.up", "1.up", "total"]
     assert "These 2 of" in profile.to_markdown(sort="params", top=2)
@@ -193,7 +193,7 @@ def test_bars_are_as_long_as_shares() -> None:
 
 
 @pytest.mark.parametrize("width", [60, 72, 80, 90, 160])
-def test_lines_fit_the_page_and_bars_line_up(profile: ic.Profile, width: int) -> None:
+def test_lines_fit_the_page_and_bars_line_up(profile: ic.results.Profile, width: int) -> None:
     text = profile.to_text(width=width, sort="latency")
     assert text.isascii()
     assert "\x1b" not in text
@@ -205,7 +205,7 @@ def test_lines_fit_the_page_and_bars_line_up(profile: ic.Profile, width: int) ->
     assert len(rule) <= width
 
 
-def test_without_a_machine_there_is_room_for_bars_of_flops(counted: ic.Profile) -> None:
+def test_without_a_machine_there_is_room_for_bars_of_flops(counted: ic.results.Profile) -> None:
     line = next(line for line in str(counted).splitlines() if line.startswith("head"))
     assert line.split()[-2:] == ["33", "#" * 10]  # a third; the blocks together have two, which fill 20
     assert "#" not in counted.to_text(width=60)
@@ -227,7 +227,7 @@ def test_long_names_keep_the_end_that_tells_them_apart() -> None:
         assert max(map(len, profile.to_text(width=width, depth=9).splitlines())) <= width
 
 
-def printed(profile: ic.Profile, *, width: int = 160, encoding: str = "utf-8", **how: bool) -> str:
+def printed(profile: ic.results.Profile, *, width: int = 160, encoding: str = "utf-8", **how: bool) -> str:
     """What a terminal of a width would get."""
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="\n")
     options = {"force_terminal": True, "color_system": "standard", "legacy_windows": False, "_environ": {}} | how
@@ -236,7 +236,7 @@ def printed(profile: ic.Profile, *, width: int = 160, encoding: str = "utf-8", *
     return file.read()
 
 
-def test_a_terminal_gets_blocks_in_the_color_of_the_bound(profile: ic.Profile) -> None:
+def test_a_terminal_gets_blocks_in_the_color_of_the_bound(profile: ic.results.Profile) -> None:
     text = printed(profile)
     assert "█" in text
     assert "\x1b[35m" in text, "launch is magenta"
@@ -245,14 +245,14 @@ def test_a_terminal_gets_blocks_in_the_color_of_the_bound(profile: ic.Profile) -
     assert len({line.index("█") for line in lines if "█" in line}) == 1
 
 
-def test_a_terminal_of_another_encoding_gets_ascii(profile: ic.Profile) -> None:
+def test_a_terminal_of_another_encoding_gets_ascii(profile: ic.results.Profile) -> None:
     text = printed(profile, encoding="ascii")
     assert text.isascii()
     assert "####" in text
     assert COLOR.search(text)
 
 
-def test_a_terminal_without_colors_is_told_none(profile: ic.Profile) -> None:
+def test_a_terminal_without_colors_is_told_none(profile: ic.results.Profile) -> None:
     text = printed(profile, no_color=True)
     assert not COLOR.search(text)
     assert "█" in text

@@ -94,7 +94,7 @@ WAYS = (
 
 
 @pytest.fixture(scope="module")
-def read() -> dict[tuple[str, str], tuple[ic.Profile, list[list[dict[str, Any]]]]]:
+def read() -> dict[tuple[str, str], tuple[ic.results.Profile, list[list[dict[str, Any]]]]]:
     """A profile of each way to run, and what Perfetto finds in its trace."""
     graph = transformer(layers=6)
     profiles = [ic.profile(graph, hardware=machine, execution=way, precision="fp16") for machine, way in WAYS]
@@ -105,7 +105,7 @@ def read() -> dict[tuple[str, str], tuple[ic.Profile, list[list[dict[str, Any]]]
 @pytest.mark.parametrize(("hardware", "execution"), WAYS)
 @pytest.mark.sample(1)
 def test_perfetto_adds_up_to_the_estimate(
-    hardware: str, execution: str, read: dict[tuple[str, str], tuple[ic.Profile, list[list[dict[str, Any]]]]]
+    hardware: str, execution: str, read: dict[tuple[str, str], tuple[ic.results.Profile, list[list[dict[str, Any]]]]]
 ) -> None:
     profile, (tracks, trouble, counters) = read[hardware, execution]
     estimate = profile.estimate

@@ -25,7 +25,7 @@ ENDINGS = {"s": "_s", "B": "_bytes", "FLOP": "flops", "J": "_j", "g": "_g", "per
 
 
 @pytest.fixture(scope="module")
-def profile() -> ic.Profile:
+def profile() -> ic.results.Profile:
     return ic.profile(transformer(), hardware="l4", price="g6.4xlarge", batch=4)
 
 
@@ -57,24 +57,24 @@ def test_a_scope_may_have_another_order_than_the_catalog() -> None:
     assert set(sweep) == {figure.key for figure in figures.CATALOG if figures.SWEEP in figure.scopes}
 
 
-def test_documents_have_the_figures_of_their_scopes(profile: ic.Profile) -> None:
+def test_documents_have_the_figures_of_their_scopes(profile: ic.results.Profile) -> None:
     document = profile.to_dict()
     assert tuple(document["totals"]) == figures.keys(figures.TOTAL)
     assert set(figures.keys(figures.ESTIMATE)) <= document["estimate"].keys()
     for layer in document["layers"]:
         assert set(figures.keys(figures.LAYER)) <= layer.keys()
     assert tuple(profile.figures) == figures.MODEL_KEYS
-    compared = ic.diff(profile, profile)
+    compared = ic.compare(before=profile, after=profile)
     assert tuple(compared.totals) == figures.keys(figures.CHANGE)
     assert all(tuple(row.figures) == figures.keys(figures.MODULE) for row in compared.modules)
     assert set(LIMITED) - set(figures.keys(figures.CHANGE)) == {"unmodelled_ops"}
 
 
-def test_figures_are_attributes(profile: ic.Profile) -> None:
+def test_figures_are_attributes(profile: ic.results.Profile) -> None:
     assert profile.estimate is not None
     for key in figures.keys(figures.ESTIMATE):
         assert hasattr(profile.estimate, key)
-    (row, *_) = ic.diff(profile, profile).modules
+    (row, *_) = ic.compare(before=profile, after=profile).modules
     assert row.latency_s is row.figures["latency_s"]
     assert "latency_s" in dir(row)
     with pytest.raises(AttributeError, match="'ModuleChange' object has no attribute 'latncy_s'"):
@@ -97,7 +97,7 @@ def test_a_sweep_has_the_figures_whose_needs_are_given() -> None:
 _GIVEN = {figures.PRICE, figures.PLACE, figures.TOKENS, figures.CACHE, figures.PREFILL, figures.DECODE}
 
 
-def test_rows_sort_and_break_down_by_their_figures(profile: ic.Profile) -> None:
+def test_rows_sort_and_break_down_by_their_figures(profile: ic.results.Profile) -> None:
     assert (*(figure.sort for figure in figures.of_scope(figures.SORT)), "share") == SORTS
     assert tuple(VALUES) == figures.keys(figures.PART)
     for sort in SORTS:
@@ -107,7 +107,7 @@ def test_rows_sort_and_break_down_by_their_figures(profile: ic.Profile) -> None:
     assert all(sort in refused.output for sort in SORTS)
 
 
-def test_the_page_gets_the_rows_of_its_cards(profile: ic.Profile) -> None:
+def test_the_page_gets_the_rows_of_its_cards(profile: ic.results.Profile) -> None:
     page = profile.to_html()
     (text,) = re.findall(r'<script type="application/json" id="pyinfercost-figures">(.*?)</script>', page)
     cards = json.loads(text)["cards"]

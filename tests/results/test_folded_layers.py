@@ -23,7 +23,7 @@ from pyinfercost.results.folded_layers import OWN, folded_layers, unfolded_layer
         repeated_profile(),
     ],
 )
-def test_layers_are_read_back_as_they_were(profile: ic.Profile) -> None:
+def test_layers_are_read_back_as_they_were(profile: ic.results.Profile) -> None:
     layers = profile.to_dict()["layers"]
     stored = json.loads(json.dumps(folded_layers(layers)))
     read = unfolded_layers(stored, "x", InputError)

@@ -66,8 +66,8 @@ def formats_of_layers() -> dict[str, Result]:
     where: Any = {"model": "Toy", "hardware": "l4", "precision": "fp16", "execution": "eager", "kernels": "engine"}
     where |= {"maximize": True, "original": kept, "whole": whole, "mixer": None}
     return {
-        "sensitivity": ic.Sensitivity(**where, engine="torch", rows=(of_fc, out)),
-        "allocation": ic.Allocation(
+        "sensitivity": ic.results.Sensitivity(**where, engine="torch", rows=(of_fc, out)),
+        "allocation": ic.results.Allocation(
             **where, method="exact", limits={"lost": 0.02}, minimized="latency_s", layers=layers, added=added,
             together=narrow, holds=True, rounds=1, optimal=True, quantize={"fc": "int8_wo"}, prune={},
         ),
@@ -100,7 +100,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
         "counted": ic.profile(graph),
         "estimate": profile.estimate,
         "sweep": ic.sweep(graph, hardware=["l4", "t4"], batch=[1, 8]),
-        "comparison": ic.diff(profile, ic.profile(profile, batch=16)),
+        "comparison": ic.compare(before=profile, after=ic.profile(profile, batch=16)),
         "measurement": Measurement(
             model="toy", sizes={"batch": 8}, execution="eager", precision="native", device="cpu", threads=1,
             hardware=None, runs=3, measured_s=2.0, measured_low_s=1.0, measured_high_s=3.0,
@@ -115,7 +115,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
         "tradeoff": Tradeoff(
             model="Toy", hardware="l4", precision="fp16", execution="eager", maximize=True, settings={}, rows=rows,
         ),
-        "collective": ic.collective("all_reduce", [1024, 2**20], hardware="h100-sxm-80gb", devices=8),
+        "collective": ic.devices.collective("all_reduce", [1024, 2**20], hardware="h100-sxm-80gb", devices=8),
         **formats_of_layers(),
     }  # fmt: skip
     if pytest.importorskip("pyarrow"):

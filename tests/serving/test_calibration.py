@@ -23,7 +23,7 @@ pytestmark = pytest.mark.torch
 pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
 
 LOAD = ic.Workload(clients=8, prompt=200, output=40, requests=80)
-TRUE = ic.Correction(decode=1.3, prefill=1.2, host=1.6)  # of a small model, whose host is most of a step
+TRUE = ic.serving.Correction(decode=1.3, prefill=1.2, host=1.6)  # of a small model, whose host is most of a step
 
 
 @pytest.fixture(scope="module")
@@ -32,18 +32,18 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def costs(spec: str) -> ic.StepCosts:
+def costs(spec: str) -> ic.serving.StepCosts:
     phases = phases_of(spec)
     on = ic.Deployment(hardware="h100-sxm-80gb", engine="vllm")
-    return ic.step_costs(phases.decode, phases.prefill, on=on, context=512, most_sequences=64, most_tokens=1024)
+    return ic.serving.step_costs(phases.decode, phases.prefill, on=on, context=512, most_sequences=64, most_tokens=1024)
 
 
-def means(costs: ic.StepCosts, load: ic.Workload) -> dict[str, float]:
+def means(costs: ic.serving.StepCosts, load: ic.Workload) -> dict[str, float]:
     served = ic.serve(costs, workload=load)
     return {name: served[name].mean for name in ("ttft_s", "tpot_s", "e2e_s")}
 
 
-def test_a_point_moves_the_costs_that_explain_it(costs: ic.StepCosts) -> None:
+def test_a_point_moves_the_costs_that_explain_it(costs: ic.serving.StepCosts) -> None:
     true = TRUE.of(costs)
     found = ic.calibrate_serving(costs, means(true, LOAD), workload=LOAD)
     for name, value in found.measured.items():
@@ -56,15 +56,15 @@ def test_a_point_moves_the_costs_that_explain_it(costs: ic.StepCosts) -> None:
     assert "tpot_s    measured" in found.to_text()
 
 
-def test_a_right_prediction_moves_nothing(costs: ic.StepCosts) -> None:
+def test_a_right_prediction_moves_nothing(costs: ic.serving.StepCosts) -> None:
     found = ic.calibrate_serving(costs, {"tpot_s": means(costs, LOAD)["tpot_s"]}, workload=LOAD)
-    assert found.correction == ic.Correction()
+    assert found.correction == ic.serving.Correction()
 
 
-def test_requests_of_a_run_have_their_own_load(costs: ic.StepCosts, tmp_path: Path) -> None:
+def test_requests_of_a_run_have_their_own_load(costs: ic.serving.StepCosts, tmp_path: Path) -> None:
     true = TRUE.of(costs)
     arrival = np.cumsum(np.random.default_rng(1).exponential(0.01, 60))
-    replay = ic.Replay.of(arrival, np.full(60, 200), np.full(60, 40))
+    replay = ic.serving.Replay.of(arrival, np.full(60, 200), np.full(60, 40))
     load = ic.Workload(trace=replay)
     run = Run(true, simulated_scheduler(true, {}), load, facts_of(load), 1, "least_loaded", true.pool_blocks or 2)
     made = simulated(run)
@@ -91,7 +91,7 @@ def metrics(path: Path, requests: int, tpot_s: float) -> Path:
     return path
 
 
-def test_pages_of_metrics_are_measurements(costs: ic.StepCosts, tmp_path: Path) -> None:
+def test_pages_of_metrics_are_measurements(costs: ic.serving.StepCosts, tmp_path: Path) -> None:
     before, after = (
         metrics(tmp_path / "before.txt", 10, 0.5),
         metrics(tmp_path / "after.txt", 90, 8 * 0.009 / 9 + 0.5 / 9),
@@ -104,13 +104,13 @@ def test_pages_of_metrics_are_measurements(costs: ic.StepCosts, tmp_path: Path) 
         ic.calibrate_serving(costs, (before, before), workload=LOAD)
 
 
-def test_a_correction_reaches_serve_and_the_closed_form(costs: ic.StepCosts) -> None:
-    slow = ic.Correction(decode=2.0, prefill=2.0, host=2.0, client_s=0.01)
+def test_a_correction_reaches_serve_and_the_closed_form(costs: ic.serving.StepCosts) -> None:
+    slow = ic.serving.Correction(decode=2.0, prefill=2.0, host=2.0, client_s=0.01)
     plain, corrected = ic.serve(costs, workload=LOAD), ic.serve(costs, workload=LOAD, correction=slow)
     assert corrected["tpot_s"].mean == pytest.approx(2 * plain["tpot_s"].mean, rel=0.05)
     assert corrected["ttft_s"].mean > plain["ttft_s"].mean + 0.009
-    load = ic.Load.of(LOAD)
-    one, two = (ic.closed_form([each], load) for each in (costs, slow.of(costs)))
+    load = ic.serving.Load.of(LOAD)
+    one, two = (ic.serving.closed_form([each], load) for each in (costs, slow.of(costs)))
     assert two["tpot_s"][0, 0] == pytest.approx(2 * one["tpot_s"][0, 0], rel=1e-6)
     assert two["ttft_s"][0, 0] == pytest.approx(2 * one["ttft_s"][0, 0] + 0.01, rel=1e-6)
 
@@ -118,7 +118,7 @@ def test_a_correction_reaches_serve_and_the_closed_form(costs: ic.StepCosts) -> 
 def test_the_command_fits_writes_and_reads(spec: str, tmp_path: Path) -> None:
     file = tmp_path / "correction.json"
     common = ("serve", spec, "-H", "h100-sxm-80gb", "--engine", "vllm", "--concurrency", "8", "--prompt", "200",
-              "--output", "40", "--requests", "80", "--format", "json", "--correction", str(file))  # fmt: skip
+              "--output-tokens", "40", "--requests", "80", "--format", "json", "--correction", str(file))  # fmt: skip
     first = CliRunner().invoke(main, (*common, "--calibrate-from", "tpot=9ms"))
     assert first.exit_code == 0, first.output
     assert json.loads(first.stdout)["serve"]["tpot_s"]["mean"] == pytest.approx(9e-3, rel=0.05)
@@ -141,7 +141,7 @@ def test_the_command_fits_writes_and_reads(spec: str, tmp_path: Path) -> None:
     ],
 )
 def test_wrong_measurements_are_refused(
-    measured: dict[str, float] | str, load: ic.Workload | None, words: str, costs: ic.StepCosts
+    measured: dict[str, float] | str, load: ic.Workload | None, words: str, costs: ic.serving.StepCosts
 ) -> None:
     with pytest.raises(InputError, match=words):
         ic.calibrate_serving(costs, measured, workload=load)
@@ -149,7 +149,7 @@ def test_wrong_measurements_are_refused(
 
 def test_corrections_have_limits() -> None:
     with pytest.raises(CalibrationError, match="decode is 0"):
-        ic.Correction(decode=0)
+        ic.serving.Correction(decode=0)
     with pytest.raises(CalibrationError, match="expected an object with decode"):
-        ic.Correction.from_dict({"speed": 1})
-    assert ic.Correction.from_dict(TRUE.to_dict()) == TRUE
+        ic.serving.Correction.from_dict({"speed": 1})
+    assert ic.serving.Correction.from_dict(TRUE.to_dict()) == TRUE

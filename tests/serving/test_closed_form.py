@@ -8,9 +8,9 @@ from support.reference_server import serve
 from support.step_costs import step_costs_like_an_h100 as made
 
 import pyinfercost as ic
-from pyinfercost.serving.closed_form import COLUMNS, Load, closed_form
 from pyinfercost.serving.conversations import Turns
 from pyinfercost.serving.servers import LoadError, Servers
+from pyinfercost.serving.steady_state import COLUMNS, Load, closed_form
 from pyinfercost.serving.step_tables import Table
 from pyinfercost.serving.workload import Prefixes, Workload
 

@@ -12,11 +12,11 @@ from support.step_costs import step_costs_like_an_h100
 
 import pyinfercost as ic
 from pyinfercost import _core
-from pyinfercost.serving.closed_form import Load, closed_form
+from pyinfercost.serving.engine_steps import step_costs
 from pyinfercost.serving.runs import Run, facts_of, simulated
 from pyinfercost.serving.scheduler import Scheduler
 from pyinfercost.serving.servers import Servers
-from pyinfercost.serving.step_costs import step_costs
+from pyinfercost.serving.steady_state import Load, closed_form
 from pyinfercost.serving.step_tables import StepCosts
 from pyinfercost.serving.workload import Workload
 from pyinfercost.sources.captured import graph_over

@@ -15,7 +15,7 @@ from support.paths import CONFIGS
 import pyinfercost as ic
 from pyinfercost import _core
 from pyinfercost.predict.plans import family_of, launched_graph
-from pyinfercost.serving.step_costs import StepCostsError, step_costs
+from pyinfercost.serving.engine_steps import StepCostsError, step_costs
 from pyinfercost.serving.step_tables import StepCosts
 from pyinfercost.sources.captured import graph_over
 

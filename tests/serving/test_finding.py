@@ -30,12 +30,12 @@ def on(hardware: str = "l4", **fields: Any) -> ic.Deployment:
     return ic.Deployment(**{"hardware": hardware, "engine": "vllm", "precision": "bf16", "price": 0.8, **fields})
 
 
-def find(goal: str, phases: Phases, **given: Any) -> ic.ServingSearch:
+def find(goal: str, phases: Phases, **given: Any) -> ic.results.ServingSearch:
     arguments = {"on": on(), "workload": WORKLOAD, "slo": SLO, **given}
     return ic.find_serving(goal, (phases.decode, phases.prefill), **arguments)
 
 
-def served(phases: Phases, layout: str = "tensor=1", **given: Any) -> ic.ServingResult:
+def served(phases: Phases, layout: str = "tensor=1", **given: Any) -> ic.results.ServingResult:
     arguments = {"workload": WORKLOAD, "slo": SLO, **given}
     return ic.serve((phases.decode, phases.prefill), on=on(layout=layout), **arguments)
 
@@ -68,7 +68,7 @@ def test_the_highest_rate_is_between_two_simulations(phases: Phases) -> None:
 
 
 def test_the_rate_of_a_replay_is_scaled(phases: Phases) -> None:
-    replay = ic.Replay.of([0.0, 0.5, 1.0, 2.0], [100, 200, 300, 400], [20, 20, 20, 20])
+    replay = ic.serving.Replay.of([0.0, 0.5, 1.0, 2.0], [100, 200, 300, 400], [20, 20, 20, 20])
     assert replay.at_rate(3.0).requests.arrival_s.tolist() == pytest.approx([0, 0.25, 0.5, 1.0])
     best = find("rate", phases, workload=ic.Workload(trace=replay), slo="ttft_p50<60ms").best
     assert best is not None

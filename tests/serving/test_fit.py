@@ -30,7 +30,7 @@ def load(**fields: Any) -> ic.Workload:
     return ic.Workload(**{"rate_per_s": 0.01, "prompt": PROMPT, "output": OUTPUT, "requests": 3} | fields)
 
 
-def served(spec: str, on: ic.Deployment, **settings: Any) -> ic.ServingResult | str:
+def served(spec: str, on: ic.Deployment, **settings: Any) -> ic.results.ServingResult | str:
     try:
         return ic.serve(spec, on=on, workload=load(), **settings)
     except InputError as error:
@@ -45,7 +45,7 @@ def verdicts(spec: str, on: ic.Deployment) -> dict[str, bool]:
     rows = ic.compare({"model": spec}, on=[on], batch=1, prompt=PROMPT, context=SEQUENCE).rows
     found = ic.find_serving("replicas", spec, on=on, workload=load(), slo="ttft_p50<1000")
     run = served(spec, on)
-    assert isinstance(run, ic.ServingResult) or "leave no memory for the cache of a sequence" in run
+    assert isinstance(run, ic.results.ServingResult) or "leave no memory for the cache of a sequence" in run
     fleet = True
     try:
         ic.fleet(spec, on=on, traffic=load(), autoscaler="static:1")
@@ -56,7 +56,7 @@ def verdicts(spec: str, on: ic.Deployment) -> dict[str, bool]:
         "decode": decode.estimate.fits_in_memory,
         "sweep": bool(swept["fits_in_memory"][0]),
         "compare": rows[-1].fits_in_memory,
-        "serve": isinstance(run, ic.ServingResult),
+        "serve": isinstance(run, ic.results.ServingResult),
         "find": found.best is not None,
         "fleet": fleet,
     }
@@ -92,7 +92,7 @@ def test_all_doors_agree_about_small_models(tmp_path: Path, config: dict[str, An
 @pytest.mark.slow
 def test_gpt_oss_120b_is_served_by_one_gpu_with_80_gb() -> None:
     run = served(f"hf:{CONFIGS / 'gpt-oss-120b.json'}", ic.Deployment(hardware="h100-sxm-80gb", engine="vllm"))
-    assert isinstance(run, ic.ServingResult)
+    assert isinstance(run, ic.results.ServingResult)
     assert run.finished == 3
 
 
@@ -105,7 +105,7 @@ def test_the_longest_sequence_is_what_the_cache_holds(tmp_path: Path) -> None:
     on = ic.Deployment(hardware="l4", engine="vllm")
     spec = spec_of(tmp_path, LONG)
     run = served(spec, on)
-    assert isinstance(run, ic.ServingResult)
+    assert isinstance(run, ic.results.ServingResult)
     longest = run.scheduler["max_model_len"]
     assert longest == run.scheduler["num_gpu_blocks"] * 16 < 4_000_000
     assert any(f"{longest:,} tokens" in note and f"--max-model-len {longest}" in note for note in run.notes)
@@ -122,7 +122,7 @@ def test_the_longest_sequence_is_what_the_cache_holds(tmp_path: Path) -> None:
 def test_windows_grow_until_they_are_full(tmp_path: Path) -> None:
     config = GPT_OSS | {"sliding_window": 100_000, "max_position_embeddings": 10_000_000, "head_dim": 256}
     run = served(spec_of(tmp_path, config), ic.Deployment(hardware="l4", engine="vllm"))
-    assert isinstance(run, ic.ServingResult)
+    assert isinstance(run, ic.results.ServingResult)
     note = next(note for note in run.notes if "--max-model-len" in note)
     longest = run.scheduler["max_model_len"]
     assert f"{longest:,}" in note
@@ -143,7 +143,7 @@ def test_a_length_with_which_the_engine_does_not_start_is_refused(tmp_path: Path
     beyond = served(spec, on, max_model_len=5_000_000)
     assert "the context of the model has 4,000,000 tokens" in beyond
     other = served(spec, on.replace(engine="sglang"), max_model_len=3_000_000)  # serves what the cache holds
-    assert isinstance(other, ic.ServingResult)
+    assert isinstance(other, ic.results.ServingResult)
     with pytest.raises(SchedulerError, match="the cache holds 640 tokens"):
         ic.serve(spec, on=on, workload=load(), num_gpu_blocks=40, max_model_len=1000)
 
@@ -153,7 +153,7 @@ def test_more_of_the_memory_holds_more_tokens(tmp_path: Path) -> None:
     blocks = []
     for serving in ("", "gpu_memory_utilization=0.95"):
         run = served(spec, ic.Deployment(hardware="l4", engine="vllm", serving=serving))
-        assert isinstance(run, ic.ServingResult)
+        assert isinstance(run, ic.results.ServingResult)
         blocks.append(run.scheduler["num_gpu_blocks"])
     assert blocks[1] > 1.04 * blocks[0]
 
@@ -162,8 +162,8 @@ def test_fewer_sequences_leave_more_memory(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, LONG | {"vocab_size": 100_000})
     on = ic.Deployment(hardware="l4", engine="vllm")
     few, own = (served(spec, on, **settings) for settings in ({"max_num_seqs": 8}, {}))
-    assert isinstance(few, ic.ServingResult)
-    assert isinstance(own, ic.ServingResult)
+    assert isinstance(few, ic.results.ServingResult)
+    assert isinstance(own, ic.results.ServingResult)
     assert few.scheduler["num_gpu_blocks"] > own.scheduler["num_gpu_blocks"]
 
 
@@ -185,7 +185,7 @@ def test_float32_is_loaded_in_16_bits(tmp_path: Path, engine: str) -> None:
     notes = ic.compare({"wide": of[0], "narrow": of[1]}).notes
     assert notes == (f"{engine} loads the float32 weights of wide in 16 bits",)
     run = served(wide, on)
-    assert isinstance(run, ic.ServingResult)
+    assert isinstance(run, ic.results.ServingResult)
     assert any("float32 weights of this model in 16 bits" in note for note in run.notes)
 
 
@@ -235,7 +235,7 @@ VISION = {
 def test_a_model_with_images_is_served_prompts_of_text(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, VISION)
     run = served(spec, ic.Deployment(hardware="l4", engine="vllm"))
-    assert isinstance(run, ic.ServingResult)
+    assert isinstance(run, ic.results.ServingResult)
     assert run.finished == 3
     text, images = (ic.capture(f"{spec}#{phase}") for phase in ("text-prefill", "prefill"))
     assert len(text.inputs) < len(images.inputs)

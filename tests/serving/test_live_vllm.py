@@ -49,23 +49,23 @@ def columns(requests: Sequence[Answered]) -> dict[str, Any]:
 
 def workload(requests: Sequence[Answered]) -> ic.Workload:
     load = columns(requests)
-    return ic.Workload(trace=ic.Replay.of(load["arrival_s"], load["prompt_tokens"], load["output_tokens"]))
+    return ic.Workload(trace=ic.serving.Replay.of(load["arrival_s"], load["prompt_tokens"], load["output_tokens"]))
 
 
 @pytest.fixture(scope="module")
-def costs(tmp_path_factory: pytest.TempPathFactory) -> ic.StepCosts:
+def costs(tmp_path_factory: pytest.TempPathFactory) -> ic.serving.StepCosts:
     folder = tmp_path_factory.mktemp("machine")
     machine = folder / "this.toml"
     cores = os.cpu_count() or 1
     machine.write_text(ic.calibrate(threads=cores, budget_s=20.0, compiled=False).to_toml(), encoding="utf-8")
     phases = phases_of(spec_of(folder, CONFIG))
     on = ic.Deployment(hardware=machine, engine="vllm", precision="bf16")
-    return ic.step_costs(
+    return ic.serving.step_costs(
         phases.decode, phases.prefill, on=on, context=400, most_sequences=32, most_tokens=2048, most_context=2048
     )
 
 
-def test_a_run_is_predicted_after_another_one(costs: ic.StepCosts, tmp_path: Path) -> None:
+def test_a_run_is_predicted_after_another_one(costs: ic.serving.StepCosts, tmp_path: Path) -> None:
     with serving(tmp_path) as port:
         settings = {**SETTINGS, "num_gpu_blocks": blocks(port), "enable_prefix_caching": False}
         replay(port, rate_per_s=4.0, requests=8, seed=0)  # the first requests allocate and compile
@@ -86,7 +86,7 @@ def test_a_run_is_predicted_after_another_one(costs: ic.StepCosts, tmp_path: Pat
     assert order_of(calibrated.costs, judged, settings) > 0.95
 
 
-def test_a_small_cache_preempts_as_often(costs: ic.StepCosts, tmp_path: Path) -> None:
+def test_a_small_cache_preempts_as_often(costs: ic.serving.StepCosts, tmp_path: Path) -> None:
     with serving(tmp_path, "--num-gpu-blocks-override", "24") as port:
         assert blocks(port) == 24
         settings = {**SETTINGS, "num_gpu_blocks": 24, "enable_prefix_caching": False}
@@ -102,7 +102,7 @@ def test_a_small_cache_preempts_as_often(costs: ic.StepCosts, tmp_path: Path) ->
     assert lost / 1.5 <= served.preemptions <= 1.5 * lost
 
 
-def order_of(costs: ic.StepCosts, judged: Sequence[Answered], settings: dict[str, Any]) -> float:
+def order_of(costs: ic.serving.StepCosts, judged: Sequence[Answered], settings: dict[str, Any]) -> float:
     """Return the rank correlation of the times at which requests end."""
     from pyinfercost.serving.runs import Run, facts_of, simulated
     from pyinfercost.serving.scheduler import simulated_scheduler

@@ -59,7 +59,7 @@ def measured(run: str) -> Measured:
 
 
 @pytest.fixture(scope="module")
-def calibrated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ic.StepCosts]:
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ic.serving.StepCosts]:
     facts = json.loads((LIVE / "vllm_cpu_runs.json").read_text(encoding="utf-8"))
     found = {}
     for model, run in CALIBRATED_BY.items():
@@ -67,7 +67,7 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ic.StepCos
         (folder / "config.json").write_text(json.dumps(facts["models"][model]), encoding="utf-8")
         phases = phases_of(f"hf:{folder}")
         on = ic.Deployment(hardware="xeon-8480+", threads=2, engine="vllm", precision="bf16")
-        costs = ic.step_costs(
+        costs = ic.serving.step_costs(
             phases.decode, phases.prefill, on=on, context=512, most_sequences=32, most_tokens=1024, most_context=2048
         )
         assert costs.block_tokens == BLOCK
@@ -76,8 +76,8 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ic.StepCos
     return found
 
 
-def simulate(costs: ic.StepCosts, data: Measured) -> tuple[Run, _core.Simulation]:
-    replay = ic.Replay.of(*(data.columns[name] for name in ("arrival_s", "input_tokens", "output_tokens")))
+def simulate(costs: ic.serving.StepCosts, data: Measured) -> tuple[Run, _core.Simulation]:
+    replay = ic.serving.Replay.of(*(data.columns[name] for name in ("arrival_s", "input_tokens", "output_tokens")))
     workload = ic.Workload(trace=replay)
     scheduler = simulated_scheduler(costs, data.settings)
     run = Run(costs, scheduler, workload, facts_of(workload), 1, "least_loaded", data.settings["num_gpu_blocks"])
@@ -90,7 +90,7 @@ def ranks(values: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", RUNS)
 @pytest.mark.sample(1)
-def test_recorded_runs_are_met_after_one_of_them(name: str, calibrated: dict[str, ic.StepCosts]) -> None:
+def test_recorded_runs_are_met_after_one_of_them(name: str, calibrated: dict[str, ic.serving.StepCosts]) -> None:
     data = measured(name)
     run, found = simulate(calibrated[data.model], data)
     figures = run.figures(found)

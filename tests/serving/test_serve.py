@@ -32,7 +32,7 @@ def load(**fields: object) -> ic.Workload:
 
 
 @pytest.fixture(scope="module")
-def served(costs: StepCosts) -> ic.ServingResult:
+def served(costs: StepCosts) -> ic.results.ServingResult:
     return ic.serve(costs, workload=load(), slo="ttft_p99<0.5,tpot_p50<30ms")
 
 
@@ -56,7 +56,7 @@ def test_bands_of_an_idle_server_are_those_of_its_steps(costs: StepCosts) -> Non
     assert tpot.low["p50"] == pytest.approx(tpot.p50 / (1 + costs.spread))
 
 
-def test_rates_and_money_follow_from_tokens_and_time(served: ic.ServingResult) -> None:
+def test_rates_and_money_follow_from_tokens_and_time(served: ic.results.ServingResult) -> None:
     tokens = 1000 * 256
     assert served.finished == served.requests == 1000
     assert served.tokens_per_s == pytest.approx(tokens / served.duration_s)
@@ -69,7 +69,7 @@ def test_rates_and_money_follow_from_tokens_and_time(served: ic.ServingResult) -
     assert inside == pytest.approx(served.requests_per_s * served["e2e_s"].mean, rel=0.1)
 
 
-def test_percentiles_are_in_order(served: ic.ServingResult) -> None:
+def test_percentiles_are_in_order(served: ic.results.ServingResult) -> None:
     for latency in served.latencies.values():
         assert latency.p50 <= latency.p90 <= latency.p99 == latency.percentile(99)
         assert latency.low["mean"] < latency.mean < latency.high["mean"]
@@ -85,7 +85,7 @@ def test_energy_has_idle_power_between_steps(costs: StepCosts) -> None:
     assert rare.joules_per_token == pytest.approx(100 * rare.duration_s / (200 * 256), rel=0.1)
 
 
-def test_an_objective_has_a_share_and_misses(costs: StepCosts, served: ic.ServingResult) -> None:
+def test_an_objective_has_a_share_and_misses(costs: StepCosts, served: ic.results.ServingResult) -> None:
     assert served.slo_met is True
     assert served.slo_share == 1.0
     assert served.goodput_per_s == served.requests_per_s
@@ -255,13 +255,13 @@ def test_progress_comes_to_the_end(costs: StepCosts) -> None:
     assert calls[-1] == (2500, 2500)
 
 
-def test_runs_are_reproducible(costs: StepCosts, served: ic.ServingResult) -> None:
+def test_runs_are_reproducible(costs: StepCosts, served: ic.results.ServingResult) -> None:
     again = ic.serve(costs, workload=load(), slo="ttft_p99<0.5,tpot_p50<30ms")
     assert again.to_json() == served.to_json()
     assert ic.serve(costs, workload=load(seed=1)).to_json() != served.to_json()
 
 
-def test_documents(served: ic.ServingResult) -> None:
+def test_documents(served: ic.results.ServingResult) -> None:
     """The keys of the contract, a row with all columns, and the same figures in each form."""
     document = served.to_dict()
     assert document["schema_version"] == 1

@@ -172,13 +172,13 @@ def test_bad_workloads_are_refused(given: dict[str, object], message: str) -> No
 
 
 def test_replays_have_the_requests_of_a_run() -> None:
-    replay = ic.Replay.of([3.0, 1.0, 2.0], [10, 20, 30], [1, 2, 3])
+    replay = ic.serving.Replay.of([3.0, 1.0, 2.0], [10, 20, 30], [1, 2, 3])
     requests = ic.Workload(trace=replay).all()
     assert requests.arrival_s.tolist() == [0.0, 1.0, 2.0]
     assert requests.prompt_tokens.tolist() == [20, 30, 10]
     assert ic.Workload(trace=replay.at_rate(2.0)).all().arrival_s.tolist() == [0.0, 0.5, 1.0]
     for wrong in (([0.0, 1.0], [1], [1, 1]), ([], [], []), ([0.0], [0], [1]), ([float("nan")], [1], [1])):
         with pytest.raises(WorkloadError):
-            ic.Replay.of(*wrong)
+            ic.serving.Replay.of(*wrong)
     with pytest.raises(WorkloadError, match="arrive at once"):
-        ic.Replay.of([1.0, 1.0], [1, 1], [1, 1]).at_rate(1.0)
+        ic.serving.Replay.of([1.0, 1.0], [1, 1], [1, 1]).at_rate(1.0)

@@ -21,7 +21,7 @@ FOLDER = "PYINFERCOST_ARCHIVES"
 RELEASES = sorted(path for path in Path(os.environ[FOLDER]).iterdir()) if FOLDER in os.environ else []
 
 
-def figures(counts: ic.Counts) -> dict[str, Any]:
+def figures(counts: ic.results.Counts) -> dict[str, Any]:
     total = counts.total
     assert counts.unmodelled == {}
     names = ("contraction_flops", "pointwise_flops", "parameters", "parameter_bytes", "bytes_read", "bytes_written")

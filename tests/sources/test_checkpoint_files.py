@@ -13,9 +13,9 @@ import torch
 from support.checkpoints import LAYER, LLAMA, MIXTRAL, PROJECTIONS, narrow, published, weights, write_config
 
 import pyinfercost as ic
+from pyinfercost.errors import CheckpointSizeWarning
 from pyinfercost.sources.loaded_model import SpecError
 from pyinfercost.sources.models import load_model
-from pyinfercost.sources.notices import CheckpointSizeWarning
 
 pytestmark = pytest.mark.torch
 pytest.importorskip("transformers")

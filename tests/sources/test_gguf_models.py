@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 import pytest
 
 import pyinfercost as ic
+from pyinfercost.errors import CheckpointSizeWarning
 from pyinfercost.sources.loaded_model import SpecError
-from pyinfercost.sources.notices import CheckpointSizeWarning
 
 gguf = pytest.importorskip("gguf")
 from support.gguf_files import MODELS, TYPES, Type, q4_k_m, q4_k_m_of, save_config, write_gguf  # noqa: E402 - needs gguf

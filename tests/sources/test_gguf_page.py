@@ -18,11 +18,11 @@ from support.gguf_bytes import KINDS, array, content, setting, tensor, text
 
 import pyinfercost as ic
 from pyinfercost import _core
+from pyinfercost.errors import CheckpointSizeWarning
 from pyinfercost.sources.captured import graph_over
 from pyinfercost.sources.gguf.files import read_model
 from pyinfercost.sources.gguf.reading import read_header
 from pyinfercost.sources.gguf.tables import gguf_tables
-from pyinfercost.sources.notices import CheckpointSizeWarning
 
 pytest.importorskip("gguf")
 from support.gguf_files import TYPES, Type, q4_k_m, write_gguf

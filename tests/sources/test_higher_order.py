@@ -33,7 +33,7 @@ def module(function: Callable[..., Any]) -> Wrapped:
     return Wrapped(lambda _, *inputs: function(*inputs))
 
 
-def traced(function: Callable[..., Any], *inputs: torch.Tensor) -> ic.Counts:
+def traced(function: Callable[..., Any], *inputs: torch.Tensor) -> ic.results.Counts:
     return ic.count(ic.capture(module(function), inputs))
 
 

@@ -127,11 +127,26 @@ def test_a_branch_on_weights_is_refused_with_what_to_do() -> None:
         ic.capture(Wrapped(forward, layer=nn.Linear(3, 3)), (torch.ones(2, 3),))
 
 
-def test_a_module_in_the_place_of_a_graph_and_sizes_without_dimensions_are_refused() -> None:
-    with pytest.raises(TypeError, match=r"graph is of type Linear; expected a Graph\. Make one with capture"):
-        ic.estimate(nn.Linear(4, 4), hardware="l4")  # type: ignore[arg-type]
+def test_sizes_without_dimensions_are_refused() -> None:
     with pytest.raises(TypeError, match=r"dynamic is \{0: 'batch'\}; expected input -> dimension -> name"):
         ic.capture(nn.Linear(4, 4), (torch.empty(2, 4),), dynamic={0: "batch"})  # type: ignore[dict-item]
+
+
+def test_models_are_captured_by_all() -> None:
+    model, inputs = nn.Linear(4, 4), torch.empty(2, 4)
+    graph = ic.capture(model, inputs)
+    assert ic.count(model, inputs).total == ic.count(graph).total
+    assert ic.estimate(model, inputs, hardware="l4") == ic.estimate(graph, hardware="l4")
+    named = {"dynamic": {0: {0: "batch"}}, "batch": 8}
+    assert ic.count(model, inputs, **named).total == ic.profile(model, inputs, **named).counts.total
+    assert ic.estimate(model, inputs, hardware="l4", **named).sizes == {"batch": 8}
+
+
+def test_a_spec_is_captured_at_its_sizes_by_all() -> None:
+    pytest.importorskip("torchvision")
+    known = ic.profile("resnet18", hardware="l4", batch=2)
+    assert ic.estimate("resnet18", hardware="l4", batch=2) == known.estimate
+    assert ic.count("resnet18", batch=2).total.contraction_flops == known.counts.total.contraction_flops
 
 
 def test_a_class_in_the_place_of_its_object_is_named() -> None:

@@ -46,22 +46,22 @@ def test_the_last_position_is_the_last_without_a_warning(tmp_path: Path, phase: 
         ic.capture(spec, **{size: most})
         ic.sweep(spec, hardware="l4", **{size: [8, most]})
     for _ in range(2):  # the second one comes from the cache
-        with pytest.warns(ic.PositionsWarning, match="is given 65 tokens, and its config states 64 positions"):
+        with pytest.warns(ic.errors.PositionsWarning, match="is given 65 tokens, and its config states 64 positions"):
             ic.capture(spec, **{size: most + 1})
-    with pytest.warns(ic.PositionsWarning, match="is given 65 tokens"):
+    with pytest.warns(ic.errors.PositionsWarning, match="is given 65 tokens"):
         ic.sweep(spec, hardware="l4", **{size: [8, most + 1]})
 
 
 def test_scaled_positions_are_more_than_the_stated_ones(tmp_path: Path) -> None:
     spec = model(tmp_path / "scaled", rope_scaling=YARN) + "#decode"
     with warnings.catch_warnings():
-        warnings.simplefilter("error", ic.PositionsWarning)
+        warnings.simplefilter("error", ic.errors.PositionsWarning)
         ic.capture(spec, context=255)
-    with pytest.warns(ic.PositionsWarning, match="its config states 256 positions"):
+    with pytest.warns(ic.errors.PositionsWarning, match="its config states 256 positions"):
         ic.capture(spec, context=256)
 
 
-@pytest.mark.filterwarnings("default::pyinfercost.PositionsWarning")
+@pytest.mark.filterwarnings("default::pyinfercost.errors.PositionsWarning")
 def test_the_command_says_so_and_shows_the_figures(tmp_path: Path) -> None:
     ran = CliRunner().invoke(main, ["profile", model(tmp_path / "llama"), "--set", "prompt=100", "-H", "l4"])
     assert ran.exit_code == 0, ran.output

@@ -34,7 +34,7 @@ MACS = ROWS * WEIGHTS
 BIAS_BYTES = 2 * HIDDEN
 
 
-def weight_bytes(counts: ic.Counts) -> Any:
+def weight_bytes(counts: ic.results.Counts) -> Any:
     return counts.total.bytes_by_role["weight_read"]
 
 

@@ -77,7 +77,7 @@ def load(name: str, sizes: dict[str, int], folder: Path) -> LoadedModel:
     return load_model(name, sizes)
 
 
-def totals(counts: ic.Counts) -> dict[str, Any]:
+def totals(counts: ic.results.Counts) -> dict[str, Any]:
     return {name: getattr(counts.total, name) for name in TOTALS} | {"input_bytes": counts.memory.input_bytes}
 
 

@@ -133,16 +133,16 @@ def test_a_named_prompt_is_right_on_both_sides_of_the_window(tmp_path: Path, nam
 @pytest.mark.sample(1)
 def test_a_grid_on_both_sides_says_that_it_counts_the_mask(tmp_path: Path, engine: Any) -> None:
     spec = spec_of(tmp_path, WINDOWED["mistral"], "decode")
-    with pytest.warns(ic.WindowWarning, match="the values of context are on both sides of it"):
+    with pytest.warns(ic.errors.WindowWarning, match="the values of context are on both sides of it"):
         ic.sweep(spec, hardware="h100-sxm-80gb", engine=engine, execution="cuda_graph", context=[3, 64])
 
 
 def test_a_comparison_says_that_it_counts_the_mask_where_one_is_computed(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, WINDOWED["mistral"], "decode")
-    with pytest.warns(ic.WindowWarning, match="the values of context are on both sides of it"):
+    with pytest.warns(ic.errors.WindowWarning, match="the values of context are on both sides of it"):
         ic.compare(spec, hardware="h100-sxm-80gb", engine="torch", context=[3, 64])
     with warnings.catch_warnings():
-        warnings.simplefilter("error", ic.WindowWarning)
+        warnings.simplefilter("error", ic.errors.WindowWarning)
         ic.compare(spec, hardware="h100-sxm-80gb", engine=["vllm", "sglang"], context=[3, 64])
 
 
@@ -151,7 +151,7 @@ def test_grids_of_serving_engines_are_right_on_both_sides_and_give_no_warning(tm
     spec = spec_of(tmp_path, WINDOWED["mistral"], "decode")
     contexts = [3, 14, 15, 16, 64]
     with warnings.catch_warnings():
-        warnings.simplefilter("error", ic.WindowWarning)
+        warnings.simplefilter("error", ic.errors.WindowWarning)
         found = ic.sweep(spec, hardware="h100-sxm-80gb", engine="vllm", execution="cuda_graph", context=contexts)
         on = ic.Deployment(hardware="h100-sxm-80gb", engine="sglang")
         ic.sweep(spec, on=on, context=contexts)

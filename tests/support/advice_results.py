@@ -11,7 +11,7 @@ from .toy_graphs import transformer
 
 
 @cache
-def of_forward() -> ic.Advice:
+def of_forward() -> ic.results.Advice:
     """Advice on a forward, with ranges of all tactics on this device."""
     # Of layouts on several devices most are refused for one sequence, each after a sweep of its own.
     elsewhere = ("machine", "devices", "offer", "terms", "region", "instances")
@@ -20,7 +20,7 @@ def of_forward() -> ic.Advice:
 
 
 @cache
-def of_fleet() -> ic.Advice:
+def of_fleet() -> ic.results.Advice:
     """Advice on a fleet, with rows that no plan uses."""
     return ic.advise(
         transformer(width=256, heads=8), hardware="l4", price="on-demand", traffic="diurnal:mean=2,peak=4,cv=2",
@@ -29,6 +29,6 @@ def of_fleet() -> ic.Advice:
 
 
 @cache
-def of_nothing() -> ic.Advice:
+def of_nothing() -> ic.results.Advice:
     """Advice on what nothing makes cheaper."""
     return ic.advise(transformer(), hardware="l4", price=1.0, among=["tf32"])

@@ -14,7 +14,7 @@ from pyinfercost.cli import main
 from pyinfercost.results.advice import FIGURES, AdvisedSetup
 
 
-def setups_of(advice: ic.Advice) -> Iterator[AdvisedSetup]:
+def setups_of(advice: ic.results.Advice) -> Iterator[AdvisedSetup]:
     """All setups with figures: the baseline, rows, and every step of the plans."""
     yield advice.baseline
     yield from (row.setup for row in advice.rows)

@@ -61,7 +61,7 @@ def of_code(code: str) -> tuple[Any, ...]:
     names: dict[str, Any] = {}
     exec(code, names)
     result = names["result"]
-    if isinstance(result, ic.FleetComparison):
+    if isinstance(result, ic.results.FleetComparison):
         (result,) = result
         return result.usd_per_month, result["e2e_s"].mean, result["e2e_s"].p99
     return result.usd_per_million_tokens, result["e2e_s"].mean, result["e2e_s"].p99
@@ -112,11 +112,11 @@ def capture_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "_captured", once)
 
 
-def best_of_all(ask: Callable[[], ic.Advice]) -> tuple[ic.Advice, float, int]:
+def best_of_all(ask: Callable[[], ic.results.Advice]) -> tuple[ic.results.Advice, float, int]:
     """An advice, the least objective over all combinations of the options of its tactics, and their number."""
     seen: list[tuple[Any, Any]] = []
 
-    def spy(case: Any, tactics: Any, *others: Any) -> ic.Advice:
+    def spy(case: Any, tactics: Any, *others: Any) -> ic.results.Advice:
         seen.append((case, tactics))
         return answered(case, tactics, *others)
 

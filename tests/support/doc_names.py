@@ -22,4 +22,4 @@ def names_of_the_api() -> list[str]:
 def names_of_the_index() -> list[str]:
     """Return the names in the first column of the tables of docs/api/index.md, without `ic.`."""
     text = (DOCS / "api" / "index.md").read_text(encoding="utf-8")
-    return re.findall(r"^\| `ic\.(\w+)` \|", text, re.MULTILINE)
+    return re.findall(r"^\| `ic\.([\w.]+)` \|", text, re.MULTILINE)

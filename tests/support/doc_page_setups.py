@@ -211,8 +211,8 @@ def live_day() -> Names:
 def measuring() -> Names:
     """Return stand-ins for measurements, which take minutes, with the names and arguments of the package."""
     calls = {name: mock.create_autospec(getattr(ic, name)) for name in ("calibrate", "measure")}
-    measured = [field.name for field in fields(ic.Measurement)]
-    calls["measure"].return_value = mock.MagicMock(spec_set=[*measured, *dir(ic.Measurement)])
+    measured = [field.name for field in fields(ic.results.Measurement)]
+    calls["measure"].return_value = mock.MagicMock(spec_set=[*measured, *dir(ic.results.Measurement)])
     # On a machine without counters, the meter issues a warning and has no figures.
     return {
         "ic": SimpleNamespace(**calls, energy_meter=ic.energy_meter),

@@ -165,7 +165,7 @@ def run_page(text: str) -> Iterator[tuple[Step, str]]:
         for name in (  # a page captures a model once
             "sources.captured.graph_at",
             "sources.captured.graph_over",
-            "predict.profile.graph_at",
+            "predict.models.graph_at",
             "sweeps.sweep.graph_over",
         ):
             stack.enter_context(mock.patch(f"pyinfercost.{name}", _kept(f"pyinfercost.{name}")))

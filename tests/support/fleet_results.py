@@ -19,7 +19,9 @@ TRAFFIC = "mmpp:mean=12,burst=4,share=0.15,length_s=60"
 
 
 @cache
-def comparison(service_s: float = 2.0, *, slo: str | None = "queue_p95<3", priced: bool = True) -> ic.FleetComparison:
+def comparison(
+    service_s: float = 2.0, *, slo: str | None = "queue_p95<3", priced: bool = True
+) -> ic.results.FleetComparison:
     """Return two deployments with four autoscalers."""
     price = {} if priced else {"usd_per_h": None}
     places = [
@@ -32,7 +34,7 @@ def comparison(service_s: float = 2.0, *, slo: str | None = "queue_p95<3", price
 
 
 @cache
-def plan() -> ic.FleetPlan:
+def plan() -> ic.results.FleetPlan:
     """Return a plan that was verified on other requests."""
     return ic.plan_fleet(
         None, traffic=TRAFFIC, verify="poisson:12", duration_s=600.0, on=[LARGE, SMALL], slo="queue_p95<3",

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pyinfercost.training import CostTracker
+from pyinfercost import CostTracker
 
 STEPS = 200
 

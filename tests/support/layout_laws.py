@@ -102,7 +102,7 @@ def contractions(graph: ic.Graph, sizes: Mapping[str, int]) -> Counter[str]:
 def refusal(whole: ic.Graph, layout: Layout) -> str:
     """Return why a model cannot lie in a layout; empty if it can."""
     try:
-        ic.parallel(whole, layout)
+        ic.devices.rank_graph(whole, layout)
     except LayoutError as error:
         return str(error)
     return ""
@@ -110,12 +110,12 @@ def refusal(whole: ic.Graph, layout: Layout) -> str:
 
 def broken(name: str, phase: str, whole: ic.Graph, layout: Layout) -> list[str]:
     """Return the figures of a rank that are not its part of the whole."""
-    rank = ic.parallel(whole, layout)
-    stages = [ic.parallel(whole, layout, stage=stage) for stage in range(layout.pipeline)]
+    rank = ic.devices.rank_graph(whole, layout)
+    stages = [ic.devices.rank_graph(whole, layout, stage=stage) for stage in range(layout.pipeline)]
     return [
         *broken_weights(name, whole, rank, layout),
         *broken_work(name, phase, whole, rank, layout),
-        *broken_sums(name, ic.parallel(whole, layout.replace(pipeline=1, context=1)), layout),
+        *broken_sums(name, ic.devices.rank_graph(whole, layout.replace(pipeline=1, context=1)), layout),
         *(broken_stages(phase, whole, rank, stages, layout) if layout.pipeline > 1 else []),
     ]
 
@@ -143,7 +143,7 @@ def broken_weights(name: str, whole: ic.Graph, rank: ic.Graph, layout: Layout) -
     tensor, sent = layout.tensor, layout.expert > layout.tensor
     wrong = []
     shapes = {made.name: len(made.shape) for made in whole.tensors if made.role == "parameter"}
-    for share in ic.weight_shares(rank):
+    for share in ic.devices.weight_shares(rank):
         if share.name not in shapes:  # a buffer
             continue
         if sent and "experts" in share.name and "shared" not in share.name:
@@ -247,8 +247,8 @@ def broken_stages(phase: str, whole: ic.Graph, rank: ic.Graph, stages: list[ic.G
         together.update(contractions(stage, of_rank))
     if +together != +contractions(rank, of_rank):
         wrong.append("stages have other FLOPs than all layers")
-    held = [{share.name: share.elements for share in ic.weight_shares(stage)} for stage in stages]
-    for share in ic.weight_shares(rank):
+    held = [{share.name: share.elements for share in ic.devices.weight_shares(stage)} for stage in stages]
+    for share in ic.devices.weight_shares(rank):
         places = [names[share.name] for names in held if share.name in names]
         parameter = not share.name.endswith(("inv_freq", "embed_scale"))
         tied = len(places) == len(stages) and any(part in share.name for part in ("embed", "wte", "rotary"))

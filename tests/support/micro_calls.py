@@ -31,7 +31,7 @@ class Case(NamedTuple):
     pointwise: int = 0
 
 
-def counted(function: Callable[..., Any], *inputs: Any) -> ic.Counts:
+def counted(function: Callable[..., Any], *inputs: Any) -> ic.results.Counts:
     """Return the counts of one call, which must all be modeled."""
     module = function if isinstance(function, torch.nn.Module) else Wrapped(lambda _, *given: function(*given))
     counts = ic.count(ic.capture(module.to("meta"), inputs))

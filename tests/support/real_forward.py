@@ -36,7 +36,7 @@ def figures(row: Any) -> dict[str, Any]:
     return {name: getattr(row, name) for name in _FIGURES}
 
 
-def check_against_real_forward(module: nn.Module, *inputs: torch.Tensor) -> ic.Counts:
+def check_against_real_forward(module: nn.Module, *inputs: torch.Tensor) -> ic.results.Counts:
     """Capture a module with real weights and run it; all operators must be modeled."""
     module = module.eval()
     graph = ic.capture(module, inputs)

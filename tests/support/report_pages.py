@@ -59,7 +59,7 @@ def document_of(text: str) -> dict[str, Any]:
     return {**document, "layers": unfolded_layers(document["layers"], "the page", InputError)}
 
 
-def evil_profile() -> ic.Profile:
+def evil_profile() -> ic.results.Profile:
     builder = ic.GraphBuilder("</title><script>alert(3)</script>")
     x = first = builder.tensor("float32", (8, 8), role="input")
     for number, name in enumerate(EVIL):
@@ -71,7 +71,7 @@ def evil_profile() -> ic.Profile:
     return ic.profile(builder.build([first], [y]), hardware="t4")
 
 
-def repeated_profile() -> ic.Profile:
+def repeated_profile() -> ic.results.Profile:
     """Return a profile of six layers of a product and a relu; the last one is wider."""
     builder = ic.GraphBuilder("repeated")
     x = first = builder.tensor("float32", (64, 64), role="input")

@@ -47,7 +47,7 @@ def _cases(folder: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
     profile = ic.profile(blocks(), hardware="l4", price=1.0, batch=8)
     yield "counted", lambda: ic.profile(blocks())
     yield "counts", lambda: ic.count(graphs["vit"], batch=8)
-    yield "changes", lambda: ic.diff(profile, ic.profile(profile, batch=16))
+    yield "changes", lambda: ic.compare(before=profile, after=ic.profile(profile, batch=16))
     yield (
         "sweep",
         lambda: ic.sweep(blocks(), hardware=["l4", "t4"], batch=[1, 8], precision=["fp16", "int8"], price=1.0),
@@ -57,8 +57,8 @@ def _cases(folder: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "stored", lambda: ic.sweep(blocks(), hardware=["l4", "t4"], batch=[1, 8], out=folder / "grid")
     models = {"cnn": graphs["cnn"], "vit": graphs["vit"]}
     yield "comparison", lambda: ic.compare(models, hardware=["l4", "t4"], price=1.5, batch=[1, 8])
-    yield "collective", lambda: ic.collective("all_reduce", [1024, 2**20], hardware="h100-sxm-80gb", devices=8)
-    yield "layouts", lambda: ic.layouts(transformer(heads=4), 4, hardware="h100-sxm-80gb")
+    yield "collective", lambda: ic.devices.collective("all_reduce", [1024, 2**20], hardware="h100-sxm-80gb", devices=8)
+    yield "layouts", lambda: ic.find_layouts(transformer(heads=4), 4, hardware="h100-sxm-80gb")
     load = ic.Workload(arrivals="poisson:4", prompt=200, output=40, requests=200, seed=3)
     for number, case in enumerate(interface_cases.SERVED[:3]):
         at = ic.Deployment(hardware=case.machine, price=1.0, **case.way)

@@ -24,7 +24,7 @@ def run_of(where: str | None = None, **options: Any) -> Run:
     return Run(spec, Condition.all_of(where), **{"chunk_points": POINTS // PARTS, **options})
 
 
-def check_equal(sweep: ic.Sweep, expected: ic.Sweep) -> None:
+def check_equal(sweep: ic.results.Sweep, expected: ic.results.Sweep) -> None:
     assert sweep.columns == expected.columns
     assert len(sweep) == len(expected)
     for name in expected.columns:

@@ -39,7 +39,7 @@ def guarded(batch_above: int) -> ic.Graph:
     return builder.build([x], [y])
 
 
-def check_equal(sweep: ic.Sweep, expected: ic.Sweep) -> None:
+def check_equal(sweep: ic.results.Sweep, expected: ic.results.Sweep) -> None:
     assert sweep.columns == expected.columns
     assert len(sweep) == len(expected)
     for name in expected.columns:
@@ -47,7 +47,7 @@ def check_equal(sweep: ic.Sweep, expected: ic.Sweep) -> None:
         assert (sweep[name] == expected[name]).all(), name
 
 
-def places(sweep: ic.Sweep) -> Any:
+def places(sweep: ic.results.Sweep) -> Any:
     """Return the indices of the points of a part of the grid; they must be in order."""
     points = sweep.data.points  # type: ignore[attr-defined]
     points = np.arange(points.start, points.stop) if isinstance(points, slice) else points

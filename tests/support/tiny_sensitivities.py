@@ -13,7 +13,7 @@ PI = "raspberry-pi-5"
 FORMATS = ("fp16", "int8_wo", "int8_dynamic", "2:4")
 
 
-def run(formats: Any = FORMATS, model: Any = None, **options: Any) -> ic.Sensitivity:
+def run(formats: Any = FORMATS, model: Any = None, **options: Any) -> ic.results.Sensitivity:
     """Return the sensitivity of the tiny model."""
     return ic.sensitivity(
         tiny() if model is None else model,

@@ -31,7 +31,7 @@ def closeness(model: nn.Module) -> float:
         return 1 - float((model(X) - WANTED).abs().mean())
 
 
-def run(candidates: Any, model: Any = None, **options: Any) -> ic.Tradeoff:
+def run(candidates: Any, model: Any = None, **options: Any) -> ic.results.Tradeoff:
     return ic.tradeoff(
         tiny() if model is None else model,
         candidates,

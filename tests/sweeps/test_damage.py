@@ -29,7 +29,7 @@ pytest.importorskip("pyarrow")
 
 
 @pytest.fixture(scope="module")
-def expected() -> ic.Sweep:
+def expected() -> ic.results.Sweep:
     return ic.sweep(blocks(), batch=BATCH, **AXES)
 
 
@@ -127,7 +127,7 @@ def other_part(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.sample(2)
 def test_a_damaged_part_is_named_when_it_is_read_and_alone_computed_anew(
-    stored: ic.StoredSweep, expected: ic.Sweep, other_part: Path, damage: Callable[[Path, Path], None]
+    stored: ic.StoredSweep, expected: ic.results.Sweep, other_part: Path, damage: Callable[[Path, Path], None]
 ) -> None:
     before = content(stored.path)
     part = stored.parts[3]
@@ -183,7 +183,7 @@ def test_every_byte_of_a_part_is_covered(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_random_bytes_never_give_other_errors(stored: ic.StoredSweep, expected: ic.Sweep) -> None:
+def test_random_bytes_never_give_other_errors(stored: ic.StoredSweep, expected: ic.results.Sweep) -> None:
     """Either the damage is found, or the columns that are read are not touched by it."""
     part = stored.parts[2]
     whole = part.read_bytes()
@@ -314,7 +314,7 @@ def test_a_manifest_of_other_bytes_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("call", ["open", "fsync", "replace"])
 @pytest.mark.sample(1)
 def test_a_full_disk_keeps_what_is_there_and_the_call_goes_on(
-    tmp_path: Path, expected: ic.Sweep, monkeypatch: pytest.MonkeyPatch, call: str
+    tmp_path: Path, expected: ic.results.Sweep, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     calls = 0
 
@@ -343,7 +343,7 @@ def test_a_full_disk_keeps_what_is_there_and_the_call_goes_on(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files")
-def test_a_limit_on_the_size_of_files_is_a_clear_error(tmp_path: Path, expected: ic.Sweep) -> None:
+def test_a_limit_on_the_size_of_files_is_a_clear_error(tmp_path: Path, expected: ic.results.Sweep) -> None:
     import resource
     import signal
 
@@ -409,7 +409,7 @@ def test_data_reach_the_disk_before_their_name_does(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.slow
-def test_one_object_is_used_by_several_threads(stored: ic.StoredSweep, expected: ic.Sweep) -> None:
+def test_one_object_is_used_by_several_threads(stored: ic.StoredSweep, expected: ic.results.Sweep) -> None:
     best, where = expected.best("cost_usd", where="batch > 3"), expected.where("batch % 7 == 0")
     failed: list[BaseException] = []
 

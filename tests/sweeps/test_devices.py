@@ -85,7 +85,7 @@ def test_outputs_say_data_parallel(tmp_path: Path) -> None:
 
 def test_profiles_of_several_devices_are_compared() -> None:
     one, two = (ic.profile(blocks(), hardware="l4", devices=devices, batch=8) for devices in (1, 2))
-    assert ic.diff(one, two).warnings == (
+    assert ic.compare(before=one, after=two).warnings == (
         "devices differs: 1 before, 2 after; this changes times, energy and memory, too",
     )
-    assert "2 devices, data parallel" in ic.diff(one, two).to_text()
+    assert "2 devices, data parallel" in ic.compare(before=one, after=two).to_text()

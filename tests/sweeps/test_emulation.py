@@ -17,11 +17,11 @@ PRECISIONS = ["fp32", "fp16", "bf16", "fp8", "int8"]
 
 
 @pytest.fixture(scope="module")
-def grid() -> ic.Sweep:
+def grid() -> ic.results.Sweep:
     return ic.sweep(blocks(), hardware=MACHINES, precision=PRECISIONS, execution=["eager", "compiled"], batch=[1, 256])
 
 
-def test_it_is_what_the_kernels_of_an_estimate_say(grid: ic.Sweep) -> None:
+def test_it_is_what_the_kernels_of_an_estimate_say(grid: ic.results.Sweep) -> None:
     for row in grid.to_rows():
         way = {name: row[name] for name in ("precision", "execution")}
         machine = ic.hardware.load(row["hardware"])
@@ -30,7 +30,7 @@ def test_it_is_what_the_kernels_of_an_estimate_say(grid: ic.Sweep) -> None:
         assert {ic.hardware.dtypes.CORE_DTYPES[row["emulated_by"]]} == dtypes if row["emulated_by"] else not dtypes
 
 
-def test_machines_differ_in_what_they_lack(grid: ic.Sweep) -> None:
+def test_machines_differ_in_what_they_lack(grid: ic.results.Sweep) -> None:
     eager = grid.where("execution == 'eager' and batch == 1")
     found = dict(zip(zip(eager["hardware"], eager["precision"], strict=True), eager["emulated_by"], strict=True))
     # The matrix unit of Turing has no bfloat16, that of Ampere no fp8, and that of Hopper both.
@@ -40,7 +40,7 @@ def test_machines_differ_in_what_they_lack(grid: ic.Sweep) -> None:
     assert {found[machine, "fp32"] for machine in MACHINES} == {""}
 
 
-def test_best_and_fronts_keep_the_mark(grid: ic.Sweep) -> None:
+def test_best_and_fronts_keep_the_mark(grid: ic.results.Sweep) -> None:
     at = "hardware == 'a100-sxm-80gb' and precision == 'fp8'"
     best = grid.best("latency_s", where=at)
     assert best["emulated_by"] == "bf16"
@@ -50,7 +50,7 @@ def test_best_and_fronts_keep_the_mark(grid: ic.Sweep) -> None:
     assert len(own) == int((np.asarray(grid["emulated_by"]) == "").sum())
 
 
-def test_outputs_show_the_mark_where_there_is_one(grid: ic.Sweep, tmp_path: Path) -> None:
+def test_outputs_show_the_mark_where_there_is_one(grid: ic.results.Sweep, tmp_path: Path) -> None:
     text = grid.where("hardware == 'a100-sxm-80gb'").to_text()
     assert "emulated" in text
     assert text.count("by bf16") == 4  # fp8, in two executions and two batches
@@ -62,7 +62,7 @@ def test_outputs_show_the_mark_where_there_is_one(grid: ic.Sweep, tmp_path: Path
     assert heading(told)["emulated"] == "no engine for this precision: computed as bf16"
 
 
-def test_frames_have_it_as_a_category(grid: ic.Sweep) -> None:
+def test_frames_have_it_as_a_category(grid: ic.results.Sweep) -> None:
     pandas = pytest.importorskip("pandas")
     column = grid.to_pandas()["emulated_by"]
     assert isinstance(column.dtype, pandas.CategoricalDtype)

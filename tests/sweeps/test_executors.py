@@ -40,7 +40,7 @@ def spec(graph: ic.Graph) -> SweepSpec:
 
 
 @pytest.fixture(scope="module")
-def expected(spec: SweepSpec) -> ic.Sweep:
+def expected(spec: SweepSpec) -> ic.results.Sweep:
     return run_in_memory(Run(spec, None, workers=1))
 
 
@@ -52,7 +52,7 @@ def expected(spec: SweepSpec) -> ic.Sweep:
 @pytest.mark.parametrize("where", [None, WHERE])
 @pytest.mark.sample(10)
 def test_results_depend_neither_on_workers_nor_on_chunks(
-    spec: SweepSpec, expected: ic.Sweep, workers: int, chunk_points: int | None, where: str | None
+    spec: SweepSpec, expected: ic.results.Sweep, workers: int, chunk_points: int | None, where: str | None
 ) -> None:
     condition = Condition.all_of(where)
     sweep = run_in_memory(Run(spec, condition, workers=workers, chunk_points=chunk_points))
@@ -61,13 +61,13 @@ def test_results_depend_neither_on_workers_nor_on_chunks(
 
 
 @pytest.mark.parametrize("where", [None, WHERE])
-def test_threads_give_the_same(spec: SweepSpec, expected: ic.Sweep, where: str | None) -> None:
+def test_threads_give_the_same(spec: SweepSpec, expected: ic.results.Sweep, where: str | None) -> None:
     with ThreadPoolExecutor(3) as executor:
         sweep = run_in_memory(Run(spec, Condition.all_of(where), executor=executor, chunk_points=500))
     check_equal(sweep, expected.where(where))
 
 
-def test_results_are_in_the_order_of_the_grid_whatever_comes_first(spec: SweepSpec, expected: ic.Sweep) -> None:
+def test_results_are_in_the_order_of_the_grid_whatever_comes_first(spec: SweepSpec, expected: ic.results.Sweep) -> None:
     check_equal(run_in_memory(Run(spec, None, executor=Reversed(), chunk_points=500)), expected)
     filtered = run_in_memory(Run(spec, Condition(WHERE), executor=Reversed(), chunk_points=500))
     check_equal(filtered, expected.where(WHERE))
@@ -114,7 +114,9 @@ def test_a_spec_is_small_and_holds_no_module(spec: SweepSpec) -> None:
     assert again.__dict__["_families"] == {}  # plans are made where they are needed
     stretch = slice(1234, 2345)
     check = compute(again, Condition(WHERE), stretch, 1)
-    check_equal(ic.Sweep("toy", (), check), ic.Sweep("toy", (), compute(spec, Condition(WHERE), stretch, 2)))
+    check_equal(
+        ic.results.Sweep("toy", (), check), ic.results.Sweep("toy", (), compute(spec, Condition(WHERE), stretch, 2))
+    )
 
 
 def test_the_key_is_of_all_that_results_depend_on(graph: ic.Graph, spec: SweepSpec) -> None:
@@ -142,7 +144,7 @@ class Recording(ThreadPoolExecutor):
         return super().submit(fn, *args, **kwargs)
 
 
-def test_a_sweep_travels_with_the_first_tasks_only(graph: ic.Graph, expected: ic.Sweep) -> None:
+def test_a_sweep_travels_with_the_first_tasks_only(graph: ic.Graph, expected: ic.results.Sweep) -> None:
     spec = spec_of(graph)
     with Recording(2) as executor:
         check_equal(run_in_memory(Run(spec, None, executor=executor, chunk_points=500)), expected)
@@ -152,7 +154,7 @@ def test_a_sweep_travels_with_the_first_tasks_only(graph: ic.Graph, expected: ic
 
 
 def test_a_worker_that_does_not_know_a_sweep_asks_for_it(
-    spec: SweepSpec, expected: ic.Sweep, monkeypatch: pytest.MonkeyPatch
+    spec: SweepSpec, expected: ic.results.Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tasks, "_KNOWN_AT_MOST", 0)  # forgets each sweep at once
     with ThreadPoolExecutor(2) as executor:
@@ -164,7 +166,7 @@ def test_a_worker_that_does_not_know_a_sweep_asks_for_it(
 
 @pytest.mark.slow
 def test_processes_give_the_same_and_one_that_dies_is_replaced_by_this_one(
-    graph: ic.Graph, spec: SweepSpec, expected: ic.Sweep, tmp_path: Path
+    graph: ic.Graph, spec: SweepSpec, expected: ic.results.Sweep, tmp_path: Path
 ) -> None:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=context) as executor:
@@ -207,7 +209,9 @@ class Dying(ProcessPoolExecutor):
 
 
 @pytest.mark.slow
-def test_a_process_may_die_while_it_sends(spec: SweepSpec, expected: ic.Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_may_die_while_it_sends(
+    spec: SweepSpec, expected: ic.results.Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tasks, "SILENT_S", 0.5)
     with Dying(2, mp_context=multiprocessing.get_context("spawn")) as executor:
         with pytest.warns(RuntimeWarning, match="parts of the sweep failed on the executor .BrokenProcessPool"):
@@ -248,7 +252,9 @@ def killing(client: Any) -> Callable[[int, int], None]:
 
 @may_lose_a_result
 @pytest.mark.slow
-def test_dask_gives_the_same_though_a_worker_is_killed(client: Any, spec: SweepSpec, expected: ic.Sweep) -> None:
+def test_dask_gives_the_same_though_a_worker_is_killed(
+    client: Any, spec: SweepSpec, expected: ic.results.Sweep
+) -> None:
     executor = client.get_executor()
     assert tasks.worker_count(executor) == 2
     kill = killing(client)
@@ -260,7 +266,7 @@ def test_dask_gives_the_same_though_a_worker_is_killed(client: Any, spec: SweepS
 @pytest.mark.slow
 @may_lose_a_result
 def test_dask_writes_a_folder_though_a_worker_is_killed(
-    client: Any, spec: SweepSpec, expected: ic.Sweep, tmp_path: Path
+    client: Any, spec: SweepSpec, expected: ic.results.Sweep, tmp_path: Path
 ) -> None:
     pytest.importorskip("pyarrow")
     from pyinfercost.sweeps.storage import run_to_folder

@@ -18,7 +18,7 @@ TEXTS = ("hardware", "precision", "execution", "evidence", "emulated_by")
 
 
 @pytest.fixture(scope="module")
-def grid() -> ic.Sweep:
+def grid() -> ic.results.Sweep:
     return ic.sweep(
         blocks(),
         hardware=["t4", "a100-sxm-80gb", "t4"],
@@ -30,18 +30,18 @@ def grid() -> ic.Sweep:
     )
 
 
-def kinds(grid: ic.Sweep) -> dict[str, ic.Sweep]:
+def kinds(grid: ic.results.Sweep) -> dict[str, ic.results.Sweep]:
     """A whole grid, some rows of one, none, and plain columns."""
     return {
         "grid": grid,
         "rows": grid.take(np.asarray([700, 3, 3, 9])),
         "none": grid.where("latency_s < 0"),
-        "plain": ic.Sweep("toy", ("batch",), {name: grid[name] for name in grid.columns}),
+        "plain": ic.results.Sweep("toy", ("batch",), {name: grid[name] for name in grid.columns}),
     }
 
 
 @pytest.mark.parametrize("kind", ["grid", "rows", "none", "plain"])
-def test_pandas_has_categories(grid: ic.Sweep, kind: str) -> None:
+def test_pandas_has_categories(grid: ic.results.Sweep, kind: str) -> None:
     pytest.importorskip("pandas")
     sweep = kinds(grid)[kind]
     frame = sweep.to_pandas()
@@ -57,7 +57,7 @@ def test_pandas_has_categories(grid: ic.Sweep, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["grid", "rows", "none", "plain"])
-def test_polars_and_arrow_have_dictionaries(grid: ic.Sweep, kind: str) -> None:
+def test_polars_and_arrow_have_dictionaries(grid: ic.results.Sweep, kind: str) -> None:
     polars = pytest.importorskip("polars")
     arrow = pytest.importorskip("pyarrow")
     sweep = kinds(grid)[kind]
@@ -72,7 +72,7 @@ def test_polars_and_arrow_have_dictionaries(grid: ic.Sweep, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["grid", "rows", "none", "plain"])
 @pytest.mark.parametrize("rows_per_group", [64, 2**17])
 def test_parquet_gives_back_what_went_in(
-    grid: ic.Sweep, kind: str, rows_per_group: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    grid: ic.results.Sweep, kind: str, rows_per_group: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     monkeypatch.setattr(result, "ROWS_PER_GROUP", rows_per_group)
@@ -85,7 +85,7 @@ def test_parquet_gives_back_what_went_in(
     assert parquet.read_metadata(tmp_path / "grid.parquet").num_row_groups == max(-(-len(sweep) // rows_per_group), 1)
 
 
-def test_parquet_of_a_grid_is_small(grid: ic.Sweep, tmp_path: Path) -> None:
+def test_parquet_of_a_grid_is_small(grid: ic.results.Sweep, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     sweep = ic.sweep(blocks(), hardware="t4", batch=range(1, 4097), scale={"bandwidth": np.linspace(1, 2, 50)})
     sweep.to_parquet(tmp_path / "grid.parquet")
@@ -93,7 +93,7 @@ def test_parquet_of_a_grid_is_small(grid: ic.Sweep, tmp_path: Path) -> None:
     assert (tmp_path / "grid.parquet").stat().st_size < plain / 3.5
 
 
-def test_csv_goes_to_a_file(grid: ic.Sweep, tmp_path: Path) -> None:
+def test_csv_goes_to_a_file(grid: ic.results.Sweep, tmp_path: Path) -> None:
     assert grid.to_csv(tmp_path / "grid.csv") is None
     with (tmp_path / "grid.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -111,7 +111,7 @@ def test_csv_goes_to_a_file(grid: ic.Sweep, tmp_path: Path) -> None:
     ],
 )
 def test_an_error_names_the_extra(
-    grid: ic.Sweep, missing: str, use: Any, needs: str, monkeypatch: pytest.MonkeyPatch
+    grid: ic.results.Sweep, missing: str, use: Any, needs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ImportError, match=rf"{needs}.*pip install 'pyinfercost\[dataframes\]'") as caught:

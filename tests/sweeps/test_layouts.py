@@ -50,7 +50,7 @@ def test_layouts_are_repeated_on_each_number_of_devices(graph: ic.Graph) -> None
 
 def test_all_stands_for_the_legal_layouts(graph: ic.Graph) -> None:
     grid = ic.sweep(graph, hardware=H100, devices=[2, 4], layout="all", **SIZES)
-    legal = ic.layouts(graph, [2, 4], hardware=H100)
+    legal = ic.find_layouts(graph, [2, 4], hardware=H100)
     assert list(dict.fromkeys(grid["layout"].tolist())) == [str(layout) for layout in legal]
     assert len(grid) == 2 * len(legal)
     named = ic.sweep(graph, hardware=H100, layout=list(legal), **SIZES)

@@ -33,7 +33,7 @@ def graph() -> ic.Graph:
 
 
 @pytest.fixture(scope="module")
-def expected(graph: ic.Graph) -> ic.Sweep:
+def expected(graph: ic.Graph) -> ic.results.Sweep:
     return ic.sweep(graph, batch=BATCH, **AXES)
 
 
@@ -54,7 +54,9 @@ def stopping_at(points: int, error: type[BaseException] = KeyboardInterrupt) -> 
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_an_interrupt_leaves_what_a_later_call_completes(expected: ic.Sweep, tmp_path: Path, workers: int) -> None:
+def test_an_interrupt_leaves_what_a_later_call_completes(
+    expected: ic.results.Sweep, tmp_path: Path, workers: int
+) -> None:
     with pytest.raises(ic.SweepInterrupted, match="of 4,000 points") as caught:
         run_to_folder(run_of(progress=stopping_at(2000), workers=workers), tmp_path / "grid")
     partial = caught.value.partial
@@ -79,7 +81,9 @@ def test_nothing_is_computed_anew(stored: ic.StoredSweep, monkeypatch: pytest.Mo
     assert seen == [(POINTS, POINTS)]
 
 
-def test_an_error_keeps_what_is_there(tmp_path: Path, expected: ic.Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_keeps_what_is_there(
+    tmp_path: Path, expected: ic.results.Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write = storage.write_whole
 
     def full(target: Path, data: Any, **options: Any) -> None:
@@ -115,7 +119,7 @@ def test_an_interrupt_before_the_first_part(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1 and then the machine stopped"])
-def test_a_part_cut_short_is_written_anew(stored: ic.StoredSweep, expected: ic.Sweep, damage: bytes) -> None:
+def test_a_part_cut_short_is_written_anew(stored: ic.StoredSweep, expected: ic.results.Sweep, damage: bytes) -> None:
     stored.parts[3].write_bytes(damage)
     assert not ic.StoredSweep(stored.path).complete
     check_equal(run_to_folder(run_of(), stored.path).where(None), expected)

@@ -26,7 +26,7 @@ def graph() -> ic.Graph:
 
 
 @pytest.fixture(scope="module")
-def expected(graph: ic.Graph) -> ic.Sweep:
+def expected(graph: ic.Graph) -> ic.results.Sweep:
     return ic.sweep(graph, batch=BATCH, **AXES)
 
 
@@ -40,7 +40,7 @@ def stored(tmp_path: Path) -> ic.StoredSweep:
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_a_folder_holds_the_sweep_whatever_the_number_of_workers(
-    stored: ic.StoredSweep, expected: ic.Sweep, tmp_path: Path, workers: int
+    stored: ic.StoredSweep, expected: ic.results.Sweep, tmp_path: Path, workers: int
 ) -> None:
     other = run_to_folder(run_of(workers=workers), tmp_path / "other")
     assert content(other.path) == content(stored.path)
@@ -52,7 +52,7 @@ def test_executors_write_the_same(stored: ic.StoredSweep, tmp_path: Path) -> Non
         assert content(run_to_folder(run_of(executor=executor), tmp_path / "other").path) == content(stored.path)
 
 
-def test_the_folder_is_opened_later(stored: ic.StoredSweep, expected: ic.Sweep) -> None:
+def test_the_folder_is_opened_later(stored: ic.StoredSweep, expected: ic.results.Sweep) -> None:
     again = ic.StoredSweep(str(stored.path))
     assert again.complete
     assert len(again) == POINTS
@@ -70,7 +70,7 @@ def test_part_sizes_do_not_follow_the_workers(graph: ic.Graph, tmp_path: Path) -
     assert (manifest["chunk_points"], manifest["parts"], len(stored.parts)) == (2**20, 1, 1)
 
 
-def test_other_libraries_read_it(stored: ic.StoredSweep, expected: ic.Sweep) -> None:
+def test_other_libraries_read_it(stored: ic.StoredSweep, expected: ic.results.Sweep) -> None:
     pandas = pytest.importorskip("pandas")
     polars = pytest.importorskip("polars")
     from pyarrow import parquet
@@ -92,7 +92,7 @@ def test_other_libraries_read_it(stored: ic.StoredSweep, expected: ic.Sweep) -> 
 # ---- choosing ----
 
 
-def test_choosing_gives_what_it_gives_in_memory(stored: ic.StoredSweep, expected: ic.Sweep) -> None:
+def test_choosing_gives_what_it_gives_in_memory(stored: ic.StoredSweep, expected: ic.results.Sweep) -> None:
     where = "latency_s < 3e-5 and batch % 3 == 0"
     check_equal(stored.where(where), expected.where(where))
     for objective in ("cost_usd", "throughput_per_s", "latency_s"):
@@ -105,7 +105,7 @@ def test_choosing_gives_what_it_gives_in_memory(stored: ic.StoredSweep, expected
     check_equal(stored.pareto("latency_s", maximize="batch"), expected.pareto("latency_s", maximize="batch"))
 
 
-def test_a_filter_that_leaves_nothing(stored: ic.StoredSweep, expected: ic.Sweep, tmp_path: Path) -> None:
+def test_a_filter_that_leaves_nothing(stored: ic.StoredSweep, expected: ic.results.Sweep, tmp_path: Path) -> None:
     check_equal(stored.where("latency_s < 0"), expected.where("latency_s < 0"))
     with pytest.raises(NothingFitsError, match="none of 4,000 points satisfies latency_s < 0"):
         stored.best("cost_usd", where="latency_s < 0")
@@ -120,7 +120,7 @@ def test_a_filter_that_leaves_nothing(stored: ic.StoredSweep, expected: ic.Sweep
         empty.best("latency_s", where="batch > 5")
 
 
-def test_a_filter_is_applied_before_writing(expected: ic.Sweep, tmp_path: Path) -> None:
+def test_a_filter_is_applied_before_writing(expected: ic.results.Sweep, tmp_path: Path) -> None:
     where = "latency_s < 3e-5 and batch % 3 == 0"
     check_equal(run_to_folder(run_of(where), tmp_path / "grid").where(None), expected.where(where))
 

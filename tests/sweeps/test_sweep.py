@@ -24,13 +24,13 @@ def graph() -> ic.Graph:
 
 
 @pytest.fixture(scope="module")
-def grid(graph: ic.Graph) -> ic.Sweep:
+def grid(graph: ic.Graph) -> ic.results.Sweep:
     return ic.sweep(
         graph, hardware=MACHINES, precision=["fp32", "fp16"], execution=["eager", "compiled"], batch=BATCHES
     )
 
 
-def test_the_grid_is_the_product_in_nested_order(grid: ic.Sweep) -> None:
+def test_the_grid_is_the_product_in_nested_order(grid: ic.results.Sweep) -> None:
     assert len(grid) == 2 * 2 * 2 * 3
     expected = [
         (m, p, e, b) for m in MACHINES for p in ("fp32", "fp16") for e in ("eager", "compiled") for b in BATCHES
@@ -41,7 +41,7 @@ def test_the_grid_is_the_product_in_nested_order(grid: ic.Sweep) -> None:
     assert list(grid) == list(grid.columns)
 
 
-def test_each_point_is_what_an_estimate_says(graph: ic.Graph, grid: ic.Sweep) -> None:
+def test_each_point_is_what_an_estimate_says(graph: ic.Graph, grid: ic.results.Sweep) -> None:
     for row in grid.to_rows():
         way = {name: row[name] for name in ("hardware", "precision", "execution", "batch")}
         estimate = ic.estimate(graph, **way)
@@ -52,7 +52,7 @@ def test_each_point_is_what_an_estimate_says(graph: ic.Graph, grid: ic.Sweep) ->
         assert sum(row[f"{bound}_s"] for bound in estimate.bound_shares) == pytest.approx(row["latency_s"])
 
 
-def test_columns_have_types_and_cannot_be_changed(grid: ic.Sweep) -> None:
+def test_columns_have_types_and_cannot_be_changed(grid: ic.results.Sweep) -> None:
     assert grid["batch"].dtype == np.int64
     assert grid["latency_s"].dtype == np.float64
     assert grid["fits_in_memory"].dtype == np.bool_
@@ -60,7 +60,7 @@ def test_columns_have_types_and_cannot_be_changed(grid: ic.Sweep) -> None:
         grid["latency_s"][0] = 0
 
 
-def test_an_unknown_column_lists_the_columns(grid: ic.Sweep) -> None:
+def test_an_unknown_column_lists_the_columns(grid: ic.results.Sweep) -> None:
     with pytest.raises(KeyError, match="no column 'latency'; the columns are latency_s, latency_low_s"):
         grid["latency"]
 
@@ -94,27 +94,27 @@ def test_a_wrong_axis_is_refused(graph: ic.Graph, axes: dict, message: str) -> N
         ic.sweep(graph, **{"hardware": "t4", **axes})
 
 
-def test_csv_and_json_hold_the_same_points(grid: ic.Sweep) -> None:
+def test_csv_and_json_hold_the_same_points(grid: ic.results.Sweep) -> None:
     rows = list(csv.DictReader(io.StringIO(grid.to_csv())))
     points = json.loads(grid.to_json())["points"]
     assert points == grid.to_rows()
     assert [{name: str(value) for name, value in point.items()} for point in points] == rows
 
 
-def test_without_pandas_the_error_names_the_extra(grid: ic.Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pandas_the_error_names_the_extra(grid: ic.results.Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"pyinfercost\[dataframes\]"):
         grid.to_pandas()
 
 
-def test_to_pandas_has_the_columns(grid: ic.Sweep) -> None:
+def test_to_pandas_has_the_columns(grid: ic.results.Sweep) -> None:
     pytest.importorskip("pandas")
     frame = grid.to_pandas()
     assert list(frame.columns) == list(grid.columns)
     assert frame["latency_s"].tolist() == grid["latency_s"].tolist()
 
 
-def test_repr_says_how_many_points(grid: ic.Sweep) -> None:
+def test_repr_says_how_many_points(grid: ic.results.Sweep) -> None:
     assert repr(grid).startswith("<Sweep toy: 24 points")
 
 

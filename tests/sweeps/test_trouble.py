@@ -38,7 +38,7 @@ def spec(graph: ic.Graph) -> SweepSpec:
 
 
 @pytest.fixture(scope="module")
-def expected(spec: SweepSpec) -> ic.Sweep:
+def expected(spec: SweepSpec) -> ic.results.Sweep:
     return run_in_memory(Run(spec, None, workers=1))
 
 
@@ -86,7 +86,7 @@ class Unreliable(ThreadPoolExecutor):
     ],
 )
 def test_what_an_executor_cannot_do_is_done_here(
-    spec: SweepSpec, expected: ic.Sweep, trouble: dict[str, Any], message: str
+    spec: SweepSpec, expected: ic.results.Sweep, trouble: dict[str, Any], message: str
 ) -> None:
     seen: list[int] = []
     with Unreliable(**trouble) as executor:
@@ -104,7 +104,7 @@ def test_a_worker_of_another_version_is_not_asked(spec: SweepSpec) -> None:
 
 
 def test_a_cluster_without_workers_is_given_up(
-    spec: SweepSpec, expected: ic.Sweep, monkeypatch: pytest.MonkeyPatch
+    spec: SweepSpec, expected: ic.results.Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Deserted(Executor):
         _max_workers = 2
@@ -263,7 +263,7 @@ def test_head_and_tail_take_no_nonsense(graph: ic.Graph, tmp_path: Path, rows: A
 
 
 @pytest.mark.parametrize("kind", ["in place", "filter", "threads"])
-def test_an_interrupt_keeps_what_was_computed(spec: SweepSpec, expected: ic.Sweep, kind: str) -> None:
+def test_an_interrupt_keeps_what_was_computed(spec: SweepSpec, expected: ic.results.Sweep, kind: str) -> None:
     def stop(done: int, total: int) -> None:
         assert total == POINTS
         if done >= POINTS // 2:

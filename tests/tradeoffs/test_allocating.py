@@ -24,11 +24,11 @@ FORMATS = ("fp16", "int8_wo", "int8_dynamic", "int4_wo")
 
 
 @pytest.fixture(scope="module")
-def found() -> ic.Sensitivity:
+def found() -> ic.results.Sensitivity:
     return run(FORMATS)
 
 
-def combinations(found: ic.Sensitivity) -> list[dict[str, str]]:
+def combinations(found: ic.results.Sensitivity) -> list[dict[str, str]]:
     """All combinations of formats that apply."""
     options = [
         [(layer, "original"), *((row.layer, row.format) for row in found.rows if row.layer == layer and row.applicable)]
@@ -37,25 +37,25 @@ def combinations(found: ic.Sensitivity) -> list[dict[str, str]]:
     return [{layer: form for layer, form in each if form != "original"} for each in product(*options)]
 
 
-def lost_by_sum(found: ic.Sensitivity, formats: dict[str, str]) -> float:
+def lost_by_sum(found: ic.results.Sensitivity, formats: dict[str, str]) -> float:
     return sum(max(found[layer, form].lost or 0.0, 0.0) for layer, form in formats.items())
 
 
-def saved_by_sum(found: ic.Sensitivity, formats: dict[str, str]) -> float:
+def saved_by_sum(found: ic.results.Sensitivity, formats: dict[str, str]) -> float:
     return sum(found[layer, form].saved_s or 0.0 for layer, form in formats.items())
 
 
 # --- the best choice -----------------------------------------------------------------------------------------------
 
 
-def limit_of_time(found: ic.Sensitivity, share: float) -> float:
+def limit_of_time(found: ic.results.Sensitivity, share: float) -> float:
     """The latency with a share of all that can be saved."""
     most = max(saved_by_sum(found, each) for each in combinations(found))
     return found.original.latency_s - share * most
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8, 0.95])
-def test_least_loss_within_a_limit_of_time(found: ic.Sensitivity, share: float) -> None:
+def test_least_loss_within_a_limit_of_time(found: ic.results.Sensitivity, share: float) -> None:
     limit = limit_of_time(found, share)
     chosen = ic.allocate(found, {"latency_s": limit}, rounds=1)
     within = [each for each in combinations(found) if found.original.latency_s - saved_by_sum(found, each) <= limit]
@@ -66,7 +66,7 @@ def test_least_loss_within_a_limit_of_time(found: ic.Sensitivity, share: float) 
 
 
 @pytest.mark.parametrize("lost", [0.0001, 0.0005, 0.001, 0.01])
-def test_least_time_within_a_limit_of_loss(found: ic.Sensitivity, lost: float) -> None:
+def test_least_time_within_a_limit_of_loss(found: ic.results.Sensitivity, lost: float) -> None:
     chosen = ic.allocate(found, {"lost": lost}, rounds=1)
     within = [each for each in combinations(found) if lost_by_sum(found, each) <= lost]
     wanted = found.original.latency_s - max(saved_by_sum(found, each) for each in within)
@@ -77,7 +77,7 @@ def test_least_time_within_a_limit_of_loss(found: ic.Sensitivity, lost: float) -
     assert not greedy.optimal
 
 
-def test_time_and_bytes_ask_for_different_formats(found: ic.Sensitivity) -> None:
+def test_time_and_bytes_ask_for_different_formats(found: ic.results.Sensitivity) -> None:
     """The last layer is so small that quantizing its activations costs more than it saves: in time, not in bits."""
     fast = ic.allocate(found, {"lost": 0.01})
     small = ic.allocate(found, {"lost": 0.01}, minimize="parameter_bytes")
@@ -87,7 +87,7 @@ def test_time_and_bytes_ask_for_different_formats(found: ic.Sensitivity) -> None
     assert fast.formats.get("5") != "int8_dynamic"
 
 
-def test_several_limits(found: ic.Sensitivity) -> None:
+def test_several_limits(found: ic.results.Sensitivity) -> None:
     limits = {"lost": 0.01, "parameter_bytes": 0.35 * found.original.parameter_bytes}
     for method in ("exact", "greedy"):
         chosen = ic.allocate(found, limits, method=method)
@@ -97,7 +97,7 @@ def test_several_limits(found: ic.Sensitivity) -> None:
         assert "lost at most 0.0100, parameter_bytes at most" in str(chosen)
 
 
-def test_an_accuracy_is_a_limit_too(found: ic.Sensitivity) -> None:
+def test_an_accuracy_is_a_limit_too(found: ic.results.Sensitivity) -> None:
     assert ic.allocate(found, {"accuracy": 0.999}).limits == {"lost": pytest.approx(0.001)}
     of_loss = run(["fp16"], evaluate=lambda module: 1 - closeness(module), maximize=False)
     assert ic.allocate(of_loss, {"accuracy": 0.25}).limits == {"lost": 0.25}
@@ -113,7 +113,7 @@ def test_gains_of_single_layers_count_as_nothing() -> None:
 # --- the whole -----------------------------------------------------------------------------------------------------
 
 
-def test_the_whole_is_estimated_and_evaluated_anew(found: ic.Sensitivity) -> None:
+def test_the_whole_is_estimated_and_evaluated_anew(found: ic.results.Sensitivity) -> None:
     chosen = ic.allocate(found, {"lost": 0.001})
     assert chosen.formats
     graph = ic.whatif(ic.capture(tiny(), X), quantize=chosen.quantize)
@@ -177,7 +177,7 @@ class Shifted:
         return getattr(self._mixer, name)
 
 
-def test_a_limit_on_loss_that_the_whole_exceeds_is_tightened(found: ic.Sensitivity) -> None:
+def test_a_limit_on_loss_that_the_whole_exceeds_is_tightened(found: ic.results.Sensitivity) -> None:
     first = ic.allocate(found, {"lost": 0.001}, rounds=1)
     assert len(first.formats) > 1
     shifted = replace(found, mixer=Shifted(found.mixer, lost=0.0008))
@@ -191,7 +191,7 @@ def test_a_limit_on_loss_that_the_whole_exceeds_is_tightened(found: ic.Sensitivi
     assert "none of 1 combinations is within it" in " ".join(str(never).split())
 
 
-def test_a_limit_on_time_that_the_whole_exceeds_is_tightened(found: ic.Sensitivity) -> None:
+def test_a_limit_on_time_that_the_whole_exceeds_is_tightened(found: ic.results.Sensitivity) -> None:
     limit = limit_of_time(found, 0.5)
     first = ic.allocate(found, {"latency_s": limit}, rounds=1)
     added = limit - first.added["latency_s"] + 1e-7
@@ -249,7 +249,7 @@ def test_nothing_helps() -> None:
     ],
 )
 def test_arguments_that_do_not_fit(
-    found: ic.Sensitivity, limit: Any, options: dict[str, Any], error: type[Exception], message: str
+    found: ic.results.Sensitivity, limit: Any, options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=re.escape(message)):
         ic.allocate(found, limit, **options)
@@ -274,7 +274,7 @@ def test_formats_that_fail_together() -> None:
         ic.allocate(found, {"lost": 1.0}, minimize="parameter_bytes")
 
 
-def test_the_report_compares_the_choice_with_sums_and_single_formats(found: ic.Sensitivity) -> None:
+def test_the_report_compares_the_choice_with_sums_and_single_formats(found: ic.results.Sensitivity) -> None:
     chosen = ic.allocate(found, {"lost": 0.001})
     text = chosen.to_text()
     for line in ("original ", "chosen, by sums ", "chosen ", "int8_wo in all 2", "limit      lost at most 0.0010"):

@@ -37,7 +37,7 @@ def accuracy(model: nn.Module) -> float:
         return float((model(X).argmax(1) == Y).double().mean())
 
 
-def run(candidates: Any, model: Any = None, **options: Any) -> ic.Tradeoff:
+def run(candidates: Any, model: Any = None, **options: Any) -> ic.results.Tradeoff:
     return ic.tradeoff(
         blocks() if model is None else model,
         candidates,

@@ -25,14 +25,14 @@ pytestmark = pytest.mark.torch
 
 
 @pytest.fixture(scope="module")
-def found() -> ic.Sensitivity:
+def found() -> ic.results.Sensitivity:
     return run()
 
 
 # --- figures -------------------------------------------------------------------------------------------------------
 
 
-def test_each_layer_and_format_has_a_row(found: ic.Sensitivity) -> None:
+def test_each_layer_and_format_has_a_row(found: ic.results.Sensitivity) -> None:
     assert found.layers == ("0", "3", "5")
     assert found.formats == FORMATS
     assert len(found.rows) == 12
@@ -51,7 +51,7 @@ def test_each_layer_and_format_has_a_row(found: ic.Sensitivity) -> None:
         found["0", "int4_wo"]
 
 
-def test_losses_are_those_of_the_candidate_in_one_layer(found: ic.Sensitivity) -> None:
+def test_losses_are_those_of_the_candidate_in_one_layer(found: ic.results.Sensitivity) -> None:
     assert found["3", "int8_wo"].accuracy == closeness(int8_weight_only()(tiny(), "3"))
     for row in found.rows:
         if row.applicable:
@@ -60,7 +60,7 @@ def test_losses_are_those_of_the_candidate_in_one_layer(found: ic.Sensitivity) -
             assert 0 < row.lost < 0.1
 
 
-def test_savings_are_those_of_fresh_estimates(found: ic.Sensitivity) -> None:
+def test_savings_are_those_of_fresh_estimates(found: ic.results.Sensitivity) -> None:
     graph = ic.capture(tiny(), X)
     before = ic.estimate(graph, hardware=PI, price=0.1)
     assert found.original.latency_s == before.latency_s
@@ -76,7 +76,7 @@ def test_savings_are_those_of_fresh_estimates(found: ic.Sensitivity) -> None:
         assert row.saved_bytes == ic.count(graph).total.parameter_bytes - ic.count(changed).total.parameter_bytes
 
 
-def test_all_layers_together_are_evaluated_and_estimated_beside_the_sums(found: ic.Sensitivity) -> None:
+def test_all_layers_together_are_evaluated_and_estimated_beside_the_sums(found: ic.results.Sensitivity) -> None:
     graph = ic.capture(tiny(), X)
     for whole in found.whole:
         rows = [row for row in found.rows if row.format == whole.format and row.applicable]
@@ -96,7 +96,7 @@ def test_a_loss_is_lost_where_it_grows() -> None:
     assert all(row.lost == row.accuracy for row in found.rows)
 
 
-def test_dollars_and_joules_are_unknown_without_a_price_and_a_power(found: ic.Sensitivity) -> None:
+def test_dollars_and_joules_are_unknown_without_a_price_and_a_power(found: ic.results.Sensitivity) -> None:
     assert all(row.saved_usd is None for row in run(["fp16"], price=None).rows)
     assert "USD" in str(found)
     assert "USD" not in str(run(["fp16"], price=None))
@@ -120,7 +120,7 @@ def test_both_tables_state_their_kernels() -> None:
     assert engines not in " ".join(torchao.split())
 
 
-def test_the_model_and_the_mode_stay(found: ic.Sensitivity) -> None:
+def test_the_model_and_the_mode_stay(found: ic.results.Sensitivity) -> None:
     model = nn.Sequential(tiny(), nn.Dropout(0.5)).train()
     before = signature_of(model)
     result = run(["int8_wo"], model)
@@ -323,7 +323,7 @@ def test_finished_evaluations_are_not_made_again(tmp_path: Path) -> None:
     assert result.whole == run().whole
 
 
-def test_the_file_serves_other_machines_and_not_other_models(tmp_path: Path, found: ic.Sensitivity) -> None:
+def test_the_file_serves_other_machines_and_not_other_models(tmp_path: Path, found: ic.results.Sensitivity) -> None:
     path = tmp_path / "accuracies.jsonl"
     run(resume=path)
     count = Counting()
@@ -351,7 +351,7 @@ def test_a_file_of_trade_offs_and_other_candidates_are_refused(tmp_path: Path) -
 # --- reports -------------------------------------------------------------------------------------------------------
 
 
-def test_the_report_has_rows_sums_and_what_does_not_apply(found: ic.Sensitivity) -> None:
+def test_the_report_has_rows_sums_and_what_does_not_apply(found: ic.results.Sensitivity) -> None:
     text = found.to_text()
     assert "One layer in one format" in text
     assert re.search(r"int8_wo +torchao +\+0\.0003", text)
@@ -364,7 +364,9 @@ def test_the_report_has_rows_sums_and_what_does_not_apply(found: ic.Sensitivity)
     assert found.to_csv().splitlines()[0].startswith("layer,format,applied,accuracy,lost,saved_s")
 
 
-def test_many_rows_are_cut_to_the_largest_savings(monkeypatch: pytest.MonkeyPatch, found: ic.Sensitivity) -> None:
+def test_many_rows_are_cut_to_the_largest_savings(
+    monkeypatch: pytest.MonkeyPatch, found: ic.results.Sensitivity
+) -> None:
     monkeypatch.setattr("pyinfercost.report.sensitivity._LISTED", 2)
     text = found.to_text()
     assert "The 2 largest savings of 10 rows; to_csv() has all." in text

@@ -280,9 +280,9 @@ def test_paths_restrict_the_layers_and_errors_stay_in_theirs() -> None:
 # --- results -------------------------------------------------------------------------------------------------------
 
 
-def result_of(*rows: tuple[str, float | None, float | None], maximize: bool = True) -> ic.Tradeoff:
+def result_of(*rows: tuple[str, float | None, float | None], maximize: bool = True) -> ic.results.Tradeoff:
     found = tuple(TradeoffRow(name=n, accuracy=a, latency_s=s) for n, a, s in rows)
-    return ic.Tradeoff(
+    return ic.results.Tradeoff(
         model="m", hardware=CPU, precision="native", execution="eager", maximize=maximize, settings={}, rows=found
     )
 

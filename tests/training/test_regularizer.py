@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 import pyinfercost as ic
-from pyinfercost.training import CostRegularizer
+from pyinfercost import CostRegularizer
 from pyinfercost.training.soft_cost import Interpolation, nodes_of
 
 pytestmark = pytest.mark.torch

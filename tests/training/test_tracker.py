@@ -13,8 +13,9 @@ from torch import nn
 from torch.nn.utils import parametrize, prune
 
 import pyinfercost as ic
+from pyinfercost import CostTracker
 from pyinfercost.errors import InputError
-from pyinfercost.training import CostTracker, SinkFailedWarning, TrackingStoppedWarning
+from pyinfercost.training import SinkFailedWarning, TrackingStoppedWarning
 
 pytestmark = pytest.mark.torch
 

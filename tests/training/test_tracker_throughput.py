@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.training import CostTracker
+from pyinfercost import CostTracker
 
 pytestmark = pytest.mark.torch
 

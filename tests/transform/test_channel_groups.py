@@ -38,7 +38,7 @@ def sizes_of(family: Family, groups: ChannelGroups, widths: dict[str, int]) -> d
     return {groups[path].name: widths[key] for key, path in family.layers.items()}
 
 
-def same_counts(left: ic.Counts, right: ic.Counts) -> None:
+def same_counts(left: ic.results.Counts, right: ic.results.Counts) -> None:
     assert left.total.to_dict() == right.total.to_dict()
     assert left.memory.timeline == right.memory.timeline
     for mine, fresh in zip(left.layers, right.layers, strict=True):

@@ -31,11 +31,11 @@ class Built:
         args = {"input": x, "weight": self.weight(f"{name}.weight", outputs, inputs)}
         return self.run("linear.default", args, outputs)
 
-    def groups(self, result: Any) -> ic.ChannelGroups:
+    def groups(self, result: Any) -> ic.results.ChannelGroups:
         return ic.channel_groups(self.builder.build([self.input], [result]))
 
 
-def named(groups: ic.ChannelGroups, *shape: Any) -> dict[str, Any]:
+def named(groups: ic.results.ChannelGroups, *shape: Any) -> dict[str, Any]:
     """The only tensor of this shape."""
     (found,) = [made for made in groups.graph.to_dict()["tensors"] if made["shape"] == list(shape)]
     return dict(found)

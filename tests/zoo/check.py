@@ -110,7 +110,7 @@ def _of_rewrites(graph: ic.Graph) -> Iterator[str]:
         for layout in layouts if other is not None else ():
             rank = yield from _kept(
                 f"{formats} {layout}",
-                lambda other=other, layout=layout: ic.parallel(other, layout) if layout else other,
+                lambda other=other, layout=layout: ic.devices.rank_graph(other, layout) if layout else other,
             )
             for engine in _core.engines() if rank is not None and "pipeline" not in layout else ():
                 words = f"{formats} {layout} {engine}"
@@ -120,10 +120,10 @@ def _of_rewrites(graph: ic.Graph) -> Iterator[str]:
 def _kept(words: str, make: Callable[[], ic.Graph]) -> Generator[str, None, ic.Graph | None]:
     """Yield what is wrong with a graph that is made; return it, or None where there is no such graph."""
     with warnings.catch_warnings():
-        warnings.simplefilter("error", ic.ConservationWarning)
+        warnings.simplefilter("error", ic.errors.ConservationWarning)
         try:
             return make()
-        except ic.ConservationWarning as lost:
+        except ic.errors.ConservationWarning as lost:
             yield f"{words}: {lost}"
         except InputError as refused:
             if "invalid graph" in str(refused):
@@ -173,7 +173,7 @@ def _raising(module: torch.nn.Module, args: Any, kwargs: Any, sizes: Any) -> lis
     return ["a forward that raises halfway was captured without an error"]
 
 
-def _record(graph: ic.Graph, counts: ic.Counts) -> dict[str, Any]:
+def _record(graph: ic.Graph, counts: ic.results.Counts) -> dict[str, Any]:
     total = counts.total
     return {
         "macs": int(total.macs),
@@ -185,7 +185,7 @@ def _record(graph: ic.Graph, counts: ic.Counts) -> dict[str, Any]:
     }
 
 
-def _figures(counts: ic.Counts) -> dict[str, Any]:
+def _figures(counts: ic.results.Counts) -> dict[str, Any]:
     return {
         "total": _row(counts.total),
         "by_op": {op: _row(row) for op, row in counts.by_op().items()},
@@ -198,14 +198,14 @@ def _row(row: Any) -> dict[str, Any]:
     return {**row.to_dict(), "causal_flops": row.causal_flops, "bytes_by_role": row.bytes_by_role}
 
 
-def _through_json(graph: ic.Graph, sizes: dict[str, Any], counts: ic.Counts) -> Iterator[str]:
+def _through_json(graph: ic.Graph, sizes: dict[str, Any], counts: ic.results.Counts) -> Iterator[str]:
     here, there = _figures(counts), _figures(ic.count(ic.Graph.from_json(graph.to_json()), **sizes))
     for what, figures in here.items():
         if figures != there[what]:
             yield f"{what} is another after to_json and from_json"
 
 
-def _published(case: Case, counts: ic.Counts) -> list[str]:
+def _published(case: Case, counts: ic.results.Counts) -> list[str]:
     found = []
     flops, parameters = case.flops(), case.parameters()
     if flops is not None and not agrees(int(counts.total.macs), flops / 2):

@@ -1,4 +1,4 @@
-"""Fits of constants of communication: problems whose rows are calls of `pyinfercost.collective`."""
+"""Fits of constants of communication: problems whose rows are calls of `pyinfercost.devices.collective`."""
 
 from __future__ import annotations
 

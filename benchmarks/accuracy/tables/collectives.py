@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pyinfercost import ExpertTokens
+from pyinfercost.devices import ExpertTokens
 
 from ..calls import Call
 from ..cases import Group

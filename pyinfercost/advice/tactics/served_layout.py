@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...deployment.engine_flags import flag_of
 from ...errors import InputError
-from ...predict.layouts import find_layouts
+from ...predict.layouts import layouts_on_machines
 from ..tactic import Option, Options, Refusal
 from ..traffic_tactic import TrafficTactic
 
@@ -30,7 +30,7 @@ class ServedLayout(TrafficTactic):
         """Offer legal layouts of one replica on 1, 2, 4 and 8 devices."""
         on = setup.on
         try:
-            layouts = find_layouts(
+            layouts = layouts_on_machines(
                 case.graphs.open(setup.variant),
                 _DEVICES,
                 [on.machine],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...inputs.layout import Layout, LayoutError
-from ...predict.plans import rank_graph
+from ...predict.plans import graph_of_rank
 from ..reasons import bound_words, short
 from ..tactic import Option, Options, Refusal, Tactic
 from .engine import COMPILERS
@@ -75,7 +75,7 @@ class Devices(Tactic):
             for count in _SHARED:
                 text = f"{count} devices that share each product"
                 try:
-                    rank_graph(case.graphs.open(setup.variant), Layout(tensor=count))
+                    graph_of_rank(case.graphs.open(setup.variant), Layout(tensor=count))
                 except LayoutError as error:
                     refused.append(Refusal(text=text, why=_not_shared(error, count)))
                     continue

@@ -42,6 +42,12 @@ def channel_groups(graph: Graph) -> ChannelGroups:
     Raises:
         ChannelGroupsError: (a `ValueError`) the graph is one of a training step.
         TooLargeError: A dimension has more than 2^24 elements, or all have more than 2^27.
+
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+        >>> graph = ic.capture(net, torch.empty(1, 784), dynamic={0: {0: "batch"}})
+        >>> [(group.name, group.width, group.modules) for group in ic.channel_groups(graph).groups]
+        [('width_0', 128, ('0',))]
     """
     walk = Walk(graph)
     backward = sum(node.phase == "backward" for node in walk.nodes)

@@ -55,14 +55,14 @@ class Collectives(Door):
         arguments = dict(value)
         tokens = arguments["tokens"]
         if isinstance(tokens, list):
-            arguments["tokens"] = ic.ExpertTokens(*tokens)
+            arguments["tokens"] = ic.devices.ExpertTokens(*tokens)
         kind = arguments.pop("array")
         if kind is not None:
             try:
                 arguments["size_bytes"] = np.array(arguments["size_bytes"], dtype=kind)
             except (ValueError, TypeError, OverflowError):
                 return
-        found = ic.collective(**arguments)
+        found = ic.devices.collective(**arguments)
         for name in ("latency_s", "algorithm_bandwidth_byte_per_s", "bus_bandwidth_byte_per_s"):
             numbers = np.atleast_1d(getattr(found, name, 0.0))
             yield from ((name, float(number)) for number in numbers)

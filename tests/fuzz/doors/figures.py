@@ -43,7 +43,7 @@ def of_machine(machine: ic.Hardware, value: Value) -> Iterator[Figure]:
 _MODELS = (blocks(), transformer(layers=1))
 
 
-def of_counts(counts: ic.Counts) -> Iterator[Figure]:
+def of_counts(counts: ic.results.Counts) -> Iterator[Figure]:
     """Yield the figures of counts: totals, rows and memory. Expressions of open sizes are left out."""
     for name in _ROW:
         yield name, getattr(counts.total, name)
@@ -59,7 +59,7 @@ def of_counts(counts: ic.Counts) -> Iterator[Figure]:
     yield from (("workspace", value) for value in memory.workspace)
 
 
-def of_estimate(estimate: ic.Estimate) -> Iterator[Figure]:
+def of_estimate(estimate: ic.results.Estimate) -> Iterator[Figure]:
     """Yield the figures of an estimate and of its layers."""
     for name, value in vars(estimate).items():
         if isinstance(value, (int, float, dict)):
@@ -75,7 +75,7 @@ def of_document(document: dict[str, Any]) -> Iterator[Figure]:
     return figures_in(document, signed=_SIGNED)
 
 
-def of_sparsity(sparsity: ic.Sparsity) -> Iterator[Figure]:
+def of_sparsity(sparsity: ic.results.Sparsity) -> Iterator[Figure]:
     """Yield the figures of scanned weights; shares are of one at most."""
     document = sparsity.to_dict()
     yield from of_document(document)

@@ -58,7 +58,7 @@ class Layouts(GraphJson):
         graph, sizes, engine = graph_of(value), value["sizes"], value["engine"]
         layout = ic.Layout(**value["layout"])
         require(Layout.parse(str(layout)) == layout, "the text of a layout means the same", layout)
-        rank = ic.parallel(graph, layout)
+        rank = ic.devices.rank_graph(graph, layout)
         yield from of_counts(ic.count(rank, sizes=sizes))
         launched = ic.engine_graph(rank, engine)
         require(ic.Graph.from_json(launched.to_json()) == launched, "JSON gives the same graph")

@@ -75,7 +75,7 @@ class Profiles(Door):
                     )
                 path.write_text(written, encoding="utf-8", errors="surrogatepass")
                 given.append(str(path))
-            comparison = ic.diff(*given, limits=value["limits"])
+            comparison = ic.compare(before=given[0], after=given[1], limits=value["limits"])
         finally:
             for path in paths:
                 path.unlink(missing_ok=True)

@@ -35,7 +35,7 @@ _READERS: Mapping[str, tuple[Callable[[str], Any], tuple[str, ...]]] = {
     "plan": (read_plan, (".json",)),
     "correction": (Correction.read, (".json",)),
     "configuration": (lambda path: read_configuration(Path(path)), (".toml",)),
-    "diff": (lambda path: ic.diff(path, path), (".json", ".html")),
+    "diff": (lambda path: ic.compare(before=path, after=path), (".json", ".html")),
 }
 _COMMANDS = (
     ("profile", "TOY", "--on", "FILE"),

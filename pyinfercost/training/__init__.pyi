@@ -1,0 +1,11 @@
+from .accelerate import AccelerateCostTracker as AccelerateCostTracker
+from .accelerate import AcceleratorSink as AcceleratorSink
+from .channel_removal import ShrinkError as ShrinkError
+from .channel_removal import shrink as shrink
+from .ignite import IgniteCostHandler as IgniteCostHandler
+from .inputs import BatchInputs as BatchInputs
+from .isolation import SinkFailedWarning as SinkFailedWarning
+from .isolation import TrackingStoppedWarning as TrackingStoppedWarning
+from .lightning import LightningCostCallback as LightningCostCallback
+from .regularizer import GroupCost as GroupCost
+from .transformers import TransformersCostCallback as TransformersCostCallback
