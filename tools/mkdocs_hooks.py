@@ -1,4 +1,4 @@
-"""Parts of documentation pages generated from code: commands from click, constants from the core's table, the gallery.
+"""Parts of documentation pages generated from code: commands, constants of the core, the glossary, the gallery.
 
 mkdocs puts the folder of this file on the path, instead of the root, whose `pyinfercost` would hide an installed wheel.
 """
@@ -21,6 +21,7 @@ from pyinfercost import _core, results
 from pyinfercost.cli import main
 from pyinfercost.cli.commands import groups_of
 from pyinfercost.inputs.settings import Settings
+from pyinfercost.report import glossary
 from pyinfercost.results import figures
 from pyinfercost.results.declared import class_named, declarations_of, part_of
 from pyinfercost.results.latency import Distribution
@@ -28,7 +29,12 @@ from pyinfercost.results.latency import Distribution
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Replace the markers of a page by the generated lists."""
-    markers = (("<!-- commands -->", commands), ("<!-- constants -->", constants), ("<!-- gallery -->", gallery))
+    markers = (
+        ("<!-- commands -->", commands),
+        ("<!-- constants -->", constants),
+        ("<!-- glossary -->", terms),
+        ("<!-- gallery -->", gallery),
+    )
     for marker, lines in markers:
         if marker in markdown:
             markdown = markdown.replace(marker, "\n".join(lines()))
@@ -78,6 +84,20 @@ def keys_of(record: Any, place: str, seen: dict[Any, str]) -> Iterator[tuple[str
             items = {"tuple": "[]", "Mapping": ".NAME"}.get(each.annotation.partition("[")[0], "")
             seen[part] = key if each.spread else key + items
             yield from keys_of(part, seen[part], seen)
+
+
+def terms() -> Iterator[str]:
+    """Yield the terms of reports with their meanings, as lines of Markdown: a table for each kind of term."""
+    kinds = {
+        "Headings": glossary.TERMS,
+        "Columns of modules": glossary.COLUMNS,
+        "Values of `Bound`": glossary.BOUNDS,
+    }
+    for title, meanings in kinds.items():
+        yield from ("", f"## {title}", "", "| term | meaning |", "|---|---|")
+        yield from (f"| {name} | {meaning} |" for name, meaning in meanings.items())
+    yield from ("", "## Effects", "", "| effect | meaning | reduced by |", "|---|---|---|")
+    yield from (f"| {name} | {effect.meaning} | {effect.remedy} |" for name, effect in glossary.EFFECTS.items())
 
 
 def gallery() -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What is known about the accuracy that a change costs: measured by the caller, or published."""
+"""Loss of accuracy of a change: measured by the caller, or published."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _UNKNOWN = "unmeasured, and nothing published is known here"
 
 
 def accuracy_note(choice: Choice, case: Case) -> AccuracyNote:
-    """Return what is known about the accuracy that an option costs."""
+    """Return the known loss of accuracy of an option."""
     if case.accuracy is not None and choice.risk != "none":
         measured = case.accuracy.note(choice.option)
         if measured is not None:
@@ -35,7 +35,7 @@ def accuracy_note(choice: Choice, case: Case) -> AccuracyNote:
 
 
 def published_note(method: str, family: str) -> AccuracyNote:
-    """Return what was published about a method.
+    """Return the published losses of a method.
 
     Args:
         method: As in `losses`.

@@ -1,4 +1,4 @@
-"""`advise`: every tactic that applies is evaluated on a model, ranked by what it saves, and combined into a plan."""
+"""`advise`: every tactic that applies is evaluated on a model, ranked by its saving, and combined into a plan."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NOTABLE = 0.01
 """Least share of the objective that a tactic or a plan must save to be advised."""
 
 _MONEY = "cost_usd"
-_SHARE = Range(0, 1, "share of what it costs now")
+_SHARE = Range(0, 1, "share of the present cost")
 
 
 class AdviceError(InputError):
@@ -66,9 +66,9 @@ def advise(
     sizes: Mapping[str, SupportsIndex] | None = None,
     **options: Any,
 ) -> Advice:
-    """Return what would make a model cheaper: each tactic with what it saves, and the best plan of several together.
+    """Return the tactics that make a model cheaper, each with its saving, and the best plan of several together.
 
-    Every figure is that of an estimate of the changed model and deployment; each setup comes with the command and the
+    Every figure is an estimate of the changed model and deployment; each setup comes with the command and the
     code that reproduce it.
 
     Args:
@@ -76,11 +76,11 @@ def advise(
             the batch.
         inputs: Inputs of a module.
         on: Where and how the model runs now; keywords override its fields.
-        limits: Figure -> its greatest value in a plan: `{"latency_s": 0.02}`. Figures are those of `FIGURES` in
-            `results.advice`, and `"batch"`.
+        limits: Figure -> its greatest value in a plan: `{"latency_s": 0.02}`. Figures are `"batch"` and the keys of
+            `FIGURES` in `results.advice`.
         objective: The figure to minimize: `"cost_usd"` (USD of an item; the default where a price is known),
-            `"latency_s"`, `"energy_per_item_j"` or `"carbon_g"`. Costs, energy and carbon are those of a machine that
-            runs without pause.
+            `"latency_s"`, `"energy_per_item_j"` or `"carbon_g"`. Costs, energy and carbon assume a machine that runs
+            without pause.
         saving: Share of the objective whose saving is enough, such as 0.5: plans then save at least that with as little
             effort as possible. By default they save as much as possible.
         risk: How far results may change in a plan: `"none"`, `"rounding"`, `"small"` or `"retrain"`. Tactics of a
@@ -91,17 +91,18 @@ def advise(
         among: Names of tactics to try, and ids of machines to consider; by default all tactics, and all machines with a
             price on the same terms.
         all: Whether to compare the tactics over batches and all machines, too.
-        workload: Requests of a server: the question is then what serves them cheaper, in USD per 10^6 tokens. Each
+        workload: Requests of a server, whose cost is then reduced, in USD per 10^6 tokens. Each
             option has as many replicas as it needs within `slo`, and is simulated as by `serve`.
-        traffic: Traffic of a service, as in `fleet`: the question is then what a month of it costs. Each option is a
+        traffic: Traffic of a service, as in `fleet`, whose cost of a month is then reduced. Each option is a
             fleet that is simulated as by `fleet`.
         slo: Limits of latencies of requests: `"ttft_p99<0.5,tpot_p50<0.03"`.
         progress: Called with the graphs that were searched and all of them.
         sizes: Values of named sizes of the model now, for names that options have too.
-        **options: Fields of `Deployment`, such as `hardware`, which override those of `on` (the price is by default the
-            cheapest known on-demand one of the machine), and sizes by name. With a workload, `replicas` and settings of
-            the scheduler that hold now, as in `serve`; with traffic, `autoscaler`, `prompt`, `output`, `duration_s` and
-            others, as in `fleet`, and the fields of `fleets.Terms`; `acceptance` of drafts, for speculation, with both.
+        **options: Fields of `Deployment`, such as `hardware`, which take precedence over `on` (the price is by default
+            the cheapest known on-demand one of the machine), and sizes by name. With a workload, `replicas` and
+            settings of the scheduler that hold now, as in `serve`; with traffic, `autoscaler`, `prompt`, `output`,
+            `duration_s` and others, as in `fleet`, and the fields of `fleets.Terms`; `acceptance` of drafts, for
+            speculation, with both.
 
     Returns:
         The advice.
@@ -263,7 +264,7 @@ def _chosen(among: Iterable[str] | None) -> tuple[tuple[Tactic, ...], tuple[str,
 
 
 def _priced(on: Deployment, objective: str | None, notes: list[str]) -> tuple[Deployment, str]:
-    """Return the deployment with a price, and the objective; what is assumed is noted."""
+    """Return the deployment with a price, and the objective; note assumptions."""
     if objective is not None and objective not in OBJECTIVES:
         raise AdviceError(f"objective is {shown(objective)}; expected one of {', '.join(OBJECTIVES)}")
     if on.price is None and objective in (None, "cost_usd", "usd_per_million_tokens"):
@@ -317,7 +318,7 @@ def _graphs(model: Any, inputs: Any, sizes: Mapping[str, SupportsIndex]) -> tupl
 
 
 def _opened(model: Any, inputs: Any) -> tuple[_core.Graph, dict[int | str, dict[int, str]]]:
-    """Return the graph of a module with its batch open, or at one batch if it cannot be opened; and what is open."""
+    """Return the graph of a module, with its batch open if possible, and the open dimensions."""
     from ..sources.capture import capture
     from ..sources.inputs import parse_inputs
 

@@ -28,7 +28,7 @@ def answer(
     """Return the advice on a case.
 
     Args:
-        case: What is advised.
+        case: The model, its deployment and the objective.
         tactics: The tactics to try.
         notes: Facts about the question that a reader needs.
         search: How combinations are searched.
@@ -48,7 +48,7 @@ def answer(
     most = max([each.plan.saving_share for each in found if each is not None], default=0.0)
     best, here = (_worth(case, each) for each in found)
     if best is not None and here is not None and best.plan.saving_share - here.plan.saving_share < NOTABLE:
-        best = here  # what is rented makes no difference worth a move
+        best = here  # another machine saves too little for a move
     return Advice(
         model=case.model or case.title,
         sentence=sentence_of(case, best, here, most),

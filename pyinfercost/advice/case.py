@@ -1,4 +1,4 @@
-"""`Case`: what is advised, and the outcome of a setup."""
+"""`Case`: a model with its deployment and objective, and the outcome of a setup."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Outcome:
 
     Attributes:
         figures: Figures by name, as in `results.advice.FIGURES`; None where one is unknown.
-        evidence: What the band of most of the latency rests on.
+        evidence: Evidence of the band of most of the latency.
         fits: Whether it fits the memory; True where the owner chooses its size.
         emulated_by: The dtype that computes products for which the machine has no engine; empty if there are none.
         spread: Relative spread of the band of the latency.
@@ -74,7 +74,7 @@ class Evaluator(Protocol):
     def exact(self, setup: Setup) -> tuple[Outcome, Estimate | None]:
         """Return the outcome of a setup as the command that it prints predicts it, to the last digit.
 
-        The estimate is that of a forward; None where the setup is no forward.
+        The estimate of a forward; None where the setup is no forward.
         """
         ...
 
@@ -97,7 +97,7 @@ class Graphs(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What is advised.
+    """A model with its deployment, objective and limits: the input of all tactics.
 
     Attributes:
         model: Spec or path of the model; empty for a graph or a module.
@@ -135,7 +135,7 @@ class Case:
     enough: float | None = None
 
     unit: ClassVar[str] = "forward"
-    """What a latency is of."""
+    """Unit of work of a latency."""
 
     @property
     def machine(self) -> Hardware:
@@ -148,7 +148,7 @@ class Case:
         return self.graphs.open(self.baseline.variant)
 
     def cannot_run(self, setup: Setup, outcome: Outcome) -> Obstacle | None:
-        """Return why a setup cannot run; None if it can. What the baseline already is, is not held against it."""
+        """Return why a setup cannot run; None if it can. Violations of the baseline do not count."""
         if outcome.error:
             return Obstacle(outcome.error)
         if not outcome.fits:
@@ -183,11 +183,11 @@ class Case:
         return None
 
     def why_not(self, setup: Setup) -> str:
-        """Return why an option saves nothing, where times of a forward do not say it."""
+        """Return why an option saves nothing, where times of a forward do not show it."""
         return ""
 
     def described(self, setup: Setup) -> str:
-        """Return a setup in words; empty for those of a forward."""
+        """Return a setup in words; empty for a forward."""
         return ""
 
     def saving(self, outcome: Outcome) -> float:

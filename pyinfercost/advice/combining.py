@@ -1,9 +1,9 @@
 """The plan: all combinations of options that may be used together are evaluated, and the best one is taken apart.
 
-A combination has at most one option of each tactic, and no two options that set the same thing. What is rented is
-changed first, since options depend on the machine; then come deployments and variants of the graph, then batches. Each
-variant is one sweep over its deployments and all batches. Savings are never multiplied: every combination has figures
-of its own.
+A combination has at most one option of each tactic, and no two options that set the same thing. The rented machine is
+changed first, since options depend on it; then come deployments and variants of the graph, then batches. Each variant
+is one sweep over its deployments and all batches. Savings are never multiplied: every combination has figures of its
+own.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Choice(NamedTuple):
 
     @property
     def effort(self) -> str:
-        """What it takes."""
+        """Its effort."""
         return self.option.effort or self.tactic.effort
 
 
@@ -75,7 +75,7 @@ class Combination:
 
     @property
     def buys(self) -> bool:
-        """Whether it changes what is rented."""
+        """Whether it changes the rented machine."""
         return any(choice.tactic.buys for choice in self.choices)
 
 
@@ -125,7 +125,7 @@ def combinations(setup: Setup, tactics: Sequence[Tactic], case: Case) -> Iterato
     Args:
         setup: The setup to change.
         tactics: The tactics, in the order in which they are chosen.
-        case: What is advised.
+        case: The model, its deployment and the objective.
     """
     made: dict[Any, tuple[Deployment, Deployment]] = {}
 
@@ -147,7 +147,7 @@ def combinations(setup: Setup, tactics: Sequence[Tactic], case: Case) -> Iterato
 
 
 def _changed(setup: Setup, change: Mapping[str, Any], made: dict[Any, tuple[Deployment, Deployment]]) -> Setup:
-    """Return a changed setup; a deployment that follows from another one in the same way is made once."""
+    """Return a changed setup; a deployment that follows from another one by the same change is made once."""
     fields = {name: value for name, value in change.items() if "." not in name and name not in VARIANT}
     others = {name: value for name, value in change.items() if name not in fields}
     if not fields:
@@ -165,7 +165,7 @@ def best_combinations(
     """Return the best combination of all tactics, and the best one that rents nothing else.
 
     Args:
-        case: What is advised; its evaluator is a `ForwardEvaluator`.
+        case: The model, its deployment and the objective; its evaluator is a `ForwardEvaluator`.
         tactics: The tactics.
         progress: Called with the variants done and all variants.
 
@@ -272,7 +272,7 @@ class _Evaluated:
 
     @cached_property
     def efforts(self) -> list[int]:
-        """The effort of each combination, without that of batches."""
+        """The effort of each combination, without the effort of batches."""
         return [effort_of(choices) for choices in self.group.choices]
 
     def at(self, row: int, column: int) -> Combination:

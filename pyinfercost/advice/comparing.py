@@ -1,4 +1,4 @@
-"""Tactics compared: the range of what each brings, over sizes and machines."""
+"""Tactics compared: the range of the saving of each, over sizes and machines."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _BATCHES = (1, 8, 64)
 def compared(case: Case, tactics: Sequence[Tactic]) -> tuple[TacticRange, ...]:
     """Return for each tactic the range of its best option over batches of 1, 8 and 64 and the machines of the case.
 
-    What is rented and the batch itself are what the ranges extend over, and no rows. A figure is relative to the same
+    Ranges extend over machines and batches, which have no rows. A figure is relative to the same
     setup without the tactic; setups without the tactic that do not fit their machine are left out.
 
     Args:
-        case: What is advised.
+        case: The model, its deployment and the objective.
         tactics: The tactics.
     """
     bases = _bases(case)

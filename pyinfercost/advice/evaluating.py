@@ -194,7 +194,7 @@ def outcome_of(estimate: Estimate, memory_bytes: int, sequences: int) -> Outcome
 
 
 def _held(swept: Sweep, shares: NDArray[np.int64] | None) -> NDArray[np.bool_]:
-    """Return which points fit the memory, and the caches of their sequences beside what an engine keeps for itself.
+    """Return which points fit the memory, with the caches of their sequences and the memory that an engine reserves.
 
     Args:
         swept: The points.

@@ -56,7 +56,7 @@ def _weight_dtype(graph: Graph) -> str:
 def why_not_at(graph: Graph, sizes: Mapping[str, int]) -> str:
     """Return why a graph does not hold at some values of its sizes; empty if it does.
 
-    A forward may depend on a size: that of a unet of diffusers copies tensors from a batch of 64 on.
+    A forward may depend on a size: a unet of diffusers copies tensors from a batch of 64 on.
     """
     if not graph.guards:
         return ""
@@ -106,7 +106,7 @@ def has_attention(graph: Graph) -> bool:
 
 
 def family_of(graph: Graph, spec: str = "") -> str:
-    """Return the family of models in `published.toml`, by what the graph has.
+    """Return the family of models in `published.toml`, from the operators and sizes of the graph.
 
     Args:
         graph: The graph.
@@ -126,7 +126,7 @@ def family_of(graph: Graph, spec: str = "") -> str:
 
 
 def items_word(graph: Graph) -> str:
-    """Return what the items of a batch are, in the plural."""
+    """Return the word for items of a batch, in the plural."""
     if generates(graph) or reads_tokens(graph):
         return "tokens"
     return "images" if reads_images(graph) else "inputs"

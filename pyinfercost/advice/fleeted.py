@@ -59,8 +59,8 @@ class FleetEvaluator:
     Attributes:
         model: The spec of the model, its graphs, or its graph.
         traffic: The requests.
-        facts: What one reading of them said.
-        rules: What all fleets have in common.
+        facts: Statistics of one pass over them.
+        rules: Settings that all fleets have in common.
         cold_start_s: Seconds until a replica is ready; None for the sum of its parts.
         evaluated: Setups that were evaluated.
         simulations: Fleets that were simulated.
@@ -158,7 +158,8 @@ class FleetEvaluator:
     def usd_at_full_use(self, setup: Setup) -> float:
         """Return USD per month if all places of all replicas were in use; infinite if the setup cannot run.
 
-        What fleets cost is proportional to it where the autoscaler and the traffic are the same, up to whole replicas.
+        The cost of fleets is proportional to it where the autoscaler and the traffic are the same, up to whole
+        replicas.
         """
         replica = self.replica(setup)
         if isinstance(replica, str):

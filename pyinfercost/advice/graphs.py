@@ -40,7 +40,7 @@ class ModelGraphs:
         Args:
             model: A graph, or a spec or a path.
             sizes: The sizes of the baseline; all but the batch stay fixed.
-            name: Name of the model; by default that of the spec or the graph.
+            name: Name of the model; by default the name of the spec or the graph.
             recapture: Captures the module of a graph in channels_last; None for a graph without a module.
         """
         self._recapture = recapture

@@ -1,4 +1,4 @@
-"""The one best hint for a profile: what a single setting or line of code would save."""
+"""The best hint for a profile: a single setting or line of code, and its saving."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _TACTICS = ("engine", "half_precision", "autocast", "tf32", "execution")
 
 
 def hint_for(profile: Profile) -> str:
-    """Return what would shorten a profiled forward most, in one sentence; empty if nothing does, or it has no machine.
+    """Return the change that shortens a profiled forward most, in one sentence; empty without one, or without a
+    machine.
 
     Only settings of precision, execution and engine are tried, each alone, by one sweep over the captured graph.
 

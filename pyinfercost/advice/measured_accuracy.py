@@ -62,7 +62,7 @@ class MeasuredAccuracy:
         try:
             value = self._value(candidate(self._copy()))
         except (NotApplicableError, InputError, ImportError, RuntimeError):
-            return None  # what was published is told instead
+            return None  # published losses are shown instead
         lost = self._sign * (self.original - value)
         text = f"{value:.4f} instead of {self.original:.4f}, measured by evaluate"
         return AccuracyNote(text=text, lost_low=lost, lost_high=lost, unit="of evaluate", measured=True)

@@ -1,4 +1,4 @@
-"""Plans: a combination of options as steps in order, each with what it adds to those before it."""
+"""Plans: a combination of options as steps in order, each with its addition to the steps before it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan, and what it is made of.
+    """A plan, with its choices and its outcome.
 
     Attributes:
         plan: The plan.
@@ -39,7 +39,7 @@ def planned(case: Case, combination: Combination) -> Planned:
     least. Every step is evaluated together with those before it, on the path of its command.
 
     Args:
-        case: What is advised.
+        case: The model, its deployment and the objective.
         combination: Options that are used together, at least one.
     """
     ordered = _ordered(case, combination.choices)

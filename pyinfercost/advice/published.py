@@ -14,7 +14,7 @@ from ..errors import InputError
 _FILE = Path(__file__).parent / "published.toml"
 
 NOT_MEASURED = "published, not measured"
-"""What is said of each of these figures."""
+"""Note on each of these figures."""
 
 ANY = "any"
 FAMILIES = (
@@ -46,8 +46,8 @@ class PublishedLoss:
         low: Least loss in `unit`; negative for a gain, None where the source has words alone.
         high: Largest loss.
         unit: One of `UNITS`; empty without numbers.
-        says: What the source says, or of which models it is.
-        measure: What was evaluated.
+        finding: The finding of the source, or its models.
+        measure: The evaluation.
         source: Where it was published.
         read: Whether the source was read for the file; otherwise it is recalled.
     """
@@ -57,7 +57,7 @@ class PublishedLoss:
     low: float | None = None
     high: float | None = None
     unit: str = ""
-    says: str
+    finding: str
     measure: str
     source: str
     read: bool
@@ -66,7 +66,7 @@ class PublishedLoss:
     def range_text(self) -> str:
         """The loss in words, such as `1 to 3 % of the score lost`."""
         if self.low is None or self.high is None:
-            return self.says
+            return self.finding
         if self.low == self.high == 0:
             return "no loss"
         share = f"{self.low:g}" if self.low == self.high else f"{self.low:g} to {self.high:g}"
@@ -76,7 +76,7 @@ class PublishedLoss:
 
     def __str__(self) -> str:
         """The loss with its source, and that it was not measured."""
-        said = "" if self.low is None else f" ({self.says})"
+        said = "" if self.low is None else f" ({self.finding})"
         return f"{self.range_text}{said}: {self.measure}, {self.source}; {NOT_MEASURED}"
 
 
@@ -91,7 +91,7 @@ def published() -> tuple[PublishedLoss, ...]:
 
 
 def losses(method: str, family: str) -> tuple[PublishedLoss, ...]:
-    """Return what was published of a method: of the family if there is anything, else of any model.
+    """Return the published losses of a method: of the family if there are any, else of any model.
 
     Args:
         method: A format without its group, a precision, `"kv:fp8"`, `"2:4"`, `"channels"`, `"sibling"` ...

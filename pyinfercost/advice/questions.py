@@ -1,4 +1,4 @@
-"""What is asked of a server or of a fleet, as options of the command line and as code: the same for all its setups."""
+"""Requests and objective of a server or a fleet, as options of the command line and as code, for all its setups."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Question:
 
     Attributes:
         command: The command that answers it: `"serve"` or `"fleet"`.
-        words: Its options, without those of a setup; None if the command line cannot describe the requests.
+        words: Its options, without options of a setup; None if the command line cannot describe the requests.
         lines: Lines of Python that make the requests.
-        arguments: The arguments of the call, as code, without those of a setup.
+        arguments: The arguments of the call, as code, without arguments of a setup.
         requests: The requests in words.
     """
 
@@ -128,12 +128,12 @@ def workload_words(workload: Workload) -> Words | None:
 
 
 def _is_as_read(trace: Trace) -> bool:
-    """Return whether a trace is what its file says, by no other rules."""
+    """Return whether a trace is read by the default rules of its file."""
     return open_trace(f"{trace.format}:{trace.path}") == trace
 
 
 def workload_code(workload: Workload) -> str:
-    """Return an expression that makes a workload; empty if it holds objects without one."""
+    """Return an expression that makes a workload; empty if it has objects without one."""
     if workload.changed or workload.turns is not None:
         return ""
     given: dict[str, Any] = {}

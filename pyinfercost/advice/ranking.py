@@ -114,7 +114,7 @@ def _answer(case: Case, attempts: _Attempts) -> AdviceRow | Unhelpful | None:
 
 
 def _least(case: Case, candidates: Sequence[Tried]) -> Tried:
-    """Return the option of least objective; of nearly equal ones that of least latency."""
+    """Return the option of least objective; of nearly equal ones the one of least latency."""
     least = min(each.outcome.value(case.objective) for each in candidates)
     near = [each for each in candidates if each.outcome.value(case.objective) <= least * (1 + TOLERANCE)]
     return min(near or candidates, key=lambda each: each.outcome.value("latency_s"))

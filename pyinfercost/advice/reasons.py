@@ -21,14 +21,14 @@ WORDS: Mapping[str, str] = {
     "link": "traffic between devices",
     "launch": "launches of kernels",
 }
-"""Term of a latency -> what binds it, in words."""
+"""Term of a latency -> the bound in words."""
 
 _NOTABLE = 0.02
 """Least change of a term, as a share of the latency, that a reason names."""
 
 
 def bound_words(estimate: Estimate) -> str:
-    """Return what binds a forward: `62 % memory traffic, 30 % launches of kernels`."""
+    """Return the bounds of a forward: `62 % memory traffic, 30 % launches of kernels`."""
     shares = sorted(estimate.bound_shares.items(), key=lambda item: -item[1])
     return ", ".join(f"{percent(share)} % {WORDS[name]}" for name, share in shares if share >= _NOTABLE)
 

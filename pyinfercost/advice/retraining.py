@@ -37,12 +37,12 @@ _MINUTE = 60.0
 
 
 def training_note(choice: Choice, tried: Tried, case: Case) -> TrainingNote | None:
-    """Return what the training of an option costs; None if it needs none, or if that cannot be predicted.
+    """Return the cost of the training of an option; None if it needs none, or if it cannot be predicted.
 
     Args:
         choice: The option.
         tried: The option on the baseline.
-        case: What is advised: of a forward that computes whole items, no step of a generation.
+        case: The model and its deployment: a forward that computes whole items, no step of a generation.
     """
     objectives = ("cost_usd", "latency_s")
     if choice.effort != "training" or case.estimate is None or case.objective not in objectives:

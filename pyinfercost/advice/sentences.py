@@ -17,10 +17,10 @@ _NEARLY_ALL = 0.99
 
 
 def sentence_of(case: Case, best: Planned | None, here: Planned | None, most: float) -> str:
-    """Return what the model costs, and what it costs with a plan, without a full stop.
+    """Return the cost of the model, and its cost with a plan, without a full stop.
 
     Args:
-        case: What is advised.
+        case: The model, its deployment and the objective.
         best: The best plan.
         here: The best plan that rents nothing else.
         most: The greatest saving that was found.
@@ -76,9 +76,9 @@ def amount_of(case: Case, outcome: Outcome, *, brief: bool = False) -> str:
     """Return the objective of an outcome with its unit.
 
     Args:
-        case: What is advised.
+        case: The model, its deployment and the objective.
         outcome: The outcome.
-        brief: Leave out what the unit refers to, which was said before.
+        brief: Leave out the reference of the unit, which precedes.
     """
     value = outcome.value(case.objective)
     served = case.unit == "request"

@@ -43,7 +43,7 @@ AnySetup = TypeVar("AnySetup", bound="Setup")
 
 
 class NotServed(InputError):
-    """A setup that cannot serve the workload within its objective; the message says why."""
+    """A setup that cannot serve the workload within its objective; the message has the reason."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class ServedEvaluator:
         phases: The model as it was given.
         workload: The requests.
         objective: Limits of latencies.
-        facts: What one reading of the workload said.
+        facts: Statistics of one pass over the workload.
         spare: Replicas of the baseline over those that it needs, at least 1.
         most_usd_per_h: Price beyond which more replicas are not tried.
         refused: Requests that are too long for the baseline; no setup may refuse more.
@@ -167,10 +167,11 @@ class ServedEvaluator:
     # ---- replicas ----
 
     def sized(self, setup: TrafficSetup, *, spare: bool) -> TrafficSetup:
-        """Return a setup with the fewest replicas that hold the objective; with `spare`, times those of the baseline.
+        """Return a setup with the fewest replicas that meet the objective; with `spare`, times the spare of the
+        baseline.
 
         Raises:
-            NotServed: No number of replicas up to the highest price holds the objective.
+            NotServed: No number of replicas up to the highest price meets the objective.
             InputError: The setup cannot run.
         """
         fewest = self.fewest(setup)
@@ -184,7 +185,7 @@ class ServedEvaluator:
             end: One of `ENDS`, at which all steps are.
 
         Raises:
-            NotServed: No number of replicas up to the highest price holds the objective.
+            NotServed: No number of replicas up to the highest price meets the objective.
         """
         key = (with_replicas(setup, 1).key, end)
         if key not in self._fewest:
@@ -249,7 +250,7 @@ class ServedEvaluator:
         return count, why
 
     def _why_not(self, setup: Setup, replica: _Replica, count: int) -> str:
-        """Return what some replicas miss; empty if they hold the objective and the queue does not grow.
+        """Return the limits that some replicas break; empty if they meet the objective and the queue does not grow.
 
         Raises:
             NotServed: A replica refuses requests, so that more of them do not help.
@@ -331,7 +332,7 @@ def with_replicas(setup: AnySetup, count: int) -> AnySetup:
 
 
 def replicas_of(setup: Setup) -> int:
-    """Return the number of replicas of a setup: copies of its layout, times what `with_replicas` sets."""
+    """Return the number of replicas of a setup: copies of its layout, times the number that `with_replicas` sets."""
     return _copies(setup.on) * int(setup.terms.get(REPLICAS) or 1)
 
 
@@ -347,7 +348,7 @@ def _refused(result: ServingResult) -> dict[str, int]:
 
 
 def evidence_of(on: Deployment) -> str:
-    """Return what the bands of products of a machine rest on, which take most of the time of a step."""
+    """Return the evidence of the bands of products of a machine, which take most of the time of a step."""
     evidence = on.machine.evidence
     return evidence.get("kernel.gemm", evidence.get("other", ""))
 

@@ -1,4 +1,4 @@
-"""`Setup`: one way to run a model as data, its changes, and the command and the code that reproduce its figures."""
+"""`Setup`: graph variant, deployment and sizes as data, with the command and the code that reproduce its figures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TERMS = "terms."
 
 @dataclass(frozen=True)
 class Variant:
-    """How the graph differs from that of the given model.
+    """Differences of the graph from the given model's.
 
     Attributes:
         model: Another model in the place of the given one, as a spec; empty for the given one.
@@ -39,7 +39,7 @@ class Variant:
         width: Share of the channels that each group of channels keeps.
         layers: Share of the layers that each stack of equal layers keeps.
         exit_at: Early exit at which the forward ends; 0 for the last one.
-        memory_format: Memory format of images, `channels_last`; empty for that of the given model.
+        memory_format: Memory format of images, `channels_last`; empty for the given model's.
     """
 
     model: str = ""
@@ -53,12 +53,12 @@ class Variant:
 
     @property
     def captured(self) -> Variant:
-        """The variant without what transforms of a graph do: what is captured for it."""
+        """The variant to capture, without the transforms of its graph."""
         return Variant(model=self.model, memory_format=self.memory_format)
 
     @property
     def transforms(self) -> dict[str, Any]:
-        """What transforms of a graph do for it, as arguments of `transform.variants.varied`."""
+        """Its transforms of a graph, as arguments of `transform.variants.varied`."""
         given = Variant()
         return {name: value for name in TRANSFORMS if (value := getattr(self, name)) != getattr(given, name)}
 
@@ -72,16 +72,15 @@ VARIANT = tuple(Variant.__dataclass_fields__)
 
 @dataclass(frozen=True)
 class Setup:
-    """One way to run a model.
+    """A variant of a model, its deployment and its sizes.
 
     Attributes:
         on: Where and how it runs.
-        variant: How its graph differs from that of the given model.
+        variant: Differences of its graph from the given model's.
         sizes: Values of named sizes, such as the batch.
         terms: Settings of the server or the fleet under traffic, in the notation of the command line.
         continuous: Whether the machine runs without pause unless `on` decides that, see `Deployment.for_throughput`.
-        source: Expression of Python for the graph of a model without a spec; that of a module has `model` and
-            `inputs`.
+        source: Expression of Python for the graph of a model without a spec; for a module it has `model` and `inputs`.
     """
 
     on: Deployment

@@ -1,4 +1,4 @@
-"""The protocol of tactics: what a tactic is asked, and what it answers."""
+"""The protocol of tactics, with options and refusals."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """One way to apply a tactic to a setup.
+    """A change of a setup that a tactic proposes.
 
     Attributes:
-        text: What to do, as a noun phrase: `"fp16"`, `"a batch of 32"`.
+        text: The change, as a noun phrase: `"fp16"`, `"a batch of 32"`.
         phrase: The same in a sentence, after the name of the model: `"in fp16"`, `"at a batch of 32"`; by default
             `"with ..."`.
         change: The change of the setup, as in `Setup.changed`.
-        risk: One of `results.advice.RISKS`; empty for that of the tactic.
-        effort: One of `results.advice.EFFORTS`; empty for that of the tactic.
-        published: Method in `published.toml` whose loss of accuracy applies; empty for that of the tactic.
-        accuracy: What is known about its accuracy, in the place of `published`.
+        risk: One of `results.advice.RISKS`; empty for the tactic's.
+        effort: One of `results.advice.EFFORTS`; empty for the tactic's.
+        published: Method in `published.toml` whose loss of accuracy applies; empty for the tactic's.
+        accuracy: Its known loss of accuracy, which replaces `published`.
         in_plan: Whether a plan may use it: not, if it changes the terms of a purchase.
         apply: Lines of code or settings that apply it.
         note: A condition to state; empty if there is none.
@@ -49,7 +49,7 @@ class Refusal:
 
     Attributes:
         text: The option.
-        why: The reason, with what the machine or the model lacks.
+        why: The reason, with the feature that the machine or the model lacks.
     """
 
     text: str
@@ -58,7 +58,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Options:
-    """What a tactic offers for a setup.
+    """Options and refusals of a tactic for a setup.
 
     Attributes:
         found: Options that can run, as far as the tactic knows; the evaluator also leaves out those that exceed the
@@ -88,7 +88,8 @@ class Tried:
 
 
 class Tactic(Protocol):
-    """One way to make a model cheaper. A tactic is a subclass in a file of `advice/tactics/` and a line in its table.
+    """A kind of change that makes a model cheaper. A tactic is a subclass in a file of `advice/tactics/` and a line in
+    its table.
 
     Attributes:
         name: Name in results and in `among=`.
@@ -97,8 +98,8 @@ class Tactic(Protocol):
         risk: The least risk of its options, one of `results.advice.RISKS`.
         effort: The usual effort, one of `results.advice.EFFORTS`.
         published: Method in `published.toml` whose loss of accuracy applies; empty if results do not change.
-        needs: Of what setups it is: `"forward"`, or `"traffic"` for those that need a workload or traffic.
-        buys: Whether it changes what is rented: the plan that keeps the machine leaves it out.
+        needs: The setups that it changes: `"forward"`, or `"traffic"` for setups with a workload or traffic.
+        buys: Whether it changes the rented machine: the plan that keeps the machine leaves it out.
     """
 
     name: str
@@ -119,7 +120,7 @@ class Tactic(Protocol):
 
         Args:
             tried: The best option that was evaluated.
-            case: What is advised, with the outcome of the baseline.
+            case: The model and its deployment, with the outcome of the baseline.
 
         Returns:
             The reason; empty for the usual one, from the terms of the times before and after.

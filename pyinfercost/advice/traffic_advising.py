@@ -50,7 +50,7 @@ TRAFFIC_FIGURES = (
     "peak_replicas",
     *(f"{name}_{each}_s" for name in ("ttft", "tpot", "e2e") for each in ("p50", "p99")),
 )
-"""Figures of servers and fleets that limits may name, beside those of a forward."""
+"""Figures of servers and fleets that limits may name, in addition to figures of a forward."""
 
 _DEARER = 2.0  # times the price of the baseline, beyond which more replicas are not tried
 _HOUR_S, _DAY_S = 3600.0, 86_400.0
@@ -67,7 +67,7 @@ class OpenGraphs:
     """The graphs of a model that is served.
 
     Attributes:
-        decode: Graph of the model as it was given: of a language model, that of its decode step.
+        decode: Graph of the model as given; for a language model, of its decode step.
         varied: Returns the graph in a variant.
     """
 
@@ -81,7 +81,7 @@ class OpenGraphs:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What is wanted of an answer, whatever is asked.
+    """Settings of an answer for all kinds of requests.
 
     Attributes:
         objective: The figure to minimize; None for the money of the question.
@@ -121,7 +121,7 @@ def advise_server(
     words: tuple[str, ...] | None = None,
     **settings: Any,
 ) -> Advice:
-    """Return what would make a server cheaper that serves a workload.
+    """Return the tactics that make a server of a workload cheaper.
 
     Each option is simulated with as many replicas as it needs within the objective.
 
@@ -129,7 +129,7 @@ def advise_server(
         model: The spec of a language model's config without a phase, or both its phases.
         on: The deployment of a replica.
         workload: The requests.
-        wanted: What is wanted of the answer.
+        wanted: Settings of the answer.
         slo: Limits of latencies, as in `serve`.
         replicas: Replicas that there are now; None for as many as are needed.
         routing: How requests are shared by replicas.
@@ -179,7 +179,8 @@ def advise_server(
     outcome, _ = evaluator.exact(baseline)
     notes = [*_limit_notes(text, outcome, "; ".join(evaluator.result(baseline).slo_missed)), *notes]
     evaluator.most_usd_per_h = _DEARER * (outcome.figures.get("usd_per_h") or float("inf")) / evaluator.spare
-    # Requests that come at a rate cost what the replicas cost; clients that wait for answers send more to a faster one.
+    # The cost of requests that come at a rate is the cost of the replicas; clients that wait for answers send more to a
+    # faster one.
     money = "usd_per_month" if isfinite(evaluator.facts.rate_per_s) else "usd_per_million_tokens"
     goal = wanted.objective or (money if on.device_price is not None else "latency_s")
     case = TrafficCase(
@@ -227,13 +228,13 @@ def advise_fleet(
     commitment: str | None = None,
     **terms: Any,
 ) -> Advice:
-    """Return what would make a fleet cheaper that comes and goes with traffic.
+    """Return the tactics that make a fleet cheaper whose size follows traffic.
 
     Args:
         model: As in `fleet`.
         on: The deployment of a replica.
         traffic: As in `fleet`.
-        wanted: What is wanted of the answer.
+        wanted: Settings of the answer.
         slo: Limits of latencies.
         autoscaler: The autoscaler that there is now.
         prompt: Tokens of prompts, where the traffic has none.
@@ -359,7 +360,7 @@ _NEEDS = {
 def _check_known(case: TrafficCase) -> None:
     if case.outcome.figures.get(case.objective) is None:
         need = _NEEDS.get(case.objective, "another objective is latency_s")
-        raise TrafficAdviceError(f"{case.objective} of what there is now is not known; {need}")
+        raise TrafficAdviceError(f"{case.objective} of the present deployment is not known; {need}")
 
 
 def _limit_notes(text: str, outcome: Outcome, missed: str) -> list[str]:
@@ -371,7 +372,7 @@ def _limit_notes(text: str, outcome: Outcome, missed: str) -> list[str]:
 
 
 def _chosen(tactics: tuple[Tactic, ...], among: Iterable[str] | None) -> tuple[Tactic, ...]:
-    """Return the tactics with some names; ids of machines are those of the case."""
+    """Return the tactics with some names; the case has the ids of machines."""
     if among is None:
         return tactics
     wanted = set(among)

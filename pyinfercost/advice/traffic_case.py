@@ -1,4 +1,4 @@
-"""`TrafficCase`: what is advised of a server or a fleet."""
+"""`TrafficCase`: the case of a server or a fleet."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ OF_FUNCTION = "a function is billed by request, and its platform decides about m
 
 @dataclass(frozen=True, kw_only=True)
 class TrafficCase(Case):
-    """What is advised of a server or a fleet.
+    """The case of a server or a fleet.
 
     Attributes:
         question: The requests and the objective.
-        facts: What one reading of the requests said.
+        facts: Statistics of one pass over the requests.
         slo: Limits of latencies, as text; empty without any.
         commitment: Price of hours that are paid ahead, as text; empty if none is known.
         acceptance: Probability that a draft is accepted; None for the assumed one.
@@ -49,14 +49,14 @@ class TrafficCase(Case):
         return self.question.command == "fleet"
 
     def is_within_limits(self, outcome: Outcome) -> bool:
-        """Return whether an outcome satisfies all limits, those of latencies among them, and answers all requests."""
+        """Return whether an outcome satisfies all limits, including limits of latencies, and answers all requests."""
         figures = outcome.figures
         refused = self.evaluator.refused if isinstance(self.evaluator, ServedEvaluator) else 0
         served = figures.get("slo_met") is not False and (figures.get("unfinished") or 0) <= refused
         return served and super().is_within_limits(outcome)
 
     def over_limits(self, setup: Setup, outcome: Outcome) -> str:
-        """Return which limits a setup breaks: those of figures, those of latencies, and unanswered requests."""
+        """Return which limits a setup breaks: limits of figures and of latencies, and unanswered requests."""
         return "; ".join(filter(None, (super().over_limits(setup, outcome), missed(setup, self))))
 
     def savings(self, setup: Setup, outcome: Outcome) -> tuple[float, float, float]:
@@ -92,7 +92,7 @@ class TrafficCase(Case):
         return 1.0
 
     def why_not(self, setup: Setup) -> str:
-        """Return what replicas can do before and after an option, and how many there are."""
+        """Return the capacity and the number of replicas before and after an option."""
         return traffic_reason(setup, self)
 
     def described(self, setup: Setup) -> str:

@@ -1,4 +1,4 @@
-"""Reasons: why an option saves nothing under traffic: what replicas can do, and how many there are."""
+"""Reasons why an option saves nothing under traffic: the capacity and the number of replicas."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ALIKE = 1e-3  # share of the replicas within which their number is the same
 
 
 def traffic_reason(setup: Setup, case: Case) -> str:
-    """Return what replicas can do before and after an option, and how many are needed."""
+    """Return the capacity of replicas before and after an option, and the needed number."""
     evaluator = case.evaluator
     if isinstance(evaluator, ServedEvaluator):
         return _of_server(setup, case, evaluator)
@@ -84,7 +84,7 @@ def _of_a_replica(setup: Setup) -> tuple[str, int]:
 
 
 def _paid(setup: Setup, case: Case, name: str, unit: str) -> str:
-    """Return what is paid before and after where replicas are not alike; else their number says it."""
+    """Return the price before and after where replicas differ; else their number suffices."""
     old, new = (case.outcome.figures.get(name), case.evaluator.outcomes([setup])[0].figures.get(name))
     if old is None or new is None or _of_a_replica(setup) == _of_a_replica(case.baseline):
         return ""

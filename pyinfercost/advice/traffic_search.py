@@ -1,9 +1,9 @@
 """The plan of a server or a fleet: the best option of each tactic in turn, from several starts.
 
 Setups under traffic are simulated, and their product is far too large to try. Each tactic is visited in turn, the one
-that saves most alone first: its options are evaluated together with what the others have, and the best one stays. That
-is repeated until nothing changes. Starts are the baseline and the best machines, because a cheaper machine may need
-other settings before it pays.
+that saves most alone first: its options are evaluated together with the choices of the others, and the best one stays.
+That is repeated until nothing changes. Starts are the baseline and the best machines, because a cheaper machine may
+need other settings before it pays.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .setups import Setup
     from .tactic import Tactic
 
-_ROUNDS, _STARTS = 4, 3  # of changes; machines to start from, beside the given one
+_ROUNDS, _STARTS = 4, 3  # of changes; machines to start from, in addition to the given one
 _ROUNDS_OF_MANY, _STARTS_OF_MANY = 2, 1  # where a simulation takes seconds
 _NEAR = 1.1  # of the best objective: where a simulation takes seconds, options beyond it are not tried again
 _AS_GOOD = 0.03  # of the objective, within which small ones are as good
@@ -33,7 +33,7 @@ _FULLER = 0.01  # share of the cost at full use from which on it is one
 
 Progress = Callable[[int, int], None]
 _Key = tuple[bool, float, float, int]
-"""Whether limits are broken, the objective, what it would be if replicas were full, and the effort."""
+"""Whether limits are broken, the objective, the objective at full use of replicas, and the effort."""
 
 _LAST: _Key = (True, inf, inf, 0)
 
@@ -50,7 +50,7 @@ class _Search:
     done: int = 0
 
     def evaluate(self, several: Sequence[Choices]) -> list[_Key]:
-        """Return what combinations are ranked by; those that cannot run or exclude each other are last."""
+        """Return the keys that rank combinations; combinations that cannot run or exclude each other are last."""
         left = {_names(each): each for each in several if _names(each) not in self.known}
         made = on_workers(self._made, list(left.values()))
         runnable = [(key, setup) for key, setup in zip(left, made, strict=True) if setup is not None]
@@ -106,7 +106,7 @@ class _Search:
         return value, best
 
     def without_idle(self, choices: Choices, most: float) -> Choices:
-        """Return a combination without options that save next to nothing beside the others, laborious ones first.
+        """Return a combination without options that save next to nothing in it, laborious ones first.
 
         Args:
             choices: The combination.
@@ -121,9 +121,10 @@ class _Search:
         return choices
 
     def as_good(self, value: float) -> float:
-        """Return up to where an objective is as good as a value: a little more, of small values a little of what was.
+        """Return up to where an objective is as good as a value: a little more, for small values a little of the
+        baseline.
 
-        What a step saves of a plan that costs next to nothing is not worth its effort.
+        The saving of a step of a plan that costs next to nothing is not worth its effort.
         """
         little = TOLERANCE * self.case.outcome.value(self.case.objective)
         return value + max(TOLERANCE * value, min(_AS_GOOD * value, little))
@@ -171,7 +172,7 @@ def best_under_traffic(
     """Return the best combination of all tactics, and the best one that rents nothing else.
 
     Args:
-        case: What is advised.
+        case: The model, its deployment and the objective.
         tactics: The tactics.
         progress: Called with the combinations that were evaluated, now and then.
 
@@ -204,7 +205,7 @@ def best_under_traffic(
 
 
 def _names(choices: Choices) -> Any:
-    """Return what a combination sets, whatever the order of its options."""
+    """Return the settings of a combination, in any order of its options."""
     change = {name: value for each in choices for name, value in each.option.change.items()}
     tactics = frozenset(each.tactic.name for each in choices)
     return tactics, tuple(sorted((name, str(value)) for name, value in change.items()))
@@ -229,7 +230,7 @@ def _is_better(key: _Key, than: _Key) -> bool:
 
 
 def _at_full_use(outcome: Outcome) -> float:
-    """Return what is proportional to the cost of a request if replicas were full; the latency where that is unknown."""
+    """Return a figure proportional to the cost of a request at full use of replicas, else the latency."""
     figures = outcome.figures
     usd_per_h, capacity, idle = (figures.get(name) for name in ("usd_per_h", "capacity_per_s", "idle_share"))
     if usd_per_h and capacity:

@@ -51,23 +51,23 @@ class Sizer(Protocol):
         """Return a setup with as many replicas as it needs; with `spare`, as many times more as the baseline has.
 
         Raises:
-            InputError: It cannot serve the requests; the message says why.
+            InputError: It cannot serve the requests; the message has the reason.
         """
         ...
 
 
 def terms_of(price: str) -> str:
-    """Return the terms of a price that is given as text: those of its name, or on demand."""
+    """Return the terms of a price that is given as text: the terms in its name, or on demand."""
     base, _, named = price.partition(":")
     return base if base in PRICE_TERMS else named or "on-demand"
 
 
 @dataclass(frozen=True)
 class TrafficSetup(Setup):
-    """One way to serve requests. Its terms are options of `pyinfercost serve` or `pyinfercost fleet`, by name.
+    """A setup of a server or a fleet. Its terms are options of `pyinfercost serve` or `pyinfercost fleet`, by name.
 
     Attributes:
-        question: What is asked of all setups.
+        question: The requests and the objective, equal for all setups.
         sizer: Finds the replicas of a server after a change; None for a fleet, whose autoscaler does.
     """
 

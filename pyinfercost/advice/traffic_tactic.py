@@ -1,4 +1,4 @@
-"""`TrafficTactic`: what tactics under traffic have in common: reasons, and which options are simulated."""
+"""`TrafficTactic`: base of tactics under traffic, with reasons and the choice of simulated options."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .setups import Setup
 
 _SIMULATED, _SIMULATED_OF_MANY = 3, 2  # options of a tactic that differ in the speed or the price of a replica
-_REASONS = 3  # of options that cannot run, beside the reason of the best one
+_REASONS = 3  # of options that cannot run, after the reason of the best one
 _BOUND = "not simulated"  # begins the reason of an option that a bound leaves out
 
 
@@ -45,7 +45,7 @@ class TrafficTactic(Tactic):
         return _screened(found, setup, evaluator)
 
     def why_not(self, tried: Tried, case: Case) -> str:
-        """Return why an option saves nothing: what a replica can do before and after, and how many are needed."""
+        """Return why an option saves nothing: the capacity of a replica before and after, and the needed number."""
         refused = [each for each in self.options(case.baseline, case).refused if not each.why.startswith(_BOUND)]
         return "; ".join(filter(None, (traffic_reason(tried.setup, case), reasons_in_words(refused[:_REASONS]))))
 

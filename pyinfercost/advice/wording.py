@@ -25,10 +25,10 @@ def advised(case: Case, setup: Setup, outcome: Outcome, choices: Choices = ()) -
     """Return a setup with its figures, its command and its code.
 
     Args:
-        case: What is advised.
+        case: The model, its deployment and the objective.
         setup: The setup.
         outcome: Its figures.
-        choices: What makes it of the baseline; empty for the baseline.
+        choices: Options that change the baseline to it; empty for the baseline.
     """
     return AdvisedSetup(
         text=", ".join(choice.option.text for choice in choices) if choices else described(case, setup),
@@ -58,7 +58,7 @@ def described(case: Case, setup: Setup) -> str:
 
 
 def _settings(baseline: Setup, setup: Setup) -> dict[str, Any]:
-    """Return what differs from the baseline, as JSON values."""
+    """Return the differences from the baseline, as JSON values."""
     old, new = (deployment_settings(each.placed) for each in (baseline, setup))
     found: dict[str, Any] = {name: new.get(name) for name in {**old, **new} if old.get(name) != new.get(name)}
     found |= {name: size for name, size in setup.sizes.items() if baseline.sizes.get(name) != size}
@@ -85,5 +85,5 @@ def reasons_in_words(refusals: Iterable[Refusal]) -> str:
 
 
 def first_clause(message: str) -> str:
-    """Return the first clause of an error: what is wrong, without what to pass instead."""
+    """Return the first clause of an error: the problem, without the remedy."""
     return message.partition(";")[0].partition(": at ")[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .. import _core
 from .kernels import EngineKernels, arguments_of
 from .products import find_products
-from .stored_weights import Beside, StoredWeights
+from .stored_weights import Metadata, StoredWeights
 
 if TYPE_CHECKING:
     from .._core import Graph
@@ -23,14 +23,14 @@ class Checkpoint:
     Attributes:
         method: Name of the method that quantized them.
         formats: Name of a parameter -> its format; parameters without one are stored in their dtype.
-        beside: Name of a parameter -> what the files store beside its elements, in place of what its format defines.
+        metadata: Name of a parameter -> the stored scales and zero points, which replace those that its format defines.
         dtypes: Name of a parameter without a format -> the dtype that the files store it in. Operators read it as it
             is, without a conversion.
     """
 
     method: str
     formats: Mapping[str, Format]
-    beside: Mapping[str, tuple[Beside, ...]] = field(default_factory=dict)
+    metadata: Mapping[str, tuple[Metadata, ...]] = field(default_factory=dict)
     dtypes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -62,7 +62,7 @@ def with_formats(graph: Graph, checkpoint: Checkpoint) -> Graph:
         return graph
     rewriter = _core.GraphRewriter(graph)
     plain = {t: _with_dtype(graph, rewriter, t, dtype) for t, dtype in others.items()}
-    weights = StoredWeights(graph, rewriter, checkpoint.beside)
+    weights = StoredWeights(graph, rewriter, checkpoint.metadata)
     kernels = EngineKernels(graph, rewriter, weights)
     found = (product for product in find_products(graph) if product.weight in narrow and not product.spatial_dims)
     products = {product.node.index: product for product in found}
@@ -91,7 +91,7 @@ def with_formats(graph: Graph, checkpoint: Checkpoint) -> Graph:
             stored = weights.parameters(t, narrow[t])
             widened[t] = rewriter.tensor(graph.tensor(t).dtype, graph.tensor(t).shape)
             op = "quantized_decomposed.dequantize_per_channel_group.default"
-            rewriter.insert_before(node.index, op, {"input": stored["weight"], **_beside(stored)}, [widened[t]])
+            rewriter.insert_before(node.index, op, {"input": stored["weight"], **_metadata(stored)}, [widened[t]])
         if widened:
             rewriter.replace_operands(node.index, widened)
     for t in (*narrow, *plain):
@@ -107,5 +107,5 @@ def _with_dtype(graph: Graph, rewriter: _core.GraphRewriter, parameter: int, dty
     )
 
 
-def _beside(stored: Mapping[str, _core.TensorId]) -> dict[str, _core.TensorId]:
+def _metadata(stored: Mapping[str, _core.TensorId]) -> dict[str, _core.TensorId]:
     return {name: part for name, part in stored.items() if name != "weight"}

@@ -1,7 +1,7 @@
 """The types of tensors in GGUF files, in blocks of 32, 64, 128 or 256 weights.
 
-Sizes are those of the structures of ggml (ggml/src/ggml-common.h). A format stores most bits of each weight as elements
-of a dtype, and all else of its block beside them: scales, minima, and the bits that the dtype has no room for.
+Sizes are from the structures of ggml (ggml/src/ggml-common.h). A format stores most bits of each weight as elements of
+a dtype. The rest of a block is its metadata: scales, minima, and the bits that do not fit the dtype.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _plain(number: int, name: str, nbytes: int, dtype: str) -> GgmlType:
 
 
 def _blocks(number: int, name: str, weights: int, nbytes: int, elements: str, bits: int) -> GgmlType:
-    """Return a type whose blocks are stored as elements and all other bytes beside them.
+    """Return a type whose blocks are stored as elements and metadata.
 
     Args:
         number: Number of the type.
@@ -113,7 +113,7 @@ GGML_TYPES: Mapping[int, GgmlType] = MappingProxyType(
 GGML_FORMATS: Mapping[str, Format] = MappingProxyType(
     {row.form.name: row.form for row in GGML_TYPES.values() if row.form is not None and row.form.name not in FORMATS}
 )
-"""Formats of weights in blocks by name, beside those of `table.FORMATS`: `q4_k`, `iq2_xxs`."""
+"""Formats of weights in blocks by name (`q4_k`, `iq2_xxs`); `table.FORMATS` has the other formats."""
 
 
 def format_or_type_of(name: str | Format) -> Format:

@@ -136,6 +136,6 @@ class EngineKernels:
 
 
 def arguments_of(form: Format) -> dict[str, int]:
-    """Return the arguments for the elements of a row that share a scale, and for bits beside the elements."""
+    """Return the arguments for the group size of scales and for the bits of a weight."""
     group = {} if form.group is None else {"group_size": form.group}
     return {**group, "weight_bits": form.bits} if form.bits else group

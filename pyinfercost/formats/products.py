@@ -38,7 +38,7 @@ class Product:
         transposed: Whether the weight is stored as [inputs, outputs].
         spatial_dims: Dimensions of a convolution's window; 0 for a matrix product.
         view: Number of the transposed view of the weight that the node reads; None if it reads the weight itself.
-        stacked: Whether the weight is a stack of matrices, such as those of the experts of a layer.
+        stacked: Whether the weight is a stack of matrices, such as the experts of a layer.
     """
 
     node: NodeInfo

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Beside:
-    """What a checkpoint stores beside the elements of a weight: scales, zero points and the like.
+class Metadata:
+    """Metadata of a quantized weight in a checkpoint, such as scales and zero points.
 
     Attributes:
         name: Name in the checkpoint: `weight_scale_inv`, `qzeros`.
@@ -36,13 +36,13 @@ class StoredWeights:
     Args:
         graph: The captured graph.
         rewriter: Its rewriter.
-        beside: Name of a parameter -> what a checkpoint stores beside it, in place of what its format defines.
+        metadata: Name of a parameter -> its stored metadata, which replaces the metadata of its format.
     """
 
     def __init__(
-        self, graph: Graph, rewriter: GraphRewriter, beside: Mapping[str, tuple[Beside, ...]] | None = None
+        self, graph: Graph, rewriter: GraphRewriter, metadata: Mapping[str, tuple[Metadata, ...]] | None = None
     ) -> None:
-        self._graph, self._rewriter, self._beside = graph, rewriter, beside or {}
+        self._graph, self._rewriter, self._metadata = graph, rewriter, metadata or {}
         self._known: dict[tuple[int, Format], dict[str, TensorId]] = {}
 
     def arguments(self, product: Product, form: Format) -> dict[str, TensorId]:
@@ -114,7 +114,7 @@ class StoredWeights:
                 form.dtype, narrow, role="parameter", name=f"{name}.{form.name}", logical_numel=logical_numel
             )
         }
-        if name in self._beside:
+        if name in self._metadata:
             parts = self._as_stored(name, stack)
         else:
             parts = _defined(form, stack, rows, prod(columns), columns[-1])
@@ -126,7 +126,7 @@ class StoredWeights:
 
     def _as_stored(self, name: str, stack: list[int]) -> dict[str, tuple[str, str, list[int]]]:
         parts = {}
-        for part in self._beside[name]:
+        for part in self._metadata[name]:
             each = -(-part.elements // prod(stack))
             parts[f"weight_{part.name}"] = (part.name, part.dtype, [*stack, each])
         return parts
@@ -147,7 +147,7 @@ class StoredWeights:
 def _defined(
     form: Format, stack: list[int], rows: int, columns: int, inputs: int
 ) -> dict[str, tuple[str, str, list[int]]]:
-    """Return what a format stores beside a weight: argument -> name, dtype and shape."""
+    """Return the metadata that a format stores with a weight: argument -> name, dtype and shape."""
     grid = [
         1 if form.rows is None else -(-rows // form.rows),
         1 if form.group is None else -(-columns // form.group),

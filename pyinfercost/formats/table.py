@@ -32,8 +32,8 @@ class Format:
         zero: Dtype of zero points; None for a symmetric format.
         outer: Number of scales that share a float32 scale of their own; None if scales are not quantized.
         index: Dtype of the group of each input, for groups in another order than the inputs; None for consecutive ones.
-        block: Bytes that each group stores beside the elements: scales, minima, and bits of the weights that elements
-            of this dtype have no room for; 0 without any.
+        block: Bytes of metadata of each group: scales, minima, and bits of the weights that do not fit elements of this
+            dtype; 0 without any.
         bits: Bits of a weight, with those in the block; 0 for the bits of an element.
         semi_structured: Whether two of four weights along a row are zero and not stored; dtypes are unchanged.
         activation: None for unchanged activations, `"dynamic"` if a kernel computes a scale per row before the product,

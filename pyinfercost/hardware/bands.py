@@ -1,6 +1,6 @@
 """Error bands by evidence: how far measurements are from predictions of machines that nobody fitted.
 
-How well a class of kernels is predicted on a machine depends on what was measured on machines like it. There are four
+The accuracy of a class of kernels on a machine depends on measurements of similar machines. There are four
 steps (`evidence.EVIDENCE`): the machine itself (by `pyinfercost calibrate`), other devices of its family, devices of
 another family of the same vendor or instruction set, and none of these. Each step has a spread, which
 `python -m benchmarks.accuracy.bands` finds by predicting devices, families or vendors that were left out of the fit.
@@ -30,7 +30,7 @@ class Band:
 
     Attributes:
         spread: Four of five measurements are expected between latency / (1 + spread) and latency x (1 + spread).
-        evidence: What the spread rests on, one of the values of `evidence.EVIDENCE`.
+        evidence: Evidence of the spread, one of the values of `evidence.EVIDENCE`.
     """
 
     spread: float
@@ -50,12 +50,12 @@ def bands(lineage: Sequence[str], folder: Path, *, measured: bool) -> dict[str, 
 
     Args:
         lineage: Its family, the families that this one extends, and its kind, as `files.lineage` returns them. The
-            kind has a file of bands; a family may have one, whose classes replace those of the kind.
+            kind has a file of bands; a family may have one, whose classes take precedence.
         folder: Folder of calibration files, with a subfolder of bands.
         measured: Whether constants were measured on this machine.
 
     Returns:
-        The bands; the one of `evidence.OTHER` is that of all classes without their own.
+        Class -> band; `evidence.OTHER` is for all classes without a band.
 
     Raises:
         HardwareFileError: A file of bands cannot be read, or does not follow the schema.
@@ -77,7 +77,7 @@ def _band(spreads: _Spreads, lineage: Sequence[str], *, measured: bool) -> Band:
 
 
 def step_of(families: Collection[str], lineage: Sequence[str]) -> str:
-    """Return what a machine's band rests on, if rows of some families were fitted.
+    """Return the evidence of a machine's band, if rows of some families were fitted.
 
     Args:
         families: The families with rows of a class of kernels.

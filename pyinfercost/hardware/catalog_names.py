@@ -47,7 +47,7 @@ def device_id(text: str) -> str:
     """Return the id of the device that a text names.
 
     An id is itself. Otherwise case, spaces and names of brands do not matter (`NVIDIA L4`, `rtx4090`), and words may be
-    left out if one device alone has the others (`m2 max`). A number names a device only if it is that of a product
+    left out if one device alone has the others (`m2 max`). A number names a device only if it is a product number
     (`4090`): a shorter one is a part of many ids, and may be meant for another option.
 
     Args:
@@ -73,7 +73,7 @@ def device_id(text: str) -> str:
 
 @lru_cache(maxsize=256)
 def _matching(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the ids that a text may mean: those of the same words, else those that have all of its words."""
+    """Return the ids that a text may mean: ids of the same words, else ids that have all of its words."""
     if len(text) > 100 or not (words := _words(text)):  # noqa: PLR2004  # as long as an id
         return ()
     if _is_small_number(text):

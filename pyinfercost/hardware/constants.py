@@ -30,7 +30,7 @@ REQUIRED: tuple[str, ...] = tuple(
 HELD: frozenset[str] = frozenset(
     f"{table}.{name}" for row in _ROWS if row.held for table in row.tables for name in row.names
 )
-"""Constants that a machine holds, by `table.name` in base units; the loader derives other values from the rest."""
+"""Constants of a machine, by `table.name` in base units; the loader derives other values from the rest."""
 
 _KEYS = {
     f"{table}.{name}": key

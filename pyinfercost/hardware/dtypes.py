@@ -1,4 +1,4 @@
-"""Names of dtypes: those of torch and of graphs, and the short names of data sheets and command lines."""
+"""Names of dtypes: names of torch and of graphs, and the short names of data sheets and command lines."""
 
 from __future__ import annotations
 

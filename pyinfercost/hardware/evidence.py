@@ -1,4 +1,4 @@
-"""What the error bands of kernels rest on."""
+"""Evidence of the error bands of kernels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ EVIDENCE: Mapping[str, str] = {
     "sibling": "sibling family fitted",
     "datasheet": "datasheet only",
 }
-"""What a band may rest on, strongest first: key in files of bands -> words of reports."""
+"""Kinds of evidence, strongest first: key in files of bands -> words of reports."""
 
 OTHER = "other"
 """The class of all kernels without a band of their own."""

@@ -1,6 +1,6 @@
 """Files of devices and of calibration constants: read, checked against the schema and merged, in their own units.
 
-A family's calibration file `extends` that of the nearest family, or of its kind, which has the keys that the family
+A family's calibration file `extends` the file of the nearest family, or of its kind, which has the keys that the family
 leaves out. No calibration file belongs to a single device.
 """
 
@@ -271,7 +271,7 @@ def _check_memory(data: Mapping[str, Any]) -> None:
         raise HardwareError(
             "[memory.dram] has usable_share "
             + ("and usable_gib" if "usable_gib" in dram else "without capacity_gib")
-            + "; expected usable_share beside capacity_gib, or usable_gib"
+            + "; expected usable_share with capacity_gib, or usable_gib"
         )
     if "channels" in dram and "transfer_mt_per_s" in dram and "bandwidth_gb_per_s" in dram:
         channel_byte = dram.get("channel_bits", CHANNEL_BITS) / 8
@@ -359,7 +359,7 @@ def families(folder: Path = CALIBRATIONS) -> list[str]:
 
 
 def calibration(device: DeviceFile, folder: Path = CALIBRATIONS) -> Calibration:
-    """Return the constants of a device: those of its own file, then of its family and what that extends.
+    """Return the constants of a device: from its own file, then from its family and the files that the family extends.
 
     Args:
         device: The device.

@@ -2,8 +2,8 @@
 
 An operator of an eager forward takes the host as long on every GPU: the call of a module, the dispatcher of torch, the
 allocation of its result and the launch. A forward whose kernels are shorter than that is bound by its host. Processors,
-versions of torch and the depth of modules make hosts differ by more than two times, so that the host is a setting of
-a machine, beside the device.
+versions of torch and the depth of modules make hosts differ by more than two times, so that the host is a setting of a
+machine, separate from the device.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Host:
 
     Attributes:
         us_per_operator: Microseconds to issue one operator.
-        source: What was measured.
+        source: The measurement.
     """
 
     us_per_operator: float

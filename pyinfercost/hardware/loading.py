@@ -31,7 +31,7 @@ Source: TypeAlias = "str | os.PathLike[str]"
 _KIBI, _MEBI, _GIBI = 2.0**10, 2.0**20, 2.0**30
 _GIGA, _TERA, _MICRO = 1e9, 1e12, 1e-6
 _HELD = frozenset(name for name in HELD if not name.startswith("achieved."))
-"""Constants of the argument `constants`; those of [achieved] have an argument of their own."""
+"""Constants of the argument `constants`; constants of [achieved] have an argument of their own."""
 
 _OVERHEADS = ("dispatch", "launch_gap", "replay_gap", "kernel_minimum")
 _ENGINES = ("matrix", "vector")
@@ -39,7 +39,7 @@ SLOT_W = 75.0  # power of a PCIe slot
 LEAST_SHARE = 0.1  # of the limit that is available to kernels
 HALVINGS = 50
 KNOWN_ENERGY = (("matrix", "bf16"), ("vector", "fp32"))
-"""Engine -> the dtype from whose energy that of dtypes without a figure follows, by bits."""
+"""Engine -> the dtype whose energy is scaled by bits for dtypes without a figure."""
 
 
 @lru_cache(maxsize=1024)
@@ -126,7 +126,7 @@ def core_arguments(
         threads: As in `load`.
         instances: As in `load`.
         sustained: As in `load`.
-        host_s: Seconds that the host of a GPU takes to issue an operator; None for that of the constants.
+        host_s: Seconds that the host of a GPU takes to issue an operator; None for the time in the constants.
 
     Raises:
         MissingFactError: A fact that estimates need is unknown.
@@ -201,13 +201,13 @@ def core_arguments(
 
 
 def _bands(device: DeviceFile, constants: Calibration) -> dict[str, Band]:
-    # A calibration beside other processes measures these.
+    # A disturbed calibration measures the other processes.
     quiet = constants.measured and _CALIBRATION not in (device.get("source.unverified") or ())
     return bands(constants.lineage, constants.folder, measured=quiet)
 
 
 def _on_host(device: DeviceFile, values: Mapping[str, float], host_s: float) -> dict[str, float]:
-    """Return the constants with a given host; its spread is not that of hosts that are not known."""
+    """Return the constants with a given host, without the spread of unknown hosts."""
     if device.kind != "gpu":
         raise HardwareError(
             f"host is given, but {device.id!r} is of kind {device.kind!r}; expected a GPU, whose kernels a host issues"
@@ -282,7 +282,7 @@ _OF_COMPILERS = "library.int8"
 def _compilers_int8(device: DeviceFile, constants: Calibration, vector: Mapping[str, float]) -> dict[str, float]:
     """Return the int8 rate of compilers of whole models on a CPU that was calibrated, which measures torch's products.
 
-    Torch's int8 product may be a plain loop, and that of a compiler has the instructions of the processor.
+    Torch's int8 product may be a plain loop, and a compiler uses the instructions of the processor.
     """
     if device.kind != "cpu" or not constants.measured or "float32" not in vector:
         return {}
@@ -341,7 +341,7 @@ def _memory(
         elif per_clock is not None:
             levels.append((level, capacity, per_clock * cores * clock_hz))
         elif not _has_dram(device) and device.get("compute.array"):
-            # A row of operands and a row of results in each clock; the host link says nothing about a scratchpad.
+            # A row of operands and a row of results in each clock; the host link is no bound of a scratchpad.
             array = device.get("compute.array")
             levels.append((level, capacity, (array["rows"] + array["cols"]) * array["units"] * clock_hz))
         elif multiple is not None:
@@ -381,12 +381,12 @@ class _Power:
     clock above it, so that a FLOP takes least energy on a board that is limited to a low clock.
 
     Attributes:
-        dynamic_w: Power that is available to kernels: the limit, or for a short forward what the board may draw for
-            some milliseconds, less static power.
+        dynamic_w: Power that is available to kernels: the limit, or for a short forward the power that the board may
+            draw for some milliseconds, less static power.
         burst_w: The same for a short forward.
         clock_hz: Clock of the data sheet.
         lowest_voltage_hz: Clock up to which the lowest voltage suffices.
-        rise: Relative rise of the voltage divided by that of the clock, above it.
+        rise: Relative rise of the voltage over the relative rise of the clock, above it.
         dram_j_per_byte: Energy of a byte from DRAM.
     """
 
@@ -446,7 +446,7 @@ def _power(device: DeviceFile, values: Mapping[str, float], clock_hz: float, *, 
 def _engine_joules(
     device: DeviceFile, constants: Calibration, values: Mapping[str, float], power: _Power
 ) -> dict[str, float]:
-    """Return the energy of a FLOP by engine and dtype (`matrix_fp16`), at the clock that the board holds.
+    """Return the energy of a FLOP by engine and dtype (`matrix_fp16`), at the clock that the board sustains.
 
     An engine of unknown energy is assumed to draw all power of a short forward at its reachable rate: vendors choose
     limits near the needs of their chips.
@@ -506,7 +506,7 @@ def _energy_joules(
     Args:
         device: The device.
         constants: Its constants in base units.
-        at_clock: Energy of a FLOP by engine and dtype, at the clock that the board holds; [energy] precedes it.
+        at_clock: Energy of a FLOP by engine and dtype, at the clock that the board sustains; [energy] precedes it.
         instances: Copies that share the power of the device equally.
     """
     tdp_w, static = device.get("power.tdp_w"), constants.get("energy.static_fraction")

@@ -40,15 +40,15 @@ def load(
             returned unchanged.
         threads: Threads of a CPU, one per core; by default all cores. Peaks, private caches and cache bandwidths shrink
             with the cores in use. A shared cache keeps its size. DRAM bandwidth is the smaller of the data sheet's and
-            the family's `dram_gb_per_s_per_core` times the cores in use. Power is that of the whole package.
+            the family's `dram_gb_per_s_per_core` times the cores in use. Power covers the whole package.
         instances: Copies of a model side by side on a CPU, each in a process of its own. The machine is then the share
             of one copy: `cores // instances` cores, and equal parts of shared caches, DRAM bandwidth, memory and power.
-            `threads` are those of one copy.
+            `threads` are threads of one copy.
         sustained: Whether the device works without pause, as a server under load does. Kernels that would draw more
             than the power limit of the board then take as long as their energy does at that limit (`[sustained]` of
             the calibration files). By default estimates are of a single forward, which ends before the clock falls.
         host: Host of a GPU: microseconds to issue an operator of an eager forward, or a name of `hosts.HOSTS`. Kernels
-            of compiled code take it in proportion. By default that of `gpu.toml`, or the one that was measured.
+            of compiled code take it in proportion. By default the time in `gpu.toml`, or the measured one.
         calibration: A folder of calibration files that replaces the package's own.
 
     Returns:
@@ -96,9 +96,9 @@ def load(
 
 @cache
 def versions() -> tuple[object, ...]:
-    """Return what changes with the files of the catalog, of the families and of this room.
+    """Return a key that changes with the files of the catalog, of the families and of this room.
 
-    A process keeps what it found first, as it keeps the modules that it imported: a search loads machines by the
+    A process keeps the first key, as it keeps the modules that it imported: a search loads machines by the
     thousand, and 200 files are asked for their time each time.
     """
     return (
@@ -109,7 +109,7 @@ def versions() -> tuple[object, ...]:
 
 
 def load_catalog(sustained: bool = False) -> list[_core.Hardware]:
-    """Load all machines of the catalog that have what estimates need, sorted by their ids, in one pass.
+    """Load all machines of the catalog that can be estimated, sorted by their ids, in one pass.
 
     Args:
         sustained: As in `load`, for those whose power and energy are known.

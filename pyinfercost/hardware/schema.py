@@ -2,8 +2,8 @@
 
 Units are part of the keys. Capacities are binary (`_kib`, `_mib`, `_gib`), as vendors mean them even where they write
 MB or GB. All bandwidths are decimal (`_gb_per_s`). Peak rates are dense, and a fused multiply-add is 2 FLOP. Keys,
-units and ranges of calibration constants are those of the core's table (csrc/hardware/constant_table.hpp). A fact that
-is not known is absent.
+units and ranges of calibration constants are from the core's table (csrc/hardware/constant_table.hpp). A fact that is
+not known is absent.
 
 Ranges of facts are many orders of magnitude wider than hardware that exists: a number outside is a mistaken unit or a
 damaged file, and would make times overflow or vanish.
@@ -171,7 +171,7 @@ _DEVICE_LINK = Table(
     {
         **_LINK_KEYS,
         "peers": _COUNT,  # number of devices that share the bandwidth; absent: each of them is reached at all of it
-        "domain": _COUNT,  # number of devices that the link connects across nodes (NVL72); absent: those of one node
+        "domain": _COUNT,  # number of devices that the link connects across nodes (NVL72); absent: within one node
         "reduces": Field("boolean"),  # whether the switch adds up the data of devices (NVLink SHARP)
     }
 )
@@ -180,7 +180,7 @@ _NETWORK_LINK = Table(  # between nodes, one direction
         "kind": _NEED_TEXT,
         "nics_per_device": Field("number", low=1e-3, high=1e3),
         "nic_gb_per_s": _GB_PER_S,
-        "latency_us": Field("number", low=0, high=1e9),  # of a message; absent: that of the family
+        "latency_us": Field("number", low=0, high=1e9),  # of a message; absent: the family's
     }
 )
 
@@ -201,7 +201,7 @@ DEVICE = Table(
                 "text": _NEED_TEXT,
                 "references": _TEXTS,
                 "unverified": _TEXTS,  # dotted paths of values in this file that were not read from a source
-                "notes": _TEXTS,  # where sources disagree, and what the values leave out
+                "notes": _TEXTS,  # disagreements of sources, and omissions of the values
             },
             required=True,
         ),
@@ -241,7 +241,7 @@ DEVICE = Table(
                         "capacity_gib": _CAPACITY,
                         "usable_gib": _CAPACITY,  # memory that the driver reports
                         "inline_ecc": Field("boolean"),  # whether ECC is on by default and stored among the data
-                        "usable_share": _SHARE,  # of unified memory: what a GPU may use of it
+                        "usable_share": _SHARE,  # of unified memory: the share that a GPU may use
                         "bandwidth_gb_per_s": _GB_PER_S,
                         "channels": _COUNT,
                         "channel_bits": _COUNT,  # 64 if absent

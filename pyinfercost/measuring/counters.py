@@ -14,7 +14,7 @@ class NoCounterError(Exception):
     Attributes:
         looked_for: The missing counter.
         why: The reason.
-        remedy: A way to make it available.
+        remedy: The step that makes it available.
     """
 
     def __init__(self, looked_for: str, why: str, remedy: str) -> None:

@@ -1,6 +1,6 @@
 """Calibration of a CUDA GPU: peaks, bandwidths and launch overheads, and the hardware file derived from them.
 
-The project's tests do not run this on a GPU; the written file states what was measured, and with which versions.
+The project's tests do not run this on a GPU. The written file states the measured figures and the versions.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def calibrate_cuda(*, budget_s: float = 40.0, report: Report | None = None) -> C
     l2_bytes = float(getattr(facts, "L2_cache_size", 0))
     dram = probe.stream_byte_per_s(max(1024 * _MEBI, 16 * l2_bytes))
     cache = probe.stream_byte_per_s(l2_bytes / 2) if l2_bytes else {}
-    told = ", ".join(f"{way} {value / _GIGA:.0f}" for way, value in dram.items())
+    told = ", ".join(f"{access} {value / _GIGA:.0f}" for access, value in dram.items())
     notes.append(f"dram, GB/s: {told}")
     tell("launches", 0.75)
     dispatch_s = _host_s()
@@ -184,7 +184,7 @@ def _product_flop_per_s(probe: _Probe, dtype: str) -> float | None:
 
 
 def _compiled_per_eager() -> float:
-    """Return host time of a kernel of compiled code, divided by that of an eager operator, of known hosts."""
+    """Return the host time of a kernel of compiled code over the host time of an eager operator, on known hosts."""
     known = load("h100-sxm-80gb")
     return known.constants["forward.compiled_dispatch_s"] / known.overheads_s["dispatch"]
 

@@ -71,11 +71,11 @@ class Readings:
         return {name.removeprefix("peak."): self.rate(name) for name in names}
 
     def call_parts_s(self) -> dict[str, float]:
-        """Return the seconds of a small operator, and what a product and a convolution add, each to the one before."""
+        """Return the seconds of a small operator, and the increments of a product and of a convolution."""
         return self._parts("call")
 
     def cold_parts_s(self) -> dict[str, float]:
-        """Return the same for what calls take longer if no cache holds their code and data."""
+        """Return the extra seconds of the same calls if their code and data are in no cache."""
         cold = {f"extra.{name}": self.cold_s(name) for name in _CALLS}
         return self._parts("extra", cold)
 
@@ -274,7 +274,7 @@ class Readings:
             for suffix, count in (("", self.threads), (".one", 1)):
                 if f"{level}.add{suffix}" not in self.seconds:
                     continue
-                told = [f"{way} {self.rate(f'{level}.{way}{suffix}') / _GIGA:.1f}" for way in ("copy", "add")]
+                told = [f"{access} {self.rate(f'{level}.{access}{suffix}') / _GIGA:.1f}" for access in ("copy", "add")]
                 lines.append(f"{level} on {count} thread(s), GB/s: {', '.join(told)}")
         sets = [(one.elements, name) for name, one in self.timed.items() if _is_set(name)]
         told = [f"{size / _MEBI:.0f} MiB {self.rate(name) / _GIGA:.1f}" for size, name in sorted(sets)]

@@ -1,4 +1,4 @@
-"""This processor as a hardware file without a measurement: what its system says, and rates of its instructions."""
+"""This processor as a hardware file without measurements, from its operating system and its instruction set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .machine import Machine
 _GIGA, _TERA, _KIBI, _MEBI, _GIBI = 1e9, 1e12, 2.0**10, 2.0**20, 2.0**30
 _ASSUMED_CLOCK_HZ = 2.5e9
 _CORE_BYTE_PER_S, _MOST_BYTE_PER_S = 10e9, 200e9
-"""Assumed bandwidth of a core to DRAM, and of all of them: 10 GB/s is what laptops and rented parts of servers have."""
+"""Assumed DRAM bandwidth of a core and of all cores; laptops and rented parts of servers have 10 GB/s per core."""
 _FLOP_PER_CLOCK = (("avx512f", 64.0), ("avx2", 32.0), ("sve", 32.0), ("asimd", 16.0))
 """Instruction set -> fp32 FLOP of a core in a clock, with two units for fused multiply-adds; the widest comes first."""
 _OTHER_FLOP_PER_CLOCK = 8.0
@@ -38,7 +38,7 @@ def described(machine: Machine) -> dict[str, Any]:
         "family": machine.family,
         "verified": False,
         "source": {
-            "text": "what the operating system says, and rates of the instruction set; nothing was measured",
+            "text": "the operating system and rates of the instruction set; nothing was measured",
             "unverified": ["compute.vector_tflop_per_s", "memory.dram.bandwidth_gb_per_s"],
         },
         "compute": {

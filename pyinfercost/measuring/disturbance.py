@@ -22,15 +22,15 @@ def system_load() -> float | None:
 
 
 def is_busy(load: float | None) -> bool:
-    """Return whether the load of a system is known, and that of a machine which does other work."""
+    """Return whether the load of a system is known and too high for an idle machine."""
     return load is not None and load > max(_IDLE_LOAD, _IDLE_SHARE * (os.cpu_count() or 1))
 
 
 def disturbances(readings: Readings, load_before: float | None) -> list[str]:
-    """Return what shows that a calibration was disturbed; empty for a quiet machine.
+    """Return the signs of a disturbed calibration; empty for a quiet machine.
 
     Args:
-        readings: What was measured.
+        readings: The measurements.
         load_before: The load of the system before the first measurement.
     """
     found = [f"{load_before:.1f} processes ran before the first measurement"] if is_busy(load_before) else []

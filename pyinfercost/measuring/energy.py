@@ -28,7 +28,7 @@ _DEVICE = re.compile(r"(cpu|cuda)(?::(\d+))?")
 class EnergyMeter:
     """Energy of a measured section, with its source and coverage. Created by `energy_meter`.
 
-    If no energy counter is readable, a warning is issued, all figures are None, and `why_not` holds the reason. Power
+    If no energy counter is readable, a warning is issued, all figures are None, and `why_not` is the reason. Power
     from a data sheet is never used instead.
 
     Attributes:

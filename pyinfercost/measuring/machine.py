@@ -61,7 +61,7 @@ class Machine:
 
     @property
     def int8_over_fp32(self) -> float:
-        """Rate of int8 products divided by that of fp32, of a library with kernels for the instructions.
+        """Ratio of the rates of int8 and fp32 products, with kernels for the instruction set.
 
         A dot product of 4 bytes (VNNI, `asimddp`) takes the place of a multiply-add of one float. AVX without it has 16
         products of pairs of bytes in the two instructions that 8 floats take.

@@ -45,7 +45,7 @@ def measure(
 ) -> Measurement:
     """Run a forward on this machine and measure its time and energy and, in eager execution, its time by module.
 
-    Energy is that of the whole processors (`device="cpu"`) or the whole board of the GPU, read by `energy_meter`, over
+    Energy covers the whole processors (`device="cpu"`) or the whole board of the GPU. `energy_meter` reads it over
     forwards that are repeated until a step of the counter is at most 1 %.
 
     Args:
@@ -60,8 +60,8 @@ def measure(
         energy: Whether to measure energy; if no counter is readable, it is None and an `EnergyUnknownWarning` states
             the reason.
         sizes: For a spec: the sizes to run at, by name, including names that are also options.
-        **options: Fields of `Deployment`, such as `hardware`, which override those of `on`, and sizes by name, such as
-            `batch=8`. `hardware` is the machine to predict for; without one nothing is predicted.
+        **options: Fields of `Deployment`, such as `hardware`, which take precedence over `on`, and sizes by name, such
+            as `batch=8`. `hardware` is the machine to predict for; without one nothing is predicted.
 
     Returns:
         The measurement, with its prediction.
@@ -106,7 +106,7 @@ def measure(
             with size_errors():
                 loaded = real_model(name, given, device)
         elif given:
-            raise SizeError(f"sizes ({', '.join(given)}) belong to a spec; a module's sizes are those of its inputs")
+            raise SizeError(f"sizes ({', '.join(given)}) belong to a spec; the inputs of a module decide its sizes")
         else:
             name = type(model).__name__
             args, kwargs = parse_inputs(inputs)

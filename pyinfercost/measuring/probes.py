@@ -152,18 +152,18 @@ def streams(name: str, total_bytes: float, threads: int) -> dict[str, Timed]:
 
     `elements` are bytes. A cache shared by cores is measured in the conditions of a network, for data that was written
     one product earlier: other programs or virtual machines that share it may have evicted the data meanwhile. For the
-    private caches `NAME.handed` times a loop over data of which other cores wrote a half, as when two kernels share
-    their work in different ways.
+    private caches `NAME.handed` times a loop over data of which other cores wrote a half, as when two kernels divide
+    their work differently.
     """
     length = max(1024, int(total_bytes / 3 / _FLOAT_BYTES))
     a, b, out = (torch.ones(length) for _ in range(3))
     size = _FLOAT_BYTES * length
     handed: dict[str, Timed] = {}
     if name == "llc":
-        ways = {"copy": (lambda: out.copy_(a), 2 * size), "add": (lambda: torch.add(a, b, out=out), 3 * size)}
+        accesses = {"copy": (lambda: out.copy_(a), 2 * size), "add": (lambda: torch.add(a, b, out=out), 3 * size)}
         return {
-            f"{name}.{way}": Timed(_after_a_product(call), threads, moved, times_itself=True)
-            for way, (call, moved) in ways.items()
+            f"{name}.{access}": Timed(_after_a_product(call), threads, moved, times_itself=True)
+            for access, (call, moved) in accesses.items()
         }
     if name == "l2":
         halves = torch.arange(2 * length, dtype=torch.float32).view(2, length)
@@ -216,8 +216,8 @@ def cycles(
 ) -> dict[str, Timed]:
     """Products of one row with many matrices in turn, as in a network: `NAME.MIB` for each total, in bytes of weights.
 
-    Products of `int8` exist in torch as `_int_mm`. The matrices of the smaller totals are the first of those of the
-    largest. `elements` are bytes of weights.
+    Products of `int8` exist in torch as `_int_mm`. Smaller totals use the first matrices of the largest one. `elements`
+    are bytes of weights.
     """
     each = side**2 * dtype.itemsize
     counts = sorted({max(1, round(total / each)) for total in totals})
@@ -242,9 +242,9 @@ def weights(threads: int) -> dict[str, Timed]:
     """Products whose time depends on their weights (`elements`).
 
     With several rows, threads first pack the weights into the library's layout (`packing`). With a single row they read
-    them in place (`gemv`; `gemv.half` with 16-bit weights, `gemv.byte` with those of 8 bits if torch has such
-    products): here one thread does, from its own cache, so that the core is the limit and not the memory.
-    `linear` has as many rows as an image or a text, and reads other weights between calls; its `elements` are FLOPs.
+    them in place (`gemv`; `gemv.half` with 16-bit weights, `gemv.byte` with 8-bit weights if torch has such products):
+    here one thread does, from its own cache, so that the core is the limit and not the memory. `linear` has as many
+    rows as an image or a text, and reads other weights between calls; its `elements` are FLOPs.
     """
     rows, wide, narrow = 197, 3072, 768
     x = random(rows, narrow)
@@ -284,7 +284,7 @@ SCORES, SLIM_SCORES = 12 * 197**2, 24 * 197**2
 
 
 def products(threads: int) -> dict[str, Timed]:
-    """Products of typical network layers; `elements` are FLOPs, and those of keys and values for one query (`key`).
+    """Products of typical network layers; `elements` are FLOPs; for one query (`key`), elements of keys and values.
 
     Weights are small compared to activations, and channels are last, a layout that libraries take without a copy.
     Grouped convolutions have four channels per group, as in ResNeXt, or one, as in MobileNet.
@@ -321,7 +321,7 @@ def products(threads: int) -> dict[str, Timed]:
 
 
 def _attention_of_one(dtype: torch.dtype) -> Timed:
-    """Time the attention of one query on one thread; `elements` are those of keys and values in its own cache."""
+    """Time the attention of one query on one thread; `elements` count keys and values, which are in its own cache."""
     heads, keys, width = 8, 128, 64
     q, k = random(1, heads, 1, width, dtype=dtype), random(1, heads, keys, width, dtype=dtype)
     v = random(1, heads, keys, width, dtype=dtype)

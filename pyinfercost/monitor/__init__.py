@@ -1,4 +1,4 @@
-"""Monitoring: a live model beside its prediction, and sinks for cost records."""
+"""Monitoring: a live model compared with its prediction, and sinks for cost records."""
 
 from .._lazy import lazy_exports
 

@@ -21,7 +21,7 @@ _MOST_JSON = 1 << 20  # bytes of an answer that is searched for its usage
 _LAST_BYTES = 1 << 14  # of a stream, whose usage stands at its end
 _FIRST_ERROR = 400
 _NS = 1e9
-_MOST_QUEUE_S = 3600.0  # a header that says more is of another clock
+_MOST_QUEUE_S = 3600.0  # a header with more is of another clock
 _MICRO, _MILLI = 1e14, 1e11  # since 1973 Unix times in these units are larger
 
 

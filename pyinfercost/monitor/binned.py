@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
 
 Amount = Callable[["LoggedInterval"], "float | None"]
-"""What is summed of an interval; None if it is unknown."""
+"""Quantity of an interval; None if it is unknown."""
 
 _STEPS_S = (60.0, 300.0, 900.0, 3600.0)
 _LONG_STEPS_S = (3600.0, 86_400.0, 7 * 86_400.0, 365 * 86_400.0)

@@ -1,4 +1,4 @@
-"""Wrappers of clients of inference servers, such as those of Triton and KServe: what their callers see."""
+"""Wrappers of clients of inference servers, such as Triton and KServe, which measure on the side of the caller."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ _LATER = "async_infer"
 def monitored_client(monitor: Monitor, client: Any, *, count: Count | None = None) -> Any:
     """Return a proxy of a client whose inferences are counted.
 
-    Times are those of the client: network, queue and service. Wrapped are `infer`, `predict` and `generate`, also as
+    Times are measured at the client: network, queue and service. Wrapped are `infer`, `predict` and `generate`, also as
     coroutines, and `async_infer` of Triton's clients, with `get_result()` (HTTP) or with a callback (gRPC).
 
     Args:
         monitor: Where requests are counted.
         client: Such as `tritonclient.http.InferenceServerClient`.
-        count: What a call serves; by default the first dimension of the first input, if it has several.
+        count: Returns the items and tokens of a call; by default the first dimension of the first input, if it has
+            several.
 
     Raises:
         InputTypeError: The client has none of these methods.
@@ -44,8 +45,8 @@ def monitored_client(monitor: Monitor, client: Any, *, count: Count | None = Non
         methods[_LATER] = _later(monitor, getattr(client, _LATER), counted)
     if not methods:
         raise InputTypeError(
-            f"client is a {type(client).__name__}; expected one with {', '.join((*_METHODS, _LATER))}, such as that of "
-            "tritonclient"
+            f"client is a {type(client).__name__}; expected one with {', '.join((*_METHODS, _LATER))}, such as "
+            "the client of tritonclient"
         )
     return MonitoredObject(client, methods)
 

@@ -1,4 +1,4 @@
-"""What a call served: items and tokens, found in its arguments and its result."""
+"""Items and tokens that a call served, from its arguments and its result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SEQUENCE_RANK = 2
 
 
 class Served(NamedTuple):
-    """What a call served.
+    """Items and tokens of a call.
 
     Attributes:
         items: Items of its batch.

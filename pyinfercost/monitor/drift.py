@@ -60,15 +60,15 @@ class _Part:
 
 
 class Drift:
-    """How much slower each part of a model is than it was at the start, beside its prediction.
+    """Slowdown of each part of a model since the start, relative to its prediction.
 
-    The ratio at the start leaves warm-up out: the first `warm_up_s` seconds and `warm_up_number` requests. It is that
-    of the `first_s` seconds and `first_number` requests after it, whichever takes longer.
+    The ratio at the start leaves warm-up out: the first `warm_up_s` seconds and `warm_up_number` requests. It covers
+    the following `first_s` seconds and `first_number` requests, whichever takes longer.
 
-    The ratio lately is that of the shortest stretch before now that has `lately_s` seconds and `lately_number`
-    requests. The stretch is shorter than a usual interval between scrapes, so a slowdown is seen whole in the first
-    interval that it fills: at the latest two intervals after it began. Both ratios are of sums of seconds, so long
-    requests have more weight.
+    The recent ratio covers the shortest stretch before now with `lately_s` seconds and `lately_number` requests. The
+    stretch is shorter than a usual interval between scrapes, so a slowdown is seen whole in the first interval that it
+    fills: at the latest two intervals after it began. Both ratios are of sums of seconds, so long requests have more
+    weight.
 
     Memory is bounded, and all methods may be called from any thread.
 
@@ -127,7 +127,7 @@ class Drift:
     def update(
         self, part: str, measured_s: float, predicted_s: float, at_s: float, number: float | None = None
     ) -> float | None:
-        """Add the state of the counters of a part, and return its ratio lately over that of the start.
+        """Add the state of the counters of a part, and return its recent ratio over the ratio at the start.
 
         Args:
             part: Name of the part.

@@ -1,4 +1,4 @@
-"""The load of an engine in an interval, from what two of its pages differ by."""
+"""The load of an engine in an interval, from the difference of two of its pages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def busy_s(change: Change, seconds: float, running: Sequence[float]) -> float:
     - The share of the readings at both ends at which requests ran.
 
     Args:
-        change: What the page added.
+        change: Increments since the page before.
         seconds: Length of the interval, which the result does not exceed.
         running: Requests in service at its ends, as far as known.
     """
@@ -58,7 +58,7 @@ class LoadReader:
         """Return the load of an interval.
 
         Args:
-            change: What its page added.
+            change: Increments since the page before.
             totals: Counters since the start of the observer.
             shapes: Distributions likewise.
             step_tokens: Tokens of steps since the start; None if unknown.

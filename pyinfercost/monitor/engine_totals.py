@@ -1,7 +1,7 @@
 """Totals of an engine over the processes that served it: counters of pages, added so that nothing counts twice.
 
 Each series of a page is followed by itself, so that one that is missing for a while, as on a page that was cut off,
-goes on where it was. A process that began again counts from 0: what it has counted is added. It is recognized by
+goes on where it was. A process that began again counts from 0: its counts are added. It is recognized by
 
 - the time at which the process started, if the page has it; if that is the same, a counter that fell is damaged, and
   its value is ignored;
@@ -10,7 +10,7 @@ goes on where it was. A process that began again counts from 0: what it has coun
   answer in between;
 - names of which none was on the page before.
 
-What was counted between the last page of a process and its end is unknown and not added.
+Counts between the last page of a process and its end are unknown and not added.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import NamedTuple, TypeVar
 
 from .._escapes import visible
 from ..results.live import Distribution, Series
-from .engines.metric import MEAN, START, Engine, Metric, Ways, created_name
+from .engines.metric import MEAN, START, Engine, Metric, Sources, created_name
 from .scraping import LabelSet, Page
 
 _SAME_S, _LATER_S = 0.05, 2.0
@@ -38,7 +38,7 @@ _Each = TypeVar("_Each", Series, str)
 
 
 class Change(NamedTuple):
-    """What a page added.
+    """Increments of a page over the page before.
 
     Attributes:
         counters: Series of the catalog -> increase.
@@ -90,8 +90,8 @@ class EngineTotals:
     Attributes:
         counters: Series -> total.
         gauges: Series -> value on the last page.
-        started_s: Unix time at which the process of the last page started; None if pages do not say.
-        ready_s: Unix time at which the first of its counters was created, which is when it became ready; None likewise.
+        started_s: Unix time at which the process of the last page started; None if pages lack it.
+        ready_s: Unix time at which the first of its counters was created, when it became ready; None likewise.
     """
 
     def __init__(self, engine: Engine, model: str | None = None) -> None:
@@ -119,7 +119,7 @@ class EngineTotals:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was not counted, and why."""
+        """Omissions, with their reasons."""
         return tuple(self._notes)
 
     @property
@@ -133,7 +133,7 @@ class EngineTotals:
         return {each: bins.distribution() for each, bins in self._shape_bins.items()}
 
     def read(self, page: Page, *, from_zero: bool = False, after_gap: bool = False) -> Change | None:
-        """Add what a page has more than the one before.
+        """Add the increments of a page over the page before.
 
         Args:
             page: The page.
@@ -141,7 +141,7 @@ class EngineTotals:
             after_gap: Whether the server did not answer since the page before.
 
         Returns:
-            What was added; None for a first page that is not whole: what it lacks would later be taken for new.
+            The increments; None for a first page that is not whole, whose missing series would later count as new.
         """
         if not self._seen and not page.is_whole:
             return None
@@ -167,9 +167,9 @@ class EngineTotals:
         self._add_histograms(page, shapes)
         self._last.update({key: max(value, self._last.get(key, 0.0)) for key, value in now.items()})
         self.gauges = {
-            each: sum(self._one(metric, dict(self._samples(metric, page))) for metric in way)
-            for each, ways in self._engine.gauges.items()
-            if (way := self._way(each, ways, page)) is not None
+            each: sum(self._one(metric, dict(self._samples(metric, page))) for metric in source)
+            for each, sources in self._engine.gauges.items()
+            if (source := self._source(each, sources, page)) is not None
         }
         return Change(counters, parts, began is not None)
 
@@ -178,7 +178,7 @@ class EngineTotals:
     def _is_of_unknown_process(self, page: Page, now: Mapping[_Key, float]) -> bool:
         """Return whether a page lacks all times of its process, which pages before had.
 
-        What it counts may be of a new process, and would count again on the next page. Counters go on there, so nothing
+        Its counts may be of a new process, and would count again on the next page. Counters go on there, so nothing
         is lost. If such pages follow one another, the server has stopped to publish times.
         """
         is_known = self.started_s is not None or self._newest_s is not None
@@ -252,7 +252,7 @@ class EngineTotals:
     def _counted(self, page: Page) -> Iterator[tuple[_Key, float]]:
         """Yield the series of all counters, also of names that are not preferred."""
         tables = (self._engine.counters.values(), self._engine.parts.values())
-        names = {metric.name for table in tables for ways in table for way in ways for metric in way}
+        names = {metric.name for table in tables for sources in table for source in sources for metric in source}
         for name in names:
             for labels, value in page.samples.get(name, {}).items():
                 if self._is_ours(labels):
@@ -261,7 +261,7 @@ class EngineTotals:
     def _histograms(self, page: Page) -> Iterator[tuple[_Key, _Histogram]]:
         """Yield histograms that are whole, by name and labels."""
         tables = (self._engine.histograms.values(), self._engine.shapes.values())
-        names = {metric.name for table in tables for ways in table for way in ways for metric in way}
+        names = {metric.name for table in tables for sources in table for source in sources for metric in source}
         for name in names:
             heights: dict[LabelSet, dict[float, float]] = {}
             for labels, value in page.samples.get(f"{name}_bucket", {}).items():
@@ -274,24 +274,24 @@ class EngineTotals:
                 if total is not None and shape.is_whole:
                     yield (name, labels), shape
 
-    def _way(self, each: Series | str, ways: Ways, page: Page, suffix: str = "") -> tuple[Metric, ...] | None:
-        """Return the way to find a figure; that of the page before, as long as it is there."""
+    def _source(self, each: Series | str, sources: Sources, page: Page, suffix: str = "") -> tuple[Metric, ...] | None:
+        """Select the metrics of a figure; keep the previous choice while they are exported."""
 
-        def is_there(way: tuple[Metric, ...]) -> bool:
-            return all(any(True for _ in self._samples(metric, page, suffix)) for metric in way)
+        def is_there(source: tuple[Metric, ...]) -> bool:
+            return all(any(True for _ in self._samples(metric, page, suffix)) for metric in source)
 
         known = self._chosen.get(each)
-        if known is not None and (is_there(ways[known]) or not page.is_whole):
-            return ways[known]
+        if known is not None and (is_there(sources[known]) or not page.is_whole):
+            return sources[known]
         name = each if isinstance(each, str) else each.figure
-        for place, way in enumerate(ways):
-            if is_there(way):
+        for place, source in enumerate(sources):
+            if is_there(source):
                 if known is not None:
-                    self._note(f"{name} is read from {way[0].name} since {ways[known][0].name} left the page")
+                    self._note(f"{name} is read from {source[0].name} since {sources[known][0].name} left the page")
                 self._chosen[each] = place
-                return way
+                return source
         if known is not None:
-            self._note(f"{name} is no longer read: {ways[known][0].name} left the page")
+            self._note(f"{name} is no longer read: {sources[known][0].name} left the page")
         return None
 
     def _samples(self, metric: Metric, page: Page, suffix: str = "") -> Iterator[tuple[LabelSet, float]]:
@@ -307,14 +307,14 @@ class EngineTotals:
                     continue
             yield labels, value
 
-    def _sums(self, table: Mapping[_Each, Ways], page: Page, increase: Mapping[_Key, float]) -> dict[_Each, float]:
+    def _sums(self, table: Mapping[_Each, Sources], page: Page, increase: Mapping[_Key, float]) -> dict[_Each, float]:
         found: dict[_Each, float] = {}
-        for each, ways in table.items():
-            way = self._way(each, ways, page)
-            if way is not None:
+        for each, sources in table.items():
+            source = self._source(each, sources, page)
+            if source is not None:
                 found[each] = sum(
                     self._one(metric, {at: increase[metric.name, at] for at, _ in self._samples(metric, page)})
-                    for metric in way
+                    for metric in source
                 )
         return found
 
@@ -335,10 +335,10 @@ class EngineTotals:
                 self._note(f"{key[0]} lacked values that it had before; it was left out once")
 
     def _fill(
-        self, bins: dict[_Each, _Bins], table: Mapping[_Each, Ways], page: Page, shapes: Mapping[_Key, _Histogram]
+        self, bins: dict[_Each, _Bins], table: Mapping[_Each, Sources], page: Page, shapes: Mapping[_Key, _Histogram]
     ) -> None:
-        for each, ways in table.items():
-            for metric in self._way(each, ways, page, "_bucket") or ():
+        for each, sources in table.items():
+            for metric in self._source(each, sources, page, "_bucket") or ():
                 for key, shape in shapes.items():
                     if key[0] == metric.name:
                         _add(bins.setdefault(each, _Bins()), shape, self._last_shapes.get(key, _NONE), metric.scale)
@@ -362,7 +362,7 @@ def _bound(labels: LabelSet) -> float | None:
 def _risen(shape: _Histogram, known: _Histogram) -> Iterator[float]:
     """Yield how far each cumulative count rose.
 
-    A bucket that was missing before has the rise of the one below it: what is between counts in the next one above.
+    A bucket that was missing before has the rise of the one below it: values between them count in the next one above.
     """
     risen = 0.0
     for bound, height in shape.heights.items():

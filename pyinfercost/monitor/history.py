@@ -84,11 +84,11 @@ class History:
     A thread of its own takes a snapshot every `interval_s`. The newest 480 intervals are kept as they are, those up to
     `window_h` are joined to 288 for the window (5 minutes of 24 hours), and older ones to 24 for the window (an hour)
     until seven windows have passed. Counts and distributions of joined intervals add up, so that money of the whole
-    window is exact, and percentiles of it are those of all values.
+    window is exact, and its percentiles are of all values.
 
     Durations are of a clock that never jumps, and places of intervals follow from it: if the wall clock is set, all of
     the history moves with it. A sample later than three intervals, an observer that was started again, and a server
-    that does not answer leave intervals without rates; what was counted meanwhile is in the totals.
+    that does not answer leave intervals without rates; counts of that time are in the totals.
 
     All methods may be called from any thread. Nothing here calls the model.
     """
@@ -104,10 +104,10 @@ class History:
         """Begin without samples; `start` begins the thread.
 
         Args:
-            observer: What is sampled.
+            observer: The sampled observer.
             interval_s: Seconds between samples.
             window_h: Hours of the window.
-            clock: Sources of time; None for those of the machine.
+            clock: Sources of time; None for the clocks of the machine.
 
         Raises:
             HistoryError: A value is out of range.
@@ -143,7 +143,7 @@ class History:
         return self
 
     def close(self) -> None:
-        """End the thread. What was sampled remains; an observer that hangs is not waited for."""
+        """End the thread. Samples remain; an observer that hangs is not waited for."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join(timeout=1.0)
@@ -228,7 +228,7 @@ class History:
         )
 
     def _age(self, now_s: float) -> None:
-        """Join what is older than its level keeps, and forget what is older than all levels."""
+        """Join intervals that are older than their level keeps, and drop intervals that are older than all levels."""
         for level, above in zip(self._levels, self._levels[1:], strict=False):
             level.hand_on(above, now_s)
         oldest = self._levels[-1]
@@ -324,7 +324,7 @@ class _Level:
         self.intervals: deque[Interval] = deque()
 
     def hand_on(self, above: _Level, now_s: float) -> None:
-        """Join what is older than this level keeps, or more than it holds, to intervals of the level above."""
+        """Join intervals beyond the age or the number of this level to intervals of the level above."""
         while self.intervals:
             place = _place(self.intervals[0], above.step_s)
             complete = (place + 1) * above.step_s <= now_s - self.keep_s

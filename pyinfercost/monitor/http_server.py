@@ -1,4 +1,4 @@
-"""A small HTTP server for the live page: read-only, local unless told otherwise, and bounded in all it holds."""
+"""A small HTTP server for the live page: read-only, local by default, and bounded in memory."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ class LivePage:
         Args:
             observers: One observer or several; the page shows one at a time.
             address: `HOST:PORT`; without a host only this machine can connect, and port 0 takes a free one.
-            token: What requests must have as `Authorization: Bearer`; a browser is asked for it. None for no check.
+            token: Token that requests must have as `Authorization: Bearer`; a browser is asked for it. None for no
+                check.
             metrics: Makes `/metrics`; without it there is no such address.
             interval_s: Seconds between samples.
             window_h: Hours of the window.
@@ -248,7 +249,7 @@ class _Server(ThreadingTCPServer):
             each.end()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore what went wrong in one connection: the others are not concerned, and nothing of it is printed."""
+        """Ignore failures of one connection: the others are not affected, and nothing is printed."""
 
 
 class _Answer(NamedTuple):
@@ -281,7 +282,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing: a client could put a token into an address."""
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer what is no request, without repeating any of it."""
+        """Answer invalid requests without repeating any of their text."""
         status = HTTPStatus(code)
         self._send(_plain(status, status.phrase), body=self.command != "HEAD")
 

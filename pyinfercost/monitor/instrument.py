@@ -29,12 +29,12 @@ def instrumented(
     tokens_of: Callable[[Any], int] | None,
     restores: list[Callable[[], None]],
 ) -> Any:
-    """Return what takes the place of a target whose calls are counted; see `Monitor.instrument`.
+    """Return the replacement of a target, which counts calls; see `Monitor.instrument`.
 
     Args:
         monitor: Where calls are counted.
         target: A module or a function.
-        count: What a call serves.
+        count: Returns the items and tokens of a call.
         tokens_of: Tokens of a piece.
         restores: Functions that undo changes of targets; one is added for a module.
     """
@@ -72,7 +72,7 @@ def _module(monitor: Recorder, module: Any, count: Count, restores: list[Callabl
     wrapper = _module_function(monitor, forward, count)
     try:
         module.forward = wrapper
-    except (AttributeError, RuntimeError, TypeError) as error:  # such as those of TorchScript
+    except (AttributeError, RuntimeError, TypeError) as error:  # such as of TorchScript
         raise InputTypeError(
             f"the forward of this {type(module).__name__} cannot be replaced ({error}); wrap a function that calls it"
         ) from error
@@ -88,7 +88,7 @@ def _module(monitor: Recorder, module: Any, count: Count, restores: list[Callabl
 
 
 def _module_function(monitor: Recorder, function: Callable[..., Any], count: Count) -> Callable[..., Any]:
-    """Wrap a function of tensors: on a CUDA device, its time is that of events; a trace is no request."""
+    """Wrap a function of tensors: on a CUDA device, events measure its time; a trace is no request."""
     torch = sys.modules["torch"]
     plain = _function(monitor, function, count, None)
 

@@ -34,7 +34,7 @@ def level_changes(edges_s: Numbers, amounts: Numbers, weights: Numbers) -> tuple
     Args:
         edges_s: Edges of bins, one more than the others.
         amounts: Sum of the measured quantity in each bin.
-        weights: Sum of what it is divided by; bins without any are left out.
+        weights: Sum of the divisor in each bin; bins without any are left out.
 
     Returns:
         The changes in the order of time.

@@ -47,9 +47,9 @@ class MonitorLog:
     """Append the measurements of an observer to a file of JSON lines.
 
     Records of several runs and processes may be in one file: each is written by one call in append mode, and names its
-    run. After the constructor nothing is raised. What cannot be written is kept: counters and distributions are part of
-    the next record, and rows of requests wait for it, up to 200,000, beyond which they are counted in `dropped`.
-    `append` may block as long as the disk does: call it where no request waits for it.
+    run. After the constructor nothing is raised. Data that cannot be written is kept: counters and distributions are
+    part of the next record, and rows of requests wait for it, up to 200,000, beyond which they are counted in
+    `dropped`. `append` may block as long as the disk does: call it where no request waits for it.
 
     A file is renamed to `NAME-<date>T<time>Z.jsonl` when it would exceed `rotate_bytes` or, with `rotate_daily`, when
     a day of UTC ends; the oldest of more than `keep` such files are deleted, so that logs need at most
@@ -59,9 +59,9 @@ class MonitorLog:
         path: The file, which may exist.
         deployment: Where and how the model runs.
         spec: The model as the commands accept it, such as `"hf:config.json"`.
-        price_usd_per_h: Price of all devices; None takes that of the first snapshot.
+        price_usd_per_h: Price of all devices; None takes the price of the first snapshot.
         plan: Reference of the plan, such as its path.
-        start_s: Unix time at which the observer started; None takes that of this call.
+        start_s: Unix time at which the observer started; None takes the time of this call.
         rotate_bytes: Most bytes of a file.
         rotate_daily: Whether each day has a file.
         keep: Most renamed files.
@@ -114,7 +114,7 @@ class MonitorLog:
         _LOGS.add(self)
 
     def _renew(self) -> None:
-        """Set what a process has for itself."""
+        """Set the state that belongs to one process."""
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._file: int | None = None
@@ -131,7 +131,7 @@ class MonitorLog:
     # ---- appending ----
 
     def append(self, snapshot: Snapshot, requests: RequestColumns | None = None) -> bool:
-        """Append what changed since the last snapshot.
+        """Append the changes since the last snapshot.
 
         Args:
             snapshot: Figures of this moment.
@@ -175,7 +175,7 @@ class MonitorLog:
         forked = observer == self._parent
         run = run_name(observer, *([self._pid] if forked else []))
         if forked and self._last is None:
-            # Totals of a forked observer have what its parent counted and writes: only what follows is counted.
+            # Totals of a forked observer include counts that its parent writes: only later ones are counted.
             self._last, self._observer, self._run = snapshot, observer, run
             return
         before = self._last if run == self._run else None
@@ -195,7 +195,7 @@ class MonitorLog:
         self._warned = False
 
     def _change(self, before: Snapshot | None, now: Snapshot) -> tuple[Snapshot, float]:
-        """Return what changed, and since when; of counters that began again, all of them."""
+        """Return the changes, and since when; counters that began again count in full."""
         if before is None:
             since = self._start_s if self._last is None else self._last.time_s
             return now, min(since, now.time_s)
@@ -304,12 +304,12 @@ class MonitorLog:
             return
         self._warned = True
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        told = f"{self._path} cannot be written ({reason}); the next record will have what is missing"
+        told = f"{self._path} cannot be written ({reason}); the next record will have the missing part"
         with contextlib.suppress(Warning):  # where warnings are errors
             warnings.warn(visible_lines(told), LogNotWrittenWarning, stacklevel=3)
 
     def _after_fork(self) -> None:
-        """Begin anew in a child: the descriptor, the lock and the rows are those of its parent."""
+        """Begin anew in a child: the descriptor, the lock and the rows belong to its parent."""
         self._shut()
         self._parent, self._start_s = self._observer or self._parent, time.time()
         self._renew()

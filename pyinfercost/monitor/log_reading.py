@@ -32,11 +32,11 @@ class LogError(InputError):
 
 @dataclass(frozen=True)
 class LoggedInterval:
-    """What a record has.
+    """Contents of a record.
 
     Attributes:
         start_s: Unix time of its begin.
-        change: Change of counters, gauges at the end, and the distributions of what was added; its time is the end.
+        change: Change of counters, gauges at the end, and distributions of the added values; its time is the end.
         requests: Requests that ended in it; None if they were not recorded.
     """
 
@@ -181,7 +181,7 @@ class MonitorRecording:
 
 
 def summed(intervals: Sequence[LoggedInterval]) -> Snapshot:
-    """Return the sum of changes: counters and distributions are added, and gauges are those of the last interval."""
+    """Return the sum of changes: counters and distributions are added, and gauges are from the last interval."""
     values: dict[Series, float] = {}
     distributions: dict[Series, Distribution] = {}
     for each in intervals:
@@ -208,7 +208,7 @@ class _Run:
 
 @dataclass
 class _Reading:
-    """What was read so far."""
+    """State of a reading."""
 
     runs: dict[str, _Run] = field(default_factory=dict)
     damaged: int = 0
@@ -315,8 +315,8 @@ def _files(place: Path) -> list[Path]:
     else:
         files = [*rotated_files(place), *([place] if is_file(place) else [])]
     if not files:
-        what = "has no file that ends with .jsonl" if is_folder(place) else "cannot be read: there is no such file"
-        raise MissingFileError(f"{place} {what}; expected the log of a monitor")
+        reason = "has no file that ends with .jsonl" if is_folder(place) else "cannot be read: there is no such file"
+        raise MissingFileError(f"{place} {reason}; expected the log of a monitor")
     return files
 
 

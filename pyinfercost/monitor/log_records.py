@@ -4,7 +4,7 @@ A `run` record describes an observer since its start; the `interval` records tha
 counters, its gauges and the values of its distributions since the record before. Each record names its run, so that
 several processes may write into one file.
 
-Privacy: requests are written as columns of times and sizes (`RequestColumns`). Texts are those of `INFO` and notes,
+Privacy: requests are written as columns of times and sizes (`RequestColumns`). The only texts are `INFO` and notes,
 from which addresses are removed; runs are named by a hash.
 """
 
@@ -60,7 +60,7 @@ def without_addresses(text: str) -> str:
 
 
 def run_name(run: str, *parts: object) -> str:
-    """Return the name of a run in a log: a hash of what identifies the observer, which may have the name of a host."""
+    """Return the name of a run in a log: a hash of the identity of the observer, which may have the name of a host."""
     return blake2s("\0".join([run, *map(str, parts)]).encode(errors="replace"), digest_size=8).hexdigest()
 
 
@@ -79,7 +79,7 @@ def change_record(
 
     Args:
         run: Name of the run.
-        from_s: Unix time of the begin; the end is that of the snapshot.
+        from_s: Unix time of the begin; the snapshot has the end.
         change: Change of counters and distributions, and gauges at the end.
         requests: Requests that ended.
         notes: Notes to write.
@@ -142,7 +142,7 @@ def _columns(requests: RequestColumns) -> dict[str, Any]:
     }
     for name in _AFTER:
         after = (getattr(ordered, name) - ordered.arrival_s) * _US
-        # A time that is before the arrival is that of a clock that jumped.
+        # A time before the arrival comes from a clock that jumped.
         whole = np.where(np.isfinite(after), np.maximum(0.0, np.rint(np.nan_to_num(after))), _UNKNOWN_US)
         found[f"{name.removesuffix('_s')}_us"] = _short(whole.astype(np.int64))
     for name in _NUMBERS:

@@ -13,7 +13,7 @@ MODEL = "model"
 """The label that every series has."""
 
 INFO_LABELS = (MODEL, "hardware", "engine", "precision", "layout", "observer", "version")
-"""Labels of the series `pyinfercost_info`: what does not change, and the version of this package."""
+"""Labels of the series `pyinfercost_info`: constants of the model, and the version of this package."""
 
 
 class _Unit(NamedTuple):
@@ -22,7 +22,7 @@ class _Unit(NamedTuple):
     Attributes:
         suffix: The end of the name.
         base: The end in Prometheus: the base unit in full (https://prometheus.io/docs/practices/naming/).
-        ucum: The unit in OpenTelemetry, a code of UCUM; what is in braces is a note there.
+        ucum: The unit in OpenTelemetry, a code of UCUM, in which braces enclose notes.
         in_name: Whether OpenTelemetry's name keeps the unit, because UCUM has none for it.
     """
 
@@ -75,13 +75,13 @@ def otel_name(figure: LiveFigure) -> str:
 
 
 def otel_unit(figure: LiveFigure) -> str:
-    """Return the unit of a figure as a code of UCUM: `s`, `J`, `{token}`; `1` for what has none."""
+    """Return the unit of a figure as a code of UCUM: `s`, `J`, `{token}`; `1` without one."""
     unit = _unit_of(figure.key)
     return "1" if unit is None else unit.ucum
 
 
 def valid_prometheus_name(text: str) -> str:
-    """Return a text with underscores for what Prometheus allows in no name."""
+    """Return a text with underscores in place of characters that Prometheus allows in no name."""
     return re.sub(r"[^a-zA-Z0-9_]", "_", text)
 
 

@@ -1,4 +1,4 @@
-"""The monitor of a model in this process: requests, time, energy and money, beside the prediction."""
+"""The monitor of a model in this process: requests, time, energy and money, compared with the prediction."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ class MonitorError(InputError):
 
 
 class Monitor:
-    """Count what a model in this process serves, uses and costs, beside what was predicted.
+    """Count the requests, resources and cost of a model in this process, and compare them with the prediction.
 
-    Requests reach it in any of these ways: `instrument` wraps a module, a session or a function; `request` is a context
+    It observes requests by any of these: `instrument` wraps a module, a session or a function; `request` is a context
     manager around a request; `MonitorMiddleware` sits in an ASGI application; `monitored_client` wraps a client.
 
     A request costs about a microsecond. Memory is bounded: latencies are counted in fixed intervals, and sizes in at
@@ -76,20 +76,20 @@ class Monitor:
     in service, and `idle` otherwise. Money is reserved time times the price of the deployment.
 
     Args:
-        model: What is served, for FLOPs, bytes and times beside measured ones: a `Graph`, or anything that `capture`
+        model: The served model, for FLOPs, bytes and predicted times: a `Graph`, or anything that `capture`
             accepts. None counts requests alone.
         inputs: Example inputs of a module, as in `capture`.
         on: Where it runs: machine, precision, price. Without a machine, nothing is predicted.
-        name: Name of the model in exports; by default that of the graph.
+        name: Name of the model in exports; by default the name of the graph.
         dynamic: Dimensions of inputs that vary, as in `capture`. For a module with inputs, by default the first
             dimension of the first input is the batch, if the module can be captured so.
         rules: Work of the caller's own ops.
-        exporters: Where figures go: one or a list of what `open_exporter` accepts, such as `"prometheus:9400"`,
+        exporters: Where figures go: one or a list of arguments of `open_exporter`, such as `"prometheus:9400"`,
             `"page:9401"`, `"otel"`, `"costs.jsonl"`.
-        log: File of the log, from which workloads and reports are made: what changed in each interval, with times and
+        log: File of the log, from which workloads and reports are made: the changes of each interval, with times and
             sizes of single requests, and no contents.
-        plan: What was planned, as `read_plan` accepts it: the file of `pyinfercost fleet --plan --format json`, a
-            `FleetPlan`, or numbers such as `{"usd_per_h": 2.5}`. Its figures of the hour stand beside the measured.
+        plan: The plan, as `read_plan` accepts it: the file of `pyinfercost fleet --plan --format json`, a `FleetPlan`,
+            or numbers such as `{"usd_per_h": 2.5}`. Its figures of the hour are shown next to the measured ones.
         energy: Where joules are read: `"cpu"`, `"cuda:0"`, None for nowhere, or `"auto"`: by the machine of `on`.
         share: Share of the machine that this model pays, if several share it.
         interval_s: Seconds between records of exporters and logs, and between samples of the live page.
@@ -183,12 +183,12 @@ class Monitor:
 
         Args:
             target: A `torch.nn.Module`, whose forward is wrapped in place until `close` (compile it before, with
-                `torch.compile`; a capture or an export of it is not counted); an object with `run`, such as
-                an `onnxruntime.InferenceSession`, of which a proxy is returned that counts all its ways to run; or a
+                `torch.compile`; a capture or an export of it is not counted); an object with `run`, such as an
+                `onnxruntime.InferenceSession`, of which a proxy is returned that counts all its methods to run; or a
                 function, also an asynchronous one or a generator, of which a wrapper is returned. None returns a
                 decorator.
-            count: What a call serves, from its arguments and its result; by default the first dimension of its first
-                array, and tokens if the model has a size with the role `sequence`.
+            count: Returns the items and tokens of a call from its arguments and its result; by default the first
+                dimension of its first array, and tokens if the model has a size with the role `sequence`.
             tokens_of: Tokens of a piece that a generator yields; by default 1. The first piece is the first token.
 
         Returns:
@@ -273,14 +273,14 @@ class Monitor:
         """Return the Unix time of a moment of the monotonic clock, without jumps of the wall clock since the start."""
         return self._began_s + (at_ns - self.began_ns) * _NS
 
-    def failed(self, what: str, error: BaseException) -> None:
+    def failed(self, subject: str, error: BaseException) -> None:
         """Count a failure of the monitor itself, and log the first of its kind."""
-        kind = f"{what}: {type(error).__name__}"
+        kind = f"{subject}: {type(error).__name__}"
         with self._lock:
             times = self._failures[kind] = self._failures.get(kind, 0) + 1
         if times == 1:
             LOG.warning(
-                "the monitor of %s could not count %s; requests are unaffected", self.name, what, exc_info=error
+                "the monitor of %s could not count %s; requests are unaffected", self.name, subject, exc_info=error
             )
 
     def close(self) -> None:
@@ -306,7 +306,7 @@ class Monitor:
         self.close()
 
     def _record(self) -> None:
-        """Append what changed to the log."""
+        """Append the changes to the log."""
         if self._log is not None:
             self._log.append(self.snapshot(), self._requests())
 
@@ -359,7 +359,7 @@ class Monitor:
         return "cuda" if self.on.hardware is not None and self.on.machine.kind == _GPU else _CPU
 
     def _after_fork(self) -> None:
-        """Count from zero in a child: threads are gone, and its parent reports what came before."""
+        """Count from zero in a child: threads are gone, and its parent reports earlier counts."""
         self._lock = threading.Lock()
         if self._closed_ns is not None:
             return

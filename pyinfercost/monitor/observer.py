@@ -1,4 +1,4 @@
-"""Interface of what observes a live model."""
+"""Interface of observers of a live model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Observer(Protocol):
-    """Something that counts what a model does: `Monitor` in its process, `Sidecar` from outside."""
+    """An observer of a model: `Monitor` in its process, `Sidecar` from outside."""
 
     def snapshot(self) -> Snapshot:
         """Return the figures of this moment. Callable from any thread; it never raises on behalf of the model."""

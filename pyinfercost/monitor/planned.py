@@ -1,4 +1,4 @@
-"""The plan of an operator, as figures of the hour: what a plan of fleets, or a few numbers, say for a time."""
+"""The plan of an operator as figures by hour, from a plan of fleets or a few numbers."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class PlanError(InputError):
 
 @dataclass(frozen=True)
 class Plan:
-    """What was planned for each hour of a calendar.
+    """Planned figures for each hour of a calendar.
 
     Attributes:
         name: The plan in words.
@@ -99,7 +99,7 @@ def read_plan(plan: PlanLike, *, begins_s: float | None = None) -> Plan:
         The plan: by hour of the week if it covers a week, by hour of the day if it covers a day, else its means.
 
     Raises:
-        PlanError: It is none of these, or no fleet of the plan holds the objective.
+        PlanError: It is none of these, or no fleet of the plan meets the objective.
         MissingFileError: There is no such file.
     """
     begin = None if begins_s is None else number(begins_s, "begins_s", _TIME, PlanError)
@@ -135,13 +135,13 @@ def _of_document(document: Any, which: str, begin: float | None) -> Plan:
     if kind == "plan":
         slo = str(inner.get("slo") or "")
         if not isinstance(inner.get("best"), Mapping):
-            raise PlanError(f"{which} has no fleet that holds {slo}; plan again with another objective or deployment")
+            raise PlanError(f"{which} has no fleet that meets {slo}; plan again with another objective or deployment")
         best, verified = inner["best"], inner.get("verified")
         return _of_fleet(best, which, begin, slo, verified if _follows(verified, best) else None)
     if kind == "comparison":
         best = inner.get("best")
         if not isinstance(best, Mapping):
-            raise PlanError(f"{which} is a comparison in which no fleet holds its objective; pass one of its fleets")
+            raise PlanError(f"{which} is a comparison in which no fleet meets its objective; pass one of its fleets")
         return _of_fleet(best, which, begin, str(inner.get("slo") or ""))
     return _of_fleet(inner, which, begin, str(inner.get("slo") or ""))
 
@@ -156,7 +156,7 @@ def _follows(verified: Any, best: Any) -> bool:
 
 
 def _begin_of(traffic: object) -> float:
-    """Return when traffic began, if it is a recording that says so; else a Monday."""
+    """Return when traffic began, if it is a recording with that time; else a Monday."""
     path = Path(str(traffic).partition(",")[0])
     if is_file(path):
         with suppress(Error, OSError):
@@ -169,8 +169,8 @@ def _begin_of(traffic: object) -> float:
 def _of_numbers(document: Any, which: str) -> Plan:
     if not isinstance(document, Mapping) or not document or not set(document) <= set(FIGURES):
         raise PlanError(
-            f"{which} is {shown(document)}; expected what `pyinfercost fleet --plan --format json` writes, or some of "
-            f"{', '.join(FIGURES)}"
+            f"{which} is {shown(document)}; expected the output of `pyinfercost fleet --plan --format json`, or some "
+            f"of {', '.join(FIGURES)}"
         )
     hours = {name: (number(value, name, _AMOUNT, PlanError),) for name, value in document.items()}
     return Plan(", ".join(f"{name} {value:g}" for name, value in document.items()), hours, "mean")
@@ -224,7 +224,7 @@ def _of_fleet(fleet: Any, which: str, begin: float, slo: str, following: Any = N
 
 @dataclass(frozen=True)
 class _Times:
-    """What a fleet does over time: edges of bins, and figure -> its value times seconds in each."""
+    """Figures of a fleet over time: edges of bins, and figure -> its value times seconds in each."""
 
     edges_s: Numbers
     amounts: Mapping[str, Numbers]

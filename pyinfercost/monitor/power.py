@@ -19,7 +19,7 @@ class Power:
 
     Attributes:
         source: The counter; None if none is readable.
-        covers: What it measures.
+        covers: The devices that it measures.
         why_not: Reason if there is none.
     """
 

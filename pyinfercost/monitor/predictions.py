@@ -1,4 +1,4 @@
-"""Predictions beside requests of a model in this process: the estimates of before, at the sizes that came."""
+"""Predictions of requests of a model in this process: estimates at the sizes of the requests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ALL = "all"
 
 
 class Prediction(NamedTuple):
-    """What one request needs.
+    """Prediction of one request.
 
     Attributes:
         latency_s: Time of the forward.
@@ -42,7 +42,7 @@ class Prediction(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """What a snapshot takes from predictions.
+    """Predicted figures of a snapshot.
 
     Attributes:
         values: Measured and predicted seconds by part, FLOPs and bytes.

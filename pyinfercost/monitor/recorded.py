@@ -1,4 +1,4 @@
-"""The log of a monitor as a workload: recorded requests, or what its counters and distributions say of them."""
+"""The log of a monitor as a workload: recorded requests, or requests drawn from its counters and distributions."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ExportedWorkload:
         drawn: Whether arrivals, and lengths if there are any, were drawn from counters and distributions.
         start_s: Unix time of its second 0.
         span_s: Seconds that it covers.
-        notes: What is assumed or missing.
+        notes: Assumptions and missing data.
         spec: The model as the commands accept it; empty if the log has none.
         has_lengths: Whether requests have tokens.
     """
@@ -136,10 +136,10 @@ def export_workload(
         model: Name of the model, of several in the log.
         from_s: Unix time from which on requests arrive; None for the begin of the log.
         to_s: Unix time before which they arrive; None for its end.
-        seed: Decides what is drawn.
+        seed: Seed of the drawn requests.
 
     Returns:
-        What was written, with notes on what is assumed or missing, which are in the file, too.
+        The written workload, with notes on assumptions and missing data, which are in the file, too.
 
     Raises:
         LogError: The log has no requests in this time, or several models.
@@ -251,7 +251,7 @@ def _missing(intervals: Sequence[LoggedInterval], start_s: float, end_s: float, 
 
 
 def _told(recording: MonitorRecording, start_s: float, end_s: float) -> list[str]:
-    """Return notes on what the log itself lacks."""
+    """Return notes on data that the log lacks."""
     notes = [
         f"nothing was recorded from {_utc(begin)} to {_utc(end)}: the file has no requests there"
         for begin, end in recording.gaps()
@@ -283,7 +283,7 @@ class _Arrived:
 
 
 def _arrivals(recording: MonitorRecording, start_s: float, end_s: float) -> list[_Arrived]:
-    """Return the arrivals of each interval: requests that ended, and what more is waiting or in service than before."""
+    """Return the arrivals of each interval: requests that ended, and the increase of waiting and served ones."""
     found = []
     for run in recording.runs:
         before: float | None = 0.0 if run.intervals[0].start_s >= recording.start_s else None

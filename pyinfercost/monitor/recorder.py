@@ -1,4 +1,4 @@
-"""What a request, or a call that is wrapped, needs of its monitor."""
+"""Interface of monitors to requests and wrapped calls."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ class Recorder(Protocol):
     meter: Meter
     devices: DeviceTimes
 
-    def failed(self, what: str, error: BaseException) -> None:
+    def failed(self, subject: str, error: BaseException) -> None:
         """Note that something could not be counted; the request goes on."""

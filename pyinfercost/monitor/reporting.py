@@ -59,14 +59,14 @@ def report_log(
 
     Args:
         log: The log, or its path.
-        plan: What was planned, as `read_plan` accepts it. By default the file that the log names, if it is still there,
-            else what the monitor recorded of its plan.
+        plan: The plan, as `read_plan` accepts it. By default the file that the log names, if it is still there, else
+            the plan that the monitor recorded.
         model: Name of the model, of several in the log; None reports all of them together.
         from_s: Unix time from which on intervals begin; None for the begin of the log.
         to_s: Unix time before which they begin; None for its end.
         suggest: Whether to search the cheapest fleet for the recorded traffic.
-        slo: Its objective, such as `"ttft_p95<2"`; by default that of the plan.
-        seed: Decides what is drawn for it, where the log has counters alone.
+        slo: Its objective, such as `"ttft_p95<2"`; by default the objective of the plan.
+        seed: Seed of the requests that are drawn for it, where the log has counters alone.
 
     Returns:
         The report.
@@ -165,7 +165,7 @@ def _recorded_plan(figure: str) -> tuple[Amount, Amount]:
 
 
 def _slots(bins: Bins, plan: Plan | None) -> tuple[Stretch, ...]:
-    """Return what was recorded in each part of the time."""
+    """Return the recorded figures of each part of the time."""
     size = bins.edges_s.size - 1
 
     def column(amount: Amount) -> Numbers | None:
@@ -308,7 +308,7 @@ def _parts(recording: MonitorRecording, model: str) -> list[PredictedPart]:
 
 
 def _times(recording: MonitorRecording, model: str) -> list[MeasuredTime]:
-    """Return what users felt, with the changes of the means."""
+    """Return the latencies of users, with the changes of the means."""
     intervals, bins = _bins_of(recording)
     totals = summed(intervals)
     found = []
@@ -338,7 +338,7 @@ def _of(each: LoggedInterval, figure: str, name: str) -> float | None:
     return None if found is None else float(getattr(found, name))
 
 
-# ---- what is missing -------------------------------------------------------------------------------------------------
+# ---- omissions -------------------------------------------------------------------------------------------------------
 
 
 def _infos(recording: MonitorRecording, name: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Times and sizes of single requests: what a monitor may keep of each, and nothing else."""
+"""Times and sizes of single requests, the only data that a monitor keeps of each."""
 
 from __future__ import annotations
 

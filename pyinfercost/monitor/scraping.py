@@ -1,6 +1,6 @@
 """Readings of a `/metrics` page over HTTP, in Prometheus' text format or OpenMetrics.
 
-A page is material of others: what cannot be read is counted, and nothing on a page raises an error.
+A page is untrusted: unreadable lines are counted, and nothing on a page raises an error.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _NEVER = (
 )
 """Statuses of an address that has no metrics for us."""
 
-_MOST_VALUE = 1e300  # a whole number may have more digits than a float holds
+_MOST_VALUE = 1e300  # a whole number may exceed the range of a float
 
 LabelSet = frozenset[tuple[str, str]]
 
@@ -119,7 +119,7 @@ def parse(content: str, wanted: Collection[str], *, content_type: str = "") -> P
     """
     is_open = "openmetrics" in content_type.lower()
     lines = content.split("\n")
-    # Both formats end with a line feed, and OpenMetrics with a mark: what comes after is a line that was cut off.
+    # Both formats end with a line feed, and OpenMetrics with a mark: later text is a line that was cut off.
     cut = lines.pop() != "" or (is_open and (not lines or lines[-1].strip() != "# EOF"))
     unreadable = 0
     samples: dict[str, dict[LabelSet, float]] = {}

@@ -1,4 +1,4 @@
-"""Wrappers of sessions, such as those of ONNX Runtime: objects that run a model by methods."""
+"""Wrappers of sessions, such as of ONNX Runtime: objects that run a model by methods."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def is_session(target: object) -> bool:
 def monitored_session(monitor: Recorder, session: Any, count: Count) -> Any:
     """Return a proxy of a session whose runs are counted.
 
-    Of a session of ONNX Runtime these are `run`, `run_with_ort_values`, `run_with_iobinding`, whose items are those of
-    its first output, and `run_async`, whose requests end with the callback.
+    Of a session of ONNX Runtime these are `run`, `run_with_ort_values`, `run_with_iobinding`, whose items are counted
+    in the first output, and `run_async`, whose requests end with the callback.
 
     Args:
         monitor: Where requests are counted.
         session: The session.
-        count: What a call serves, from its feed.
+        count: Returns the items and tokens of a call from its feed.
     """
     of_feed = _count_of_feed(count)
     counts = {**dict.fromkeys(_FEEDS, of_feed), _BINDING: _count_of_binding}

@@ -1,4 +1,4 @@
-"""The observer beside a serving engine: it reads the engine's `/metrics` and adds cost, energy and predictions."""
+"""The observer of a serving engine, which reads its `/metrics` and adds cost, energy and predictions."""
 
 from __future__ import annotations
 
@@ -61,17 +61,17 @@ class SidecarError(InputError):
 
 
 class Sidecar:
-    """Count what a serving engine serves, uses and costs, from the metrics that it publishes.
+    """Count the requests, resources and cost of a serving engine from the metrics that it publishes.
 
     A thread reads the page every `interval_s` between `start` and `close`; `read` reads it at once. Counters of the
-    engine become totals since the start of the sidecar: what each page has more than the one before is added, also
+    engine become totals since the start of the sidecar: the increment of each page over the page before is added, also
     across restarts of the server.
 
     Paid time runs from the construction on a monotonic clock. The time between two readings is
 
     - `cold` if the second one failed because nothing listens or the server is not ready: it is paid and serves nobody;
-    - divided as before if the second one failed in another way, such as a page that cannot be read or comes too late;
-    - `cold` if a restart is found, but for the time since the process became ready, where the page says when;
+    - divided as before if the second one failed otherwise, such as a page that cannot be read or comes too late;
+    - `cold` if a restart is found, but for the time since the process became ready, where the page has it;
     - `busy` and `idle` otherwise, by the estimate of `engine_load.busy_s`.
 
     A failure of the server or of its page raises nothing: it is counted, and `up` is 0.
@@ -81,15 +81,16 @@ class Sidecar:
         engine: `"vllm"`, `"sglang"`, `"triton"`, `"tgi"`, or `"auto"`: by the first page.
         on: Where the model runs: machine, layout, precision, price. Without a machine nothing is predicted, and without
             a price money is left out.
-        model: What is served, for predictions, FLOPs and bytes: the spec of a language model's config without a phase
+        model: The served model, for predictions, FLOPs and bytes: the spec of a language model's config without a phase
             (`"hf:config.json"`), its graphs of decode and prefill, or the result of `step_costs`.
         name: Name of the model in exports; by default that on the page.
         served: Value of the label of the model, for a page with several; None adds all.
-        correction: What a measurement said about the steps of this server, from `calibrate_serving`.
-        energy: Where joules are read: `"cpu"` or `"cuda:0"`, counters of this machine; None for those on the page.
-        plan: What was planned for each hour, as `read_plan` accepts it: a file of `pyinfercost fleet --plan --format
+        correction: Measured factors of the steps of this server, from `calibrate_serving`.
+        energy: Where joules are read: `"cpu"` or `"cuda:0"`, counters of this machine; None for the counters on the
+            page.
+        plan: The plan of each hour, as `read_plan` accepts it: a file of `pyinfercost fleet --plan --format
             json`, or numbers such as `{"usd_per_h": 4}`.
-        exporters: Where figures go, from `start` on: one or a list of what `open_exporter` accepts.
+        exporters: Where figures go, from `start` on: one or a list of arguments of `open_exporter`.
         log: File of the log, from which workloads and reports are made.
         interval_s: Seconds between readings.
         timeout_s: Seconds for an answer; by default the interval, between 2 and 10.
@@ -198,7 +199,7 @@ class Sidecar:
         return self
 
     def close(self) -> None:
-        """Read a last time, deliver and log it, and end what `start` began; the last snapshot remains."""
+        """Read a last time, deliver and log it, and end the thread; the last snapshot remains."""
         self._closing.set()
         thread, self._thread = self._thread, None
         if thread is not None:
@@ -268,7 +269,7 @@ class Sidecar:
             other = next((each.name for each in ENGINES.values() if has_names(content, each.prefix)), None)
             missing = f"the page has no metrics of {' or '.join(each.name for each in engines)}"
             if other is not None and other != engine.name and self._engine is not None:
-                return Gone(f"{missing}, and has those of {other}", is_down=False, is_wrong=True)
+                return Gone(f"{missing}, and has metrics of {other}", is_down=False, is_wrong=True)
             # Some engines have no metrics before the first request.
             if self._engine is None or not page.is_whole:
                 is_wrong = content_type.lower().startswith(_NO_METRICS)
@@ -292,14 +293,14 @@ class Sidecar:
         return None
 
     def _account(self, change: Change, totals: EngineTotals) -> None:
-        """Divide the time before a page, and predict what it took."""
+        """Divide the time before a page, and predict the time of its steps."""
         seconds, wall_s = self._passed(), self._wall()
         since_good_s = self._at_s - self._good_s
         is_first = not self._was_read
         is_new = change.restarted or (is_first and self._was_down)
         if is_first and self._since_start:
             if totals.started_s is None:
-                self._note("start", "the page does not say when its process started; its paid time is unknown")
+                self._note("start", "the page lacks the start of its process, whose paid time is unknown")
             else:
                 seconds = since_good_s = max(seconds, wall_s - totals.started_s)
         ready_s = seconds
@@ -311,7 +312,7 @@ class Sidecar:
             self._values[series("cold_starts")] += 1
         if change.restarted:
             self._values[series("restarts")] += 1
-            self._note("lost", "what a process counted between its last reading and its end is unknown")
+            self._note("lost", "counts of a process between its last reading and its end are unknown")
         ends = [known[_REQUESTED] for known in (self._gauges, totals.gauges) if _REQUESTED in known]
         worked_s = busy_s(change, ready_s, ends)
         if ready_s > 0:
@@ -358,7 +359,7 @@ class Sidecar:
         for use, value in seconds.items():
             self._values[series("reserved_s", use=use)] += max(0.0, value) * self.on.devices
 
-    # ---- what is served ----
+    # ---- the served model ----
 
     def _take(self, engine: Engine) -> EngineTotals:
         """Take the table of an engine."""
@@ -427,10 +428,10 @@ class Sidecar:
             elif self._power.why_not:
                 notes.append(self._power.why_not)
         elif series("energy_j") not in values:
-            notes.append("energy is not measured: the page has no counter of it; energy can be that of cpu or cuda:0")
+            notes.append("energy is not measured: the page has no counter of it; energy can be 'cpu' or 'cuda:0'")
         elapsed_s = self._at_s - self._began_s
         lately = self._window.lately(values, self._at_s)
-        # Power that the page has is that of the moment.
+        # Power on the page is of the moment.
         values = {**values, **{each: value for each, value in lately.items() if each not in values}}
         values.update(self._drift.gauges(values, self._at_s, self._predicted))
         time_s = self._began_wall_s + elapsed_s

@@ -1,4 +1,4 @@
-"""Predicted beside measured times of an engine: what its steps should have taken for the load of an interval.
+"""Predicted times of an engine: the times of its steps for the load of an interval.
 
 The load is taken from the page: how many sequences decoded together, how long prompts and contexts were, how many
 prompts came. The time of steps is taken from `StepCosts`. With N times between tokens of sequences, S steps of which
@@ -48,7 +48,7 @@ _CLEAR = 2.0  # tokens of a step that reads, over the mean of steps that decode
 
 @dataclass(frozen=True, kw_only=True)
 class StepLoad:
-    """What an engine did in an interval.
+    """Load of an engine in an interval.
 
     Attributes:
         seconds: Its length.
@@ -62,7 +62,7 @@ class StepLoad:
         ttft_s: Sum of their times to it; None if unknown.
         queue_s: Sum of their times in the queue.
         prompt_tokens: Tokens of prompts that were read.
-        cached_tokens: Those of them that were in the cache.
+        cached_tokens: Tokens of them that were in the cache.
         context_mean: Mean context of a sequence that decodes.
     """
 
@@ -105,10 +105,10 @@ class StepPredictions:
         peak: Peak rates of a device; None with step costs.
 
     Args:
-        model: The spec of a language model's config without a phase, its graphs of decode and prefill, what `phases_of`
-            makes of these, or the result of `step_costs`, which has no FLOPs and bytes.
+        model: The spec of a language model's config without a phase, its graphs of decode and prefill, the result of
+            `phases_of`, or the result of `step_costs`, which has no FLOPs and bytes.
         on: The deployment, with its serving engine; None with step costs.
-        correction: What a measurement of the server said about its steps, from `calibrate_serving`.
+        correction: Measured factors of the steps of the server, from `calibrate_serving`.
 
     Raises:
         ServeError: The model has not both phases.
@@ -127,7 +127,7 @@ class StepPredictions:
         self._work = None if phases is None or on is None else _Work(phases, on.precision)
 
     def figures(self, load: StepLoad) -> dict[Series, float]:
-        """Return what an interval adds to measured and predicted seconds of each part, and to FLOPs and bytes."""
+        """Return the increments of an interval: measured and predicted seconds of each part, FLOPs and bytes."""
         found: dict[Series, float] = {}
         together = self._together(load)
         if load.decode_tokens > 0 and load.decode_s > 0:
@@ -220,11 +220,11 @@ class StepPredictions:
         )
 
     def _ttft(self, load: StepLoad, together: float) -> _Band:
-        beside = self._always(load) if self._scheduler.mixes else 0.0
+        mixed = self._always(load) if self._scheduler.mixes else 0.0
         chunks = self._chunks(load)
         reading = self._reading_steps(load, together)
         alike = load.prompts * len(chunks) / reading if reading else 1.0
-        seconds = sum(self._step(beside, load, place, alike) for place in range(len(chunks)))
+        seconds = sum(self._step(mixed, load, place, alike) for place in range(len(chunks)))
         return _Band.of(load.prompts * seconds, self.costs.prefill_spread)
 
 

@@ -27,16 +27,16 @@ class SuggestionError(InputError):
 
 
 def suggestion(recording: MonitorRecording, whole: Stretch, slo: str, seed: int = 0) -> Suggestion:
-    """Return the cheapest fleet that holds an objective for the recorded traffic.
+    """Return the cheapest fleet that meets an objective for the recorded traffic.
 
-    With a spec of the model and a deployment in the log, replicas are those of the deployment; else each has places of
+    With a spec of the model and a deployment in the log, replicas run the deployment; else each has places of
     the measured service time.
 
     Args:
         recording: The log, of one model.
         whole: Figures of all of it.
         slo: The objective.
-        seed: Decides what is drawn, where the log has counters alone.
+        seed: Seed of the drawn requests, where the log has counters alone.
 
     Raises:
         SuggestionError: The objective or the price is missing.

@@ -71,7 +71,7 @@ def top(
             if not _is_screen(shown):
                 history.sample()
             _show(history, hours, refresh_s, shown, ended)
-    except KeyboardInterrupt:  # the way to end it
+    except KeyboardInterrupt:  # ends it
         return
 
 
@@ -91,5 +91,5 @@ def _show(history: History, hours: float | None, refresh_s: float, console: Cons
             while not ended.is_set():
                 live.update(LiveView(history.read(hours), hint=_HINT), refresh=True)
                 ended.wait(refresh_s)
-    except KeyboardInterrupt:  # the way to end it
+    except KeyboardInterrupt:  # ends it
         return

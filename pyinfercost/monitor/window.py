@@ -1,4 +1,4 @@
-"""Gauges of the last minute or so, from counters: what the catalog calls "lately"."""
+"""Gauges of about the last minute from counters ("lately" in the catalog)."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Window:
 
 
 class _Change:
-    """Differences of counters; what was absent before was 0."""
+    """Differences of counters; absent ones were 0."""
 
     def __init__(self, before: Mapping[Series, float], after: Mapping[Series, float]) -> None:
         self._before = before

@@ -364,8 +364,8 @@ ONE_DEVICE = str(Layout())
 """The text of the layout of a whole model on each device."""
 
 
-class Way(NamedTuple):
-    """How a graph is run: what its plans depend on."""
+class PlanKey(NamedTuple):
+    """Key of the plans of a graph: precision, engine, execution, layout and settings of the engine."""
 
     precision: str
     engine: str
@@ -375,7 +375,7 @@ class Way(NamedTuple):
 
     @property
     def launched(self) -> tuple[str, str]:
-        """What the launched graph depends on."""
+        """Key of the launched graph."""
         return self.engine, self.layout
 
     def graph(self, graph: Graph) -> Graph:
@@ -393,9 +393,9 @@ class Way(NamedTuple):
         return family_of(launched, self.precision, self.execution, overrides.get(self.launched), self.serving)
 
 
-def way_of(named: Mapping[str, Any]) -> Way:
-    """Return the way of a point from its values by name."""
-    return Way(
+def plan_key_of(named: Mapping[str, Any]) -> PlanKey:
+    """Return the key of a point from its values by name."""
+    return PlanKey(
         named["precision"],
         named.get("engine", TORCH),
         named["execution"],
@@ -404,14 +404,14 @@ def way_of(named: Mapping[str, Any]) -> Way:
     )
 
 
-def overrides_of(graph: Graph, ways: Iterable[Way], rules: Rules | None) -> dict[tuple[str, str], dict[int, Work]]:
+def overrides_of(graph: Graph, keys: Iterable[PlanKey], rules: Rules | None) -> dict[tuple[str, str], dict[int, Work]]:
     """Return the work of the nodes whose ops have a rule, for the graph of each engine and layout."""
     found: dict[tuple[str, str], dict[int, Work]] = {}
     if not rules:
         return found
-    for way in {way.launched: way for way in ways}.values():
-        if works := work_overrides(way.graph(graph), rules):
-            found[way.launched] = works
+    for key in {key.launched: key for key in keys}.values():
+        if works := work_overrides(key.graph(graph), rules):
+            found[key.launched] = works
     return found
 
 

@@ -103,4 +103,4 @@ EFFECTS = {
     "start of the forward": Effect("The time from the call to the start of the first kernel.", "a larger batch"),
     "none": Effect("It takes no time."),
 }
-"""Effect -> its meaning and what reduces it; the names are those of `predict.estimate.EFFECTS`."""
+"""Effect -> its meaning and what reduces it; the core names them (`csrc/evaluate/effects.cpp`)."""

@@ -60,7 +60,7 @@ class Layout:
     def new_scan(self, *, flat: bool, magnitudes: bool = True) -> SparsityScan:
         """Return an empty scan of the weight."""
         channel = math.prod(self.shape[_MATRIX:]) or 1
-        # A weight without rows may have columns that no memory holds.
+        # A weight without rows may have more columns than fit in memory.
         if any(length > LONGEST for length in self.shape) or max(self.columns, channel) > MOST_COLUMNS:
             raise SparsityError(
                 f"a weight of shape {shown(list(self.shape))} is too large; expected lengths up to 2^48, with a "

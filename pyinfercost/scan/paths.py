@@ -99,7 +99,7 @@ def _scan_archive(path: Path, threads: int) -> Sparsity:
                 skipped.append(Skipped(name=name, reason=f"dtype {weight.dtype} is not scanned"))
                 continue
             nbytes = packed_bytes(weight.dtype, prod(weight.shape))
-            if nbytes > weight.stored_bytes:  # as of `expand`: there is no limit of what a few bytes could stand for
+            if nbytes > weight.stored_bytes:  # as of `expand`, whose size has no limit
                 skipped.append(
                     Skipped(name=name, reason=f"its {nbytes:,} bytes overlap in {weight.stored_bytes:,} stored ones")
                 )

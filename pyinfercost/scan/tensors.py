@@ -231,7 +231,7 @@ def _common_zero(points: torch.Tensor | None) -> tuple[int, str]:
 
 
 def _of_parts(tensor: Any, threads: int) -> Found:
-    """Scan a tensor subclass that wraps others, such as torchao's: its largest inner tensor holds the elements."""
+    """Scan a tensor subclass that wraps others, such as torchao's. The largest inner tensor has the elements."""
     parts = parts_of("", tensor)
     data = next(part for part in parts if part.logical_numel)
     stored = sum(part.tensor.nbytes for part in parts)

@@ -1,6 +1,6 @@
 """Files of weights, mapped while they are scanned.
 
-The core maps what is in the page cache, about 128 MB at a time, so that no byte is copied. It reads the rest, about a
+The core maps cached pages, about 128 MB at a time, so that no byte is copied. It reads other pages, about a
 megabyte per thread at a time. A scan needs little memory for any size of file. The maps are guarded: a file that is
 truncated during a scan, or a disk that fails, is an error. Without the guard, the process would end by a signal.
 """

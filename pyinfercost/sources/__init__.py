@@ -1,1 +1,1 @@
-"""Model sources: every way a model becomes a Graph, from torch modules to files and specs."""
+"""Model sources: conversion of torch modules, files and specs to a Graph."""

@@ -48,7 +48,7 @@ def capture(
     """Capture one forward pass, or with `training` one training step without its optimizer.
 
     The weights of a Hugging Face spec are stored as its checkpoint stores them: `quantization_config` of its config and
-    safetensors files beside it decide their formats and the kernels that read them.
+    safetensors files in its folder decide their formats and the kernels that read them.
 
     Args:
         model: A module, which is run once on meta tensors; a `torch.export` program, which is converted; the path of a
@@ -61,7 +61,8 @@ def capture(
             For programs and files, it names the sizes that were exported as dynamic. Sizes named `batch`, `sequence`
             (or `seq`) or `context` have the role of that name.
         training: Whether to append the loss and autograd's backward pass to the forward, with gradients only for
-            weights and inputs that require them. A module runs in its current mode, that of a spec in training mode.
+            weights and inputs that require them. A module runs in its current mode, and the module of a spec in
+            training mode.
         loss: For a training step: maps the module's result to a scalar. None takes its `loss` if it has one (models of
             `transformers` with `labels`), else the sum of its floating-point tensors.
         roles: Name of a size -> role, for sizes with other names: `{"n": "batch"}`. Roles are `batch` (at most one
@@ -117,12 +118,12 @@ def _captured(
         return _from_spec(os.fspath(model), args, kwargs, dynamic, sizes, training=training, loss=loss)
     fixed = [name for name in sizes if not is_data_name(name)]
     if fixed:
-        raise InputTypeError(f"sizes ({', '.join(fixed)}) apply to specs; a module's sizes are those of its inputs")
+        raise InputTypeError(f"sizes ({', '.join(fixed)}) apply to specs; the inputs of a module decide its sizes")
     torch = sys.modules.get("torch")  # a module implies that torch is imported
     if torch is not None and isinstance(model, torch.nn.Module):
         from .trace.trace import trace_graph
 
-        # They split the batch over devices, and average gradients; the graph is that of one device.
+        # They split the batch over devices, and average gradients; the graph is of one device.
         module: Any = model
         while isinstance(module, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel):
             module = module.module

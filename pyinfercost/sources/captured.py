@@ -107,8 +107,8 @@ def graph_over(
         model: A file or a spec, as in `capture`.
         axes: Size name -> values.
         shared: As in `graph_at`.
-        across_windows: Whether the graph has the masks of attention with a window at all lengths, so that it holds on
-            both sides of the window. It does so in any case if the lengths of the axes are on both sides.
+        across_windows: Whether the graph has the masks of attention with a window at all lengths, so that it is valid
+            on both sides of the window. It does so in any case if the lengths of the axes are on both sides.
         computes_masks: Whether anything that runs the graph computes masks, so that those at all lengths change
             figures: the kernels of serving engines do not.
 
@@ -191,7 +191,7 @@ def phases_at(model: str, sizes: Mapping[str, Any], *, shared: Collection[str] =
         SpecError: The model does not generate.
     """
     if "sequence" in sizes:
-        raise SizeError(f"{model} is given sequence beside prompt or context; the prompt is the sequence: give one")
+        raise SizeError(f"{model} is given sequence as well as prompt or context; the prompt is the sequence: give one")
     others = {name: value for name, value in sizes.items() if name not in (PROMPT, CONTEXT)}
     pairs = has_encoder(model)
     given = {name: sizes[name] for name in (PROMPT, CONTEXT) if name in sizes}
@@ -221,7 +221,7 @@ def size_errors() -> Iterator[None]:
 
 
 def _holds_over(graph: Graph, axes: Mapping[str, Sequence[int]]) -> bool:
-    """Return whether a graph holds at the least and the greatest length of a sequence."""
+    """Return whether a graph is valid at the least and the greatest length of a sequence."""
     lengths = [name for name in _LENGTHS if name in axes and name in graph.sizes]
     if not graph.guards or not lengths:
         return True

@@ -17,7 +17,7 @@ ROOT = "forward"
 
 
 def is_data_name(name: str) -> bool:
-    """Return whether a name is that of a size that depends on data: captures give these names a dot.
+    """Return whether a name is of a size that depends on data: captures give these names a dot.
 
     For sizes of a graph use `Graph.depends_on_data`, which reads their role; this function is for names before a
     capture.

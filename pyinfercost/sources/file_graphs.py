@@ -53,12 +53,12 @@ def _graph(source: Source, path: str) -> Graph:
     kept = _kept(key)
     if kept is not None:
         return kept
-    with collected() as beside, importing():
+    with collected() as others, importing():
         graph = source.read(path)
-    stamps = list(beside.values())
+    stamps = list(others.values())
     # A file that is written meanwhile may have been read in part.
     if key_of_file(source, path) == own and all(map(is_unchanged, stamps)):
-        about = {"spec": path, "beside": stamps}
+        about = {"spec": path, "others": stamps}
         _cache.write(_KIND, key, f"{json.dumps(about)}\n{graph.to_json()}".encode())
     return graph
 
@@ -71,7 +71,7 @@ def _kept(key: str) -> Graph | None:
     head, _, text = body.partition(b"\n")
     try:
         stamps: list[Stamp] = [
-            (str(name), None if stamp is None else tuple(stamp)) for name, stamp in json.loads(head)["beside"]
+            (str(name), None if stamp is None else tuple(stamp)) for name, stamp in json.loads(head)["others"]
         ]
         if not all(map(is_unchanged, stamps)):
             return None

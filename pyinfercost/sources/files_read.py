@@ -1,4 +1,4 @@
-"""Files that a reader opens beside the one it is given: a graph from the cache depends on them, too."""
+"""Files that a reader opens in addition to the given one: a graph from the cache depends on them, too."""
 
 from __future__ import annotations
 

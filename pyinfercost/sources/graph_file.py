@@ -14,9 +14,9 @@ from .loaded_model import SpecError
 _OTHERS = (
     ("peft_type", "describes an adapter; pass the config.json of its model, which costs the same once it is merged"),
     ("weight_map", "is the index of the files of weights; pass the folder"),
-    ("tokenizer_class", "is of a tokenizer; pass the config.json beside it, as hf:config.json"),
+    ("tokenizer_class", "is of a tokenizer; pass the config.json of its folder, as hf:config.json"),
 )
-"""Keys of other JSON files of models, and what to do with these."""
+"""Keys of other JSON files of models, and the remedy for each."""
 
 
 def read_graph(path: str, *, dynamic: Any = None) -> Graph:
@@ -30,7 +30,7 @@ def read_graph(path: str, *, dynamic: Any = None) -> Graph:
         The graph.
 
     Raises:
-        SpecError: The file is not text, or no graph; the message says what it is, or names the position.
+        SpecError: The file is not text, or no graph; the message names its kind or the position.
         FileAccessError: It cannot be read.
     """
     del dynamic
@@ -39,12 +39,12 @@ def read_graph(path: str, *, dynamic: Any = None) -> Graph:
     try:
         return Graph.from_json(text)
     except InputError as error:
-        what = _what(path, text)
-        raise SpecError(f"{shown(path)} {what}" if what else f"{shown(path)} is no graph: {error}") from None
+        kind = _kind_of(path, text)
+        raise SpecError(f"{shown(path)} {kind}" if kind else f"{shown(path)} is no graph: {error}") from None
 
 
-def _what(path: str, text: str) -> str:
-    """Return in words what a JSON file of a model is that is no graph, and what to do; empty if that is unknown."""
+def _kind_of(path: str, text: str) -> str:
+    """Return the kind of a JSON file of a model that is no graph, with the remedy, in words; empty if it is unknown."""
     if not text.strip():
         return "is empty; expected a graph written by Graph.to_json"
     try:

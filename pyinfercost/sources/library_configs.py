@@ -71,7 +71,9 @@ def _limit_of(key: str) -> int | None:
 def _numbers(value: Any, path: str, key: str, depth: int, spec: str) -> Iterator[tuple[str, str, int]]:
     """Yield the whole numbers of a config, each with its path and the innermost key."""
     if depth > _DEEPEST:
-        raise SpecError(f"{spec}: its config is nested more than {_DEEPEST} levels deep; expected that of a model")
+        raise SpecError(
+            f"{spec}: its config is nested more than {_DEEPEST} levels deep; expected the config of a model"
+        )
     if isinstance(value, Mapping):
         for name, item in value.items():
             yield from _numbers(item, f"{path}.{name}" if path else str(name), str(name), depth + 1, spec)
@@ -90,10 +92,11 @@ def errors_of_library(doing: str, advice: str) -> Iterator[None]:
 
     Args:
         doing: What fails, in words: `hf:x: transformers cannot build its LlamaModel`.
-        advice: What to pass.
+        advice: The remedy.
 
     Raises:
-        SpecError: The block raised an exception. Those of this package, and libraries that are not installed, pass.
+        SpecError: The block raised an exception. Exceptions of this package, and of libraries that are not installed,
+            pass.
     """
     try:
         yield

@@ -54,7 +54,7 @@ class LoadedModel(NamedTuple):
         args: Positional inputs.
         kwargs: Named inputs. Tensors named `past_key_values_*` are a KV cache.
         dynamic: Input position or name -> dimension -> name of the size, for a capture with symbolic sizes.
-        checkpoint: How the weights are stored; None if they are those of the module.
+        checkpoint: How the weights are stored; None if they are stored as in the module.
         sizes: Values of the sizes of the inputs, defaults included, as far as the source states them.
         positions: Most tokens of a sequence that the config states; None if it states none.
         open_images: As `dynamic`, for the height and the width of images, which few models leave open.

@@ -40,7 +40,7 @@ def names_of(library: str) -> tuple[str, ...]:
 
 
 def versions(library: str) -> tuple[object, ...]:
-    """Return what changes with a library, and with others that it uses."""
+    """Return a key that changes with a library, and with others that it uses."""
     place = place_of(library)
     return (place, () if place is None else metadata_in(place))
 

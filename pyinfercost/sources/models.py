@@ -76,15 +76,15 @@ def _of_torch(spec: str) -> SpecError:
 
 
 def _without_model(spec: str) -> SpecError:
-    """Return the error for a file of weights, which does not say what is computed with them."""
+    """Return the error for a file of weights, which lacks the computation."""
     folder = Path(spec).parent
-    beside = (
-        f"config.json lies beside it: pass the folder, {folder}"
+    remedy = (
+        f"its folder has a config.json: pass the folder, {folder}"
         if is_file(folder / "config.json")
         else "pass a folder with it and the config.json of its model, or a function that returns the module, as "
         "package.module:callable"
     )
-    return SpecError(f"{spec} has weights alone, and not the model that they belong to; {beside}")
+    return SpecError(f"{spec} has weights alone, and not the model that they belong to; {remedy}")
 
 
 @contextmanager
@@ -131,7 +131,7 @@ def require_unquantized(spec: str, loaded: LoadedModel, use: str) -> None:
     Args:
         spec: The spec, for the error message.
         loaded: The model.
-        use: What is to be done with the module, in words.
+        use: Purpose of the module, in words.
 
     Raises:
         SpecError: The checkpoint is quantized.

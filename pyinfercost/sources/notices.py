@@ -36,7 +36,7 @@ def warn(text: str) -> None:
 def warn_of_positions(spec: str, tokens: int, positions: int) -> None:
     """Give a `PositionsWarning`."""
     text = (
-        f"{spec} is given {tokens:,} tokens, and its config states {positions:,} positions: the figures are those of "
+        f"{spec} is given {tokens:,} tokens, and its config states {positions:,} positions: the figures are for "
         "so many tokens, for which this model was not trained"
     )
     warnings.warn(visible_lines(text), PositionsWarning, stacklevel=2)
@@ -47,7 +47,7 @@ def warn_if_not_kept(kept_share: float, made: str) -> None:
 
     Args:
         kept_share: Its FLOPs over those that it must have.
-        made: What the graph is.
+        made: Kind of the graph.
     """
     if kept_share == 1.0:
         return

@@ -1,4 +1,4 @@
-"""Files of other frameworks and runtimes, which are refused with the way to a model that can be read."""
+"""Files of other frameworks and runtimes, which are refused with the remedy."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ HINTS = {
     ".mlmodel": _CORE_ML,
     ".mlpackage": _CORE_ML,
 }
-"""Suffix of a file -> what the file is, and what to do."""
+"""Suffix of a file -> its kind, and the remedy."""
 
 
 def refuse(path: str, *, dynamic: Any = None) -> Graph:
     """Reject a file of another framework.
 
     Raises:
-        SpecError: Always; the message says how to get a model that can be read.
+        SpecError: Always; the message names a model that can be read instead.
     """
     del dynamic
     raise SpecError(f"{shown(path)} is {HINTS[Path(path).suffix.lower()]}")

@@ -1,4 +1,4 @@
-"""Registry of model sources: one row for each way to name a model as text.
+"""Registry of model sources: one row for each form of the text that names a model.
 
 A row has the form of the text (a scheme before a colon, or a suffix) and the name of the function that opens it.
 Functions are imported on use, so that lookups import no library.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """One way to name a model.
+    """One form of the names of models.
 
     Attributes:
         name: Name of the source.
@@ -35,12 +35,12 @@ class Source:
             -> Graph` for graphs, where `rest` is the text after the scheme.
         scheme: Text before the colon.
         suffixes: File name suffixes, in lower case.
-        libraries: For sources whose graphs are kept in the cache: the libraries that define the models, beside torch if
-            it opens modules.
+        libraries: For sources whose graphs are kept in the cache: the libraries that define the models, in addition to
+            torch if it opens modules.
         has_files: Whether the text after the scheme names a config or a file, which decide the model, too.
         config: For language models with phases: `module:function` that returns the config of `transformers` for the
             text after the scheme. `#prefill` or `#decode` may follow the text.
-        engine: The serving engine that runs such files; empty for those of any engine.
+        engine: The serving engine that runs such files; empty for files of any engine.
     """
 
     name: str
@@ -207,6 +207,6 @@ def is_library_model(spec: str) -> bool:
 
 
 def engine_of(spec: object) -> str | None:
-    """Return the engine that runs a model by default, where its files are those of one engine; else None."""
+    """Return the engine that runs a model by default, where its files belong to one engine; else None."""
     source = source_of(spec) if isinstance(spec, str) else None
     return None if source is None else source.engine or None

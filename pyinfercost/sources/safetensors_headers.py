@@ -206,7 +206,7 @@ def _entry(size: int, name: str, entry: Any, begin: int, wrong: Callable[[str], 
         needed = (math.prod(shape) * element_bits(DTYPES[dtype]) + 7) // 8
         if stop - start != needed:
             raise wrong(
-                f"holds {stop - start} bytes for tensor {name!r}, expected {needed} for {dtype} of shape {list(shape)}",
+                f"has {stop - start} bytes for tensor {name!r}, expected {needed} for {dtype} of shape {list(shape)}",
             )
     return Entry(name, dtype, shape, begin + start, begin + stop)
 

@@ -30,7 +30,7 @@ IMAGE = "image_size"
 
 
 _LARGE = 2**20
-"""A batch above this is what makes counts overflow."""
+"""A batch above this makes counts overflow."""
 
 
 class SizeError(InputError):
@@ -81,7 +81,7 @@ def call_sizes(
         keywords: Keywords of the call that are no options.
 
     Raises:
-        SizeError: A size is given in both ways.
+        SizeError: A size is given twice, as a keyword and in `sizes`.
     """
     if twice := sorted((sizes or {}).keys() & keywords):
         raise SizeError(f"size {twice[0]!r} is given as a keyword and in sizes=; give it once")

@@ -49,7 +49,7 @@ def load_graph(spec: str, sizes: Mapping[str, int], dynamic: Any = None) -> Grap
     """Capture a model at the given sizes, or read its graph.
 
     Args:
-        spec: As for `load_model`, or a file that holds a graph.
+        spec: As for `load_model`, or a file of a graph.
         sizes: As for `load_model`. The sizes of a file stay symbolic: the given ones are only validated here, and bound
             when counting.
         dynamic: As in `capture`.
@@ -99,15 +99,15 @@ def spec_graph(
 
     Args:
         spec: A spec of a source that opens modules.
-        sizes: Size name -> value; those of `named` become defaults. A size that depends on data (`roi_heads.nms`) is
-            passed to the trace.
+        sizes: Size name -> value; values of `named` sizes become defaults. A size that depends on data
+            (`roi_heads.nms`) is passed to the trace.
         named: Sizes that stay named, as far as the capture allows.
         training: Whether to capture a training step.
         loss: As in `capture`.
         most: Largest values of those named sizes that will have several.
         across_windows: Whether attention with a window has its mask at all named lengths, as in exported programs. In
-            eager mode, transformers leaves out the mask while all keys are within the window, so that the graph holds
-            on one side of the window only.
+            eager mode, transformers leaves out the mask while all keys are within the window, so that the graph is
+            valid on one side of the window only.
 
     Returns:
         The graph with its sizes.
@@ -136,13 +136,13 @@ def _found(
     loss: Callable[[Any], Any] | None,
     across_windows: bool,
 ) -> SpecGraph:
-    """Return the graph of a spec; arguments and errors are those of `spec_graph`."""
+    """Return the graph of a spec; arguments and errors are as in `spec_graph`."""
     source = source_of(spec)
     if training and source is not None and source.opens == "graph":
-        raise SpecError(f"{spec} holds a captured graph, which has no module to train; give the model's spec")
+        raise SpecError(f"{spec} is a captured graph, which has no module to train; give the model's spec")
     if source is not None and source.name in LISTING and source.name not in sys.modules:
         known, name = names_of(source.name), source.rest_of(split_format(spec)[0])
-        if known and name not in known:  # the library would say the same, after seconds
+        if known and name not in known:  # the library would raise the same, after seconds
             raise unknown_name(source.name, name, known)
     key = None
     if source is not None and loss is None and _cache.folder() is not None:
@@ -157,7 +157,7 @@ def _found(
 
 
 def has_encoder(spec: str) -> bool:
-    """Return whether a language model has an encoder beside its decoder.
+    """Return whether a language model has an encoder as well as a decoder.
 
     Args:
         spec: A spec of a source with phases, without a phase.
@@ -180,7 +180,7 @@ def has_encoder(spec: str) -> bool:
 
 
 class _Request:
-    """What is asked of a spec, and the keys of the entries that answer it."""
+    """A request of the graph of a spec, and the keys of its entries in the cache."""
 
     def __init__(
         self,
@@ -240,7 +240,7 @@ class _Request:
             return None
         try:
             return self._captured(loaded, told, sizes, named)
-        except Exception:  # libraries raise any; the capture at the requested sizes says what is wrong
+        except Exception:  # libraries raise any; the capture at the requested sizes has the message
             return None
 
     def _digest(self, sizes: Mapping[str, int], named: frozenset[str]) -> str:
@@ -249,7 +249,7 @@ class _Request:
         )
 
     def _kept(self, sizes: Mapping[str, int], named: frozenset[str]) -> SpecGraph | None:
-        """Return what the cache has for this package, these libraries and these files."""
+        """Return the entry of the cache for this package, these libraries and these files."""
         if self._key is None:
             return None
         body = _cache.read(_KIND, self._digest(sizes, named))

@@ -1,8 +1,8 @@
-"""What the graph of a spec or a file depends on, as a key of the cache: texts, files, libraries. Imports no library.
+"""Keys of the cache for the graph of a spec or a file: texts, files, libraries. Imports no library.
 
-A spec has a key only if all that decides its graph is known: the model is one of an installed library, which this
-program has not imported itself and may have changed, and its files are those of one folder. Functions of users may read
-anything, and have none.
+A spec has a key only if all that decides its graph is known: the model is from an installed library, which this program
+has not imported itself and may have changed, and its files are in one folder. Functions of users may read anything, and
+have none.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     from .registry import Source
 
-# Variables that change what libraries do; HF_TOKEN and its like do not.
+# Variables that change the behavior of libraries; HF_TOKEN and its like do not.
 _SETTINGS = re.compile(r"(TORCH|PYTORCH|HF_|HUGGINGFACE|TRANSFORMERS|TIMM|DIFFUSERS|ACCELERATE|USE_|CUDA_VISIBLE).*")
 _NO_SETTINGS = re.compile(r".*(TOKEN|SECRET|PASSWORD|OFFLINE|_HOME|_CACHE).*")
 _DRIVERS = ("/dev/nvidia0", "/dev/kfd", "/dev/accel0")
 _INSTALLED = (".dist-info", ".egg-info")
-_MOST_FILES = 2_000  # beside a config
+_MOST_FILES = 2_000  # in the folder of a config
 _MOST_CONFIG_BYTES = 4_000_000
 _OTHER_CONFIG = re.compile(rb'"(backbone|[a-z_]*name_or_path|backbone_config_name)"\s*:\s*"[^"]*/')
 _KEYED_FILES = (".json", ".safetensors")
@@ -88,7 +88,7 @@ def key_of_file(source: Source, path: str) -> tuple[object, ...] | None:
 
 
 def _places_of(source: Source, *others: str) -> tuple[object, ...] | None:
-    """Return where the libraries of a source are, and what changes with their versions; None if that is not known."""
+    """Return the places of the libraries of a source, and a key of their versions; None if it is not known."""
     if not source.libraries or any(_is_foreign(library) for library in source.libraries):
         return None
     places: list[str] = []
@@ -101,7 +101,7 @@ def _places_of(source: Source, *others: str) -> tuple[object, ...] | None:
 
 
 def _settings() -> tuple[tuple[str, str], ...]:
-    """Return the variables that change what libraries do."""
+    """Return the variables that change the behavior of libraries."""
     return tuple(
         sorted(
             (name, value)
@@ -124,11 +124,11 @@ def importing() -> Iterator[None]:
 
 
 def is_of_libraries(module: Any, libraries: Iterable[str]) -> bool:
-    """Return whether all classes of a module and its parts are those of libraries, and of none that a program added.
+    """Return whether all classes of a module and its parts are from libraries, and none is from a program.
 
     Args:
         module: The module.
-        libraries: The libraries beside torch.
+        libraries: The libraries except torch.
     """
     known = {"torch", *libraries}
     return all(type(part).__module__.partition(".")[0] in known for part in module.modules())
@@ -149,7 +149,7 @@ def place_of(library: str) -> str | None:
             place = os.path.abspath(base)
             if loaded is not None and os.path.dirname(os.path.dirname(loaded.__file__ or "")) != place:
                 return None
-            # Without metadata beside it, it is a checkout, whose files may change at any time.
+            # Without metadata in its folder, it is a checkout, whose files may change at any time.
             return place if _version_in(place, library) else None
     return None
 
@@ -181,7 +181,7 @@ def _metadata_at(place: str, _version: object) -> tuple[tuple[str, int, int], ..
 
 
 def _files_of(rest: str) -> tuple[object, ...] | None:
-    """Return what changes with a config or a file and the files beside it; None if it is not known."""
+    """Return a key of a config or a file and the files in its folder; None if it is not known."""
     name = rest.partition("#")[0]
     path = Path(name)
     if name.endswith(_WHOLE):
@@ -201,13 +201,13 @@ def _files_of(rest: str) -> tuple[object, ...] | None:
         return None  # it names another model, which may be in the hub's cache
     if config.name != "config.json":
         return (content,)
-    beside = _stamps(config.parent, _KEYED_FILES)
+    stamps = _stamps(config.parent, _KEYED_FILES)
     others = [_content(path) for path in sorted(config.parent.glob("*config.json")) if path != config]
-    return None if beside is None else (content, beside, *others)
+    return None if stamps is None else (content, stamps, *others)
 
 
 def _stamps(folder: Path, endings: str | tuple[str, ...]) -> tuple[object, ...] | None:
-    """Return what changes with the files of a folder; None if there are too many."""
+    """Return a key of the files of a folder; None if there are too many."""
     try:
         with os.scandir(folder) as entries:
             found = sorted(entry.name for entry in entries if entry.name.endswith(endings))

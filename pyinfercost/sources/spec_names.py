@@ -84,7 +84,7 @@ def _resolved(text: str) -> str:
             return f"hf:{text}"
         if mark and (source_of(name) is not None or libraries_with(name)):
             raise UnknownModelError(
-                f"model {shown(text)} is not known: {excerpt(name)} has no phases, which are those of language models, "
+                f"model {shown(text)} is not known: {excerpt(name)} has no phases, which only language models have, "
                 f"of hf: or of a GGUF file; give {excerpt(name)}"
             )
     near = similar(rest or text) if len(text) <= _LONGEST else []
@@ -119,7 +119,7 @@ def _check_place(source: Source, spec: str) -> None:
 
 
 class _Figures(NamedTuple):
-    """By what two models of the same name are told apart."""
+    """Figures that tell two models of the same name apart."""
 
     contraction_flops: int
     parameters: int

@@ -53,8 +53,8 @@ def shares_batch(
 
     Args:
         on: One deployment or several.
-        devices: Values of the field, which override those of `on`; None leaves it to them.
-        layout: One value of the field or several, which override those of `on`; None leaves it to them.
+        devices: Values of the field, which take precedence over `on`; None leaves it to `on`.
+        layout: One value of the field or several, which take precedence over `on`; None leaves it to `on`.
         points: Columns of a list of points.
     """
     if is_all(layout):
@@ -99,7 +99,7 @@ def computes_masks(
 
     Args:
         on: One deployment or several.
-        engine: Value of the field, or a sequence of values, which override those of `on`; None leaves it to them.
+        engine: Value of the field, or a sequence of values, which take precedence over `on`; None leaves it to `on`.
         points: Columns of a list of points.
     """
     given = points.get("engine", ()) if engine is None else as_axis("engine", engine)

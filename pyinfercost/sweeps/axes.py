@@ -156,7 +156,7 @@ def make_spec(
         return numbers.setdefault(id(machine), len(numbers))
 
     utilization = given.scalars.get("utilization", 1.0 if given.shared is None else given.shared.utilization)
-    overrides = overrides_of(graph, grid.ways(), rules)
+    overrides = overrides_of(graph, grid.plan_keys(), rules)
     where: dict[str, Any] = {
         "graph": graph,
         "overrides": overrides,
@@ -199,7 +199,7 @@ def _most_copies(grid: Grid) -> int:
 
 
 def _holds_anywhere(deployments: GridDeployments, of: Callable[[Deployment], bool]) -> bool:
-    """Return whether something holds for the price or the place at some point."""
+    """Return whether a test is true for the price or the place at some point."""
     return bool(deployments.lookup((*_MACHINE, "price", "region"), of).values.any())
 
 
@@ -233,7 +233,7 @@ def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any
     shared = given.shared or Deployment()
     engines = given.axes.get("engine", ())
     is_asked = "execution" in {*given.axes, *points} or any(each.asked_execution for each in (*several, shared))
-    if engines and not is_asked:  # each engine's own way
+    if engines and not is_asked:  # each engine's default execution
         given.axes["execution"] = [execution_of(checked_field("engine", each), "") for each in engines]
         given.paired.append(("engine", "execution"))
     layouts = given.axes.get("layout", ())
@@ -270,7 +270,7 @@ def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any
 
 
 def _pair_layouts(given: _Given, layouts: Sequence[Any], shared: Deployment) -> None:
-    """Make layouts and their devices one axis: their own devices, those of the shared deployment, or a given number."""
+    """Make layouts and their devices one axis: devices of the layout, of the shared deployment, or a given number."""
     counts = given.axes.get("devices", (shared.devices if shared.layout is None else 1,))
     if isinstance(counts, Ranges):  # too many to be listed with each layout
         return
@@ -288,7 +288,7 @@ def _check_layouts(grid: Grid) -> None:
     """Check that each layout fits each number of devices that it meets.
 
     Raises:
-        LayoutError: Devices are no multiple of those of a layout.
+        LayoutError: Devices are no multiple of the devices of a layout.
     """
     if "layout" not in grid.names:
         return
@@ -348,7 +348,7 @@ def _of_layouts(columns: Mapping[str, Sequence[Any]], given: _Given) -> Settings
 
 
 def _of_devices(columns: Mapping[str, Sequence[Any]], given: _Given) -> SettingsAxis | None:
-    """Return numbers of devices as resolved fields if prices depend on them; those of numbers do not."""
+    """Return numbers of devices as resolved fields if prices depend on them; prices in numbers do not."""
     if "devices" not in columns or not _pays_instances(given, ()):
         return None
     _check_settings("devices", len(columns["devices"]))
@@ -356,7 +356,7 @@ def _of_devices(columns: Mapping[str, Sequence[Any]], given: _Given) -> Settings
 
 
 def _pays_instances(given: _Given, listed: Iterable[Any]) -> bool:
-    """Return whether some price is more than a number, so that what is paid depends on the devices."""
+    """Return whether some price is more than a number, so that the bill depends on the devices."""
     shared = [each.price for each in (given.shared, *given.several_on) if each is not None]
     prices = [*shared, *listed, *given.axes.get("price", ()), given.scalars.get("price")]
     return any(each is not None and not is_number(each) for each in prices)

@@ -67,7 +67,7 @@ def objectives(
     """Return the columns to choose by, and whether more of each is better.
 
     `maximize` and `minimize` override the usual direction of a column. Columns that only they name are objectives after
-    those of `names`.
+    the objectives of `names`.
 
     Args:
         names: One or several columns.
@@ -209,7 +209,7 @@ def group_codes(columns: Mapping[str, NDArray[Any]], names: Iterable[str]) -> ND
 
 
 def tradeoff_columns(points: Mapping[str, NDArray[Any]], identity: Sequence[str], x: str) -> dict[str, NDArray[Any]]:
-    """Return the columns of `Sweep.batch_tradeoff`, those of the sweep included.
+    """Return the columns of `Sweep.batch_tradeoff`, including the columns of the sweep.
 
     Args:
         points: The columns of a sweep.

@@ -18,7 +18,7 @@ from ..inputs.serving import Serving
 from ..predict.derived_costs import OF_START, DerivedCosts, Numbers, term_name
 from ..predict.memory_use import MemoryLimits, held_bytes, sequences_of, sequences_that_fit
 from ..predict.model_figures import OF_GRAPH, graph_figure
-from ..predict.plans import Boundary, Way, boundary_of, way_of
+from ..predict.plans import Boundary, PlanKey, boundary_of, plan_key_of
 from ..predict.quantities import column_of
 from ..predict.stages import loaded_bytes
 from ..results import figures
@@ -46,7 +46,7 @@ IF_KNOWN = tuple(figure.key for figure in _FIGURES if not figure.needs <= _ALWAY
 _TOO_MANY_BYTES = 2.0**63
 
 EVIDENCE = "evidence"
-"""What the band of most of the latency rests on, in the words of `hardware.evidence.EVIDENCE`."""
+"""Evidence of the band of most of the latency, in the words of `hardware.evidence.EVIDENCE`."""
 
 EMULATED_BY = "emulated_by"
 """The dtype that computes products for which the machine has no engine; empty if there are none."""
@@ -78,8 +78,8 @@ def quantities(*given: str) -> tuple[str, ...]:
 
 def column_names(grid: Grid, facts: SweepFacts) -> tuple[str, ...]:
     """Return the columns of a sweep: fields of deployments and scales, sizes, and results."""
-    ways = [name for name in (*OPTIONS[:3], *map(scale_column, SCALES), *OPTIONS[3:]) if name in grid.names]
-    sizes = [name for name in grid.names if name not in ways]
+    plan_keys = [name for name in (*OPTIONS[:3], *map(scale_column, SCALES), *OPTIONS[3:]) if name in grid.names]
+    sizes = [name for name in grid.names if name not in plan_keys]
     boundary = boundary_of(facts.graph, "native")
     needs = (
         (figures.PRICE, facts.priced),
@@ -89,7 +89,7 @@ def column_names(grid: Grid, facts: SweepFacts) -> tuple[str, ...]:
     )
     results = quantities(*(need for need, met in needs if met), boundary.phase)
     at = results.index("latency_high_s") + 1
-    return (*ways, *sizes, *results[:at], *OF_KERNELS, *results[at:])
+    return (*plan_keys, *sizes, *results[:at], *OF_KERNELS, *results[at:])
 
 
 class GridColumns(Mapping[str, "NDArray[Any]"]):
@@ -201,7 +201,7 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
             end = _core.band_low if name == "latency_low_s" else _core.band_high
             return end(latency_s, self.computed["spread_s"])
         points = GridPoints(self)
-        if name == "fits_in_memory":  # holds where the size is the owner's choice: a filter is to keep such machines
+        if name == "fits_in_memory":  # true where the size is the owner's choice, so that a filter keeps such machines
             return points.fits
         if name == "machine_memory_bytes":
             size = np.broadcast_to(np.asarray(points.term("memory_bytes"), dtype=np.float64), latency_s.shape)
@@ -298,7 +298,7 @@ class GridPoints:
 
     @cached_property
     def _sequences(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Sequences that fit in the memory of one device, and those of the forward."""
+        """Sequences that fit in the memory of one device, and sequences of the forward."""
         import numpy as np
 
         machine = [
@@ -307,33 +307,33 @@ class GridPoints:
         ]
         peak_bytes = self._data.computed["peak_memory_bytes"]
         found, asked = np.empty(self._data.rows), np.ones(self._data.rows)
-        ways, codes = self._ways()
-        for code, (way, number) in enumerate(ways):
+        plan_keys, codes = self._plan_keys()
+        for code, (plan_key, number) in enumerate(plan_keys):
             rows = np.flatnonzero(codes == code)
             if not len(rows):
                 continue
-            parts = Layout.parse(way.layout).attention_tensor
-            stages = self._stages(way, number)
-            graphs = [stage.graph for stage in stages] or [way.graph(self._data.facts.graph)]
+            parts = Layout.parse(plan_key.layout).attention_tensor
+            stages = self._stages(plan_key, number)
+            graphs = [stage.graph for stage in stages] or [plan_key.graph(self._data.facts.graph)]
             value = partial(self._quantity, rows=rows, share=True)
-            held: list[Any] = [held_bytes(graph, way.precision, value) for graph in graphs] if stages else [0.0]
-            beside = peak_bytes[rows] - np.max(np.broadcast_arrays(*held), axis=0)
+            held: list[Any] = [held_bytes(graph, plan_key.precision, value) for graph in graphs] if stages else [0.0]
+            others = peak_bytes[rows] - np.max(np.broadcast_arrays(*held), axis=0)
             memory_bytes, gpu, a100 = (column[rows] for column in machine)
             fitting: list[Any] = [
                 sequences_that_fit(
                     graph,
-                    way.precision,
-                    way.engine,
+                    plan_key.precision,
+                    plan_key.engine,
                     (memory_bytes, gpu, a100),
-                    of_graph + beside,
+                    of_graph + others,
                     value,
                     parts,
-                    MemoryLimits.of(Serving.parse(way.serving)),
+                    MemoryLimits.of(Serving.parse(plan_key.serving)),
                 )
                 for graph, of_graph in zip(graphs, held, strict=True)
             ]
             found[rows] = np.min(fitting, axis=0)
-            asked[rows] = sequences_of(graphs[0], way.precision, value)
+            asked[rows] = sequences_of(graphs[0], plan_key.precision, value)
         return found, asked
 
     @property
@@ -342,32 +342,32 @@ class GridPoints:
         import numpy as np
 
         memory_bytes = self.term("memory_bytes")
-        holds = np.asarray(self._data.computed["peak_memory_bytes"] <= memory_bytes)
-        ways, codes = self._ways()
-        divides = np.asarray([_core.divides_memory(way.engine, True) for way, _ in ways])[codes]
+        enough_memory = np.asarray(self._data.computed["peak_memory_bytes"] <= memory_bytes)
+        plan_keys, codes = self._plan_keys()
+        divides = np.asarray([_core.divides_memory(plan_key.engine, True) for plan_key, _ in plan_keys])[codes]
         divides &= np.broadcast_to(np.asarray(self.term("is_gpu")) > 0, divides.shape)
         if not divides.any() or "max_sequences" not in self._data:
-            return holds
+            return enough_memory
         most, asked = self._sequences
         enough = np.isinf(memory_bytes) | (most >= asked)
-        return np.where(divides, enough, holds)
+        return np.where(divides, enough, enough_memory)
 
-    def _stages(self, way: Way, number: int) -> tuple[StageGraph, ...]:
-        """Return the stages with a KV cache of a way to run on a machine, by its position; none without a pipeline."""
-        if Layout.parse(way.layout).pipeline == 1:
+    def _stages(self, plan_key: PlanKey, number: int) -> tuple[StageGraph, ...]:
+        """Return the stages with a KV cache of a plan key on a machine, by its position; none without a pipeline."""
+        if Layout.parse(plan_key.layout).pipeline == 1:
             return ()
-        stages = self._data.facts.pipelines.at(way, number).stages
-        return tuple(each for each in stages if boundary_of(each.graph, way.precision).kv_cache_bytes is not None)
+        stages = self._data.facts.pipelines.at(plan_key, number).stages
+        return tuple(each for each in stages if boundary_of(each.graph, plan_key.precision).kv_cache_bytes is not None)
 
-    def _ways(self) -> tuple[list[tuple[Way, int]], NDArray[np.int64]]:
-        """Return the ways to run, each with the position of a machine, and for each row the place of its own.
+    def _plan_keys(self) -> tuple[list[tuple[PlanKey, int]], NDArray[np.int64]]:
+        """Return the pairs of plan key and machine position, and for each row the index of its pair.
 
         The machine is 0 for all rows unless some layout has stages, which are balanced on it.
         """
         import numpy as np
 
         grid, facts = self._data.grid, self._data.facts
-        names = [name for name in Way._fields if name in grid.names]
+        names = [name for name in PlanKey._fields if name in grid.names]
         known = {name: list(dict.fromkeys(grid.values(name))) for name in names}
         staged = any(Layout.parse(layout).pipeline > 1 for layout in known.get("layout", ()))
         code: Any = np.zeros(self._data.rows, dtype=np.int64)
@@ -378,15 +378,18 @@ class GridPoints:
         if staged:
             code = code * machines + facts.machine_number.column(self._position)
         values = [dict(zip(names, row, strict=True)) for row in product(*known.values())]
-        return [(way_of(named), number) for named in values for number in range(machines)], code
+        return [(plan_key_of(named), number) for named in values for number in range(machines)], code
 
     @property
     def recorded_graphs(self) -> Numbers:
         """Graphs that the engine records when it starts; not a number where its warm-up is not known."""
         import numpy as np
 
-        ways, codes = self._ways()
-        of_way = [recorded_graphs(way.engine, way.execution, Serving.parse(way.serving)) for way, _ in ways]
+        plan_keys, codes = self._plan_keys()
+        of_way = [
+            recorded_graphs(plan_key.engine, plan_key.execution, Serving.parse(plan_key.serving))
+            for plan_key, _ in plan_keys
+        ]
         found: NDArray[np.float64] = np.asarray(of_way)[codes]
         return found
 
@@ -398,8 +401,8 @@ class GridPoints:
         found: Numbers = terms[name].column(self._position)
         if name not in OF_START:
             return found
-        ways, code = self._ways()
-        names = [term_name(name, way.engine) for way, _ in ways]
+        plan_keys, code = self._plan_keys()
+        names = [term_name(name, plan_key.engine) for plan_key, _ in plan_keys]
         for other in set(names) - {name}:
             found = np.where(
                 np.asarray([each == other for each in names])[code], terms[other].column(self._position), found
@@ -417,14 +420,14 @@ class GridPoints:
 
         if not any(Layout.parse(layout).pipeline > 1 for layout in self._layouts()):
             return self.boundary(lambda at: at.weight_bytes)
-        ways, code = self._ways()
+        plan_keys, code = self._plan_keys()
         graph, pipelines = self._data.facts.graph, self._data.facts.pipelines
-        values = np.empty(len(ways))
+        values = np.empty(len(plan_keys))
         for place in np.unique(code).tolist():  # other combinations of paired axes have no rows
-            way, number = ways[place]
-            staged = Layout.parse(way.layout).pipeline > 1
-            launched = pipelines.at(way, number).graph if staged else way.graph(graph)
-            values[place] = loaded_bytes(launched, way.precision, launched.size_values({}))
+            plan_key, number = plan_keys[place]
+            staged = Layout.parse(plan_key.layout).pipeline > 1
+            launched = pipelines.at(plan_key, number).graph if staged else plan_key.graph(graph)
+            values[place] = loaded_bytes(launched, plan_key.precision, launched.size_values({}))
         found: NDArray[np.float64] = values[code]
         return found
 
@@ -441,13 +444,13 @@ class GridPoints:
         import numpy as np
 
         graph = self._data.facts.graph
-        ways, code = self._ways()
+        plan_keys, code = self._plan_keys()
         of_launched: dict[tuple[str, str, str], Any] = {}
-        for way, _ in ways:
-            key = (way.precision, way.engine, way.layout)
+        for plan_key, _ in plan_keys:
+            key = (plan_key.precision, plan_key.engine, plan_key.layout)
             if key not in of_launched:
-                of_launched[key] = of(way.graph(graph), way.precision)
-        found = [of_launched[way.precision, way.engine, way.layout] for way, _ in ways]
+                of_launched[key] = of(plan_key.graph(graph), plan_key.precision)
+        found = [of_launched[plan_key.precision, plan_key.engine, plan_key.layout] for plan_key, _ in plan_keys]
         if len(of_launched) == 1:
             return self._quantity(found[0], slice(None), share=share)
         if all(isinstance(quantity, int) for quantity in found):
@@ -462,7 +465,7 @@ class GridPoints:
     def _quantity(
         self, quantity: Any, rows: Any, *, share: bool, given: Mapping[str | None, int] = MappingProxyType({})
     ) -> NDArray[np.float64]:
-        """Return a quantity at some rows, with some sizes in the place of those of the rows."""
+        """Return a quantity at some rows, with other values of some sizes."""
         import numpy as np
 
         data = self._data

@@ -229,7 +229,7 @@ class _Reader:
                     raise self._unsupported(op, node)
                 if isinstance(op, (ast.In, ast.NotIn)):
                     if right is not node.comparators[-1]:
-                        raise self.syntax.error("'in' ends a chain of comparisons; join what follows it with 'and'")
+                        raise self.syntax.error("'in' ends a chain of comparisons; join the next condition with 'and'")
                     self._members(right)
                 else:
                     self.value(right, depth + 1)
@@ -281,7 +281,7 @@ class _Reader:
             number = member.operand if isinstance(member, ast.UnaryOp) and isinstance(member.op, ast.USub) else member
             if not isinstance(number, ast.Constant):
                 raise self.syntax.error(
-                    f"a tuple after 'in' holds numbers and texts only, got {self.syntax.quoted(member)}"
+                    f"a tuple after 'in' has numbers and texts only, got {self.syntax.quoted(member)}"
                 )
             self._literal(number)
             if number is not member and isinstance(number.value, str):

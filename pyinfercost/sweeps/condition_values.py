@@ -38,7 +38,7 @@ class Evaluation:
     """A condition on one set of columns; each column that it names is read once.
 
     Integers have 64 bits. Operations that may exceed them, or divide by zero, are evaluated in floating point: `1 // 0`
-    is infinite, and `0 % 0` is NaN, for which only `!=` holds.
+    is infinite, and `0 % 0` is NaN, for which only `!=` is true.
 
     Raises:
         ConditionError: A name is no column. Operations that mix text and numbers raise it later.
@@ -56,7 +56,7 @@ class Evaluation:
         return self._columns[name]
 
     def truth(self, node: ast.expr) -> NDArray[np.bool_]:
-        """Return whether a node holds: one bool per row, or a single one for a node without columns."""
+        """Return the truth of a node: one bool per row, or a single one for a node without columns."""
         import numpy as np
 
         result: Any
@@ -100,7 +100,7 @@ class Evaluation:
 
     def _compare(self, node: ast.Compare) -> Any:
         left_node, left = node.left, self.value(node.left)
-        holds: Any = True
+        truth: Any = True
         for op, right_node in zip(node.ops, node.comparators, strict=True):
             if isinstance(op, (ast.In, ast.NotIn)):
                 found: Any = False
@@ -108,12 +108,12 @@ class Evaluation:
                     value = self.value(member)
                     self._alike(left_node, left, member, value)
                     found = found | (left == value)
-                return holds & (found ^ isinstance(op, ast.NotIn))
+                return truth & (found ^ isinstance(op, ast.NotIn))
             right = self.value(right_node)
             self._alike(left_node, left, right_node, right)
-            holds = holds & COMPARISONS[type(op)](left, right)
+            truth = truth & COMPARISONS[type(op)](left, right)
             left_node, left = right_node, right
-        return holds
+        return truth
 
     def _alike(self, left_node: ast.expr, left: NDArray[Any], right_node: ast.expr, right: NDArray[Any]) -> None:
         if is_text(left) == is_text(right):

@@ -119,7 +119,7 @@ class Condition:
         return self._spread(evaluation.truth(self._syntax.body), columns, rows)
 
     def limits(self, name: str) -> bool:
-        """Return whether the condition holds only where a column is below some value.
+        """Return whether the condition is true only where a column is below some value.
 
         Args:
             name: The column.
@@ -175,7 +175,7 @@ class Condition:
                 line += _nearest(evaluation, part, ~mask, "")
             elif len(parts) > 1:
                 others = met - mask == len(parts) - 1
-                line += _nearest(evaluation, part, others, " where the rest holds")
+                line += _nearest(evaluation, part, others, " where the rest is true")
             lines.append(line)
         return "\n".join(lines)
 

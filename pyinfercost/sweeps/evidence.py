@@ -1,4 +1,4 @@
-"""What kernels say about the points of a sweep: what bands rest on, and what emulates a precision."""
+"""Evidence of bands and emulation of precisions at the points of a sweep, from their kernels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .._lazy import cached_property
 from ..errors import CountOverflowError, InputError
 from ..hardware.dtypes import CORE_DTYPES, short_dtype
 from ..hardware.evidence import EVIDENCE, by_strength
-from ..predict.plans import EngineOverrides, Way, way_of
+from ..predict.plans import EngineOverrides, PlanKey, plan_key_of
 from ..sources.sizes import batch_name
 from .spec import Grid, Lookup, copies_of
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from .._core import Graph, Hardware, KernelEstimate
 
 WORDS = ("", *EVIDENCE.values())
-"""What a band may rest on, after the empty text of machines that state nothing."""
+"""Kinds of evidence, after the empty text of machines without any."""
 
 
 EMULATORS = ("", *CORE_DTYPES)
-"""What may emulate a precision, after the empty text of machines with an engine for it."""
+"""Dtypes that emulate a precision, after the empty text of machines with an engine for it."""
 
 
 @dataclass(frozen=True)
 class SweepEvidence:
-    """What the bands of a sweep rest on, computed when it is asked for.
+    """Evidence of the bands of a sweep, computed on access.
 
-    The evidence is that of the kernels that take most of the latency.
+    The kernels that take most of the latency decide it.
 
     Attributes:
         graph: The model.
@@ -62,7 +62,7 @@ class SweepEvidence:
         return WORDS
 
     def stated(self, machine: Hardware) -> Hashable:
-        """Return the facts of a machine that the text depends on, beside its kind."""
+        """Return the facts of a machine, besides its kind, that the text depends on."""
         return tuple(sorted(machine.evidence.items()))
 
     def text_of(self, machine: Hardware, kernels: Sequence[KernelEstimate]) -> str:
@@ -71,7 +71,7 @@ class SweepEvidence:
         return max(shares, key=lambda word: shares[word]) if shares else ""
 
     def column(self, position: Callable[[str], NDArray[np.int64]]) -> NDArray[np.int64]:
-        """Return the position in `words` at some points, of machines and ways to run that these points have.
+        """Return the position in `words` at some points, of the machines and plan keys of these points.
 
         Kernels are those at the sizes of the last point of the grid, which are usually the greatest. Machines that
         state the same are evaluated once.
@@ -81,20 +81,22 @@ class SweepEvidence:
         """
         import numpy as np
 
-        shape = (len(self.machines), *(len(values) for values, _ in self._ways.values()))
-        ways = (numbers[position(name)] for name, (_, numbers) in self._ways.items())
-        places = np.broadcast_arrays(np.atleast_1d(self.machine_number.column(position)), *ways)
+        shape = (len(self.machines), *(len(values) for values, _ in self._plan_keys.values()))
+        plan_keys = (numbers[position(name)] for name, (_, numbers) in self._plan_keys.items())
+        places = np.broadcast_arrays(np.atleast_1d(self.machine_number.column(position)), *plan_keys)
         flat = np.ravel_multi_index(places, shape)
         asked = np.zeros(prod(shape), dtype=np.bool_)
         asked[flat] = True
         codes = np.zeros(len(asked), dtype=np.int64)
         for place in np.flatnonzero(asked).tolist():
             number, *steps = map(int, np.unravel_index(place, shape))
-            named = {name: values[step] for (name, (values, _)), step in zip(self._ways.items(), steps, strict=True)}
-            machine, way = self.machines[number], way_of(named)
-            key = self.stated(machine), machine.kind, way
+            named = {
+                name: values[step] for (name, (values, _)), step in zip(self._plan_keys.items(), steps, strict=True)
+            }
+            machine, plan_key = self.machines[number], plan_key_of(named)
+            key = self.stated(machine), machine.kind, plan_key
             if key not in self._found:
-                self._found[key] = self._at(machine, way, self._share)
+                self._found[key] = self._at(machine, plan_key, self._share)
             codes[place] = self._found[key]
         return codes[flat]
 
@@ -103,9 +105,9 @@ class SweepEvidence:
         return {}
 
     @cached_property
-    def _ways(self) -> dict[str, tuple[list[str], NDArray[np.int64]]]:
-        """Distinct values of each field of a way to run that the grid has, and the number of each value among them."""
-        return {name: _numbered(self.grid.values(name)) for name in Way._fields if name in self.grid.names}
+    def _plan_keys(self) -> dict[str, tuple[list[str], NDArray[np.int64]]]:
+        """Distinct values of each field of plan keys in the grid, and the number of each value among them."""
+        return {name: _numbered(self.grid.values(name)) for name in PlanKey._fields if name in self.grid.names}
 
     @cached_property
     def _share(self) -> dict[str, int]:
@@ -118,9 +120,9 @@ class SweepEvidence:
             share[batch] = -(-share[batch] // copies_of(shared_by))
         return share
 
-    def _at(self, machine: Hardware, way: Way, share: Mapping[str, int]) -> int:
+    def _at(self, machine: Hardware, plan_key: PlanKey, share: Mapping[str, int]) -> int:
         try:
-            plan = way.family(self.graph, self.overrides).plan_for(share)
+            plan = plan_key.family(self.graph, self.overrides).plan_for(share)
             kernels = _core.evaluate_kernels(plan, share, machine)
         except (InputError, CountOverflowError):
             return 0  # the point is refused when the sweep reaches it

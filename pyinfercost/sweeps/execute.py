@@ -38,7 +38,7 @@ TASKS_PER_WORKER = 4
 """Chunks per worker, so that workers finish at about the same time."""
 
 WORKERS_PER_CORE = 4
-"""Maximum threads per core: more are not faster, and each holds a chunk."""
+"""Maximum threads per core: more are not faster, and each has a chunk in memory."""
 
 ProgressCallback: TypeAlias = Callable[[int, int], None]
 Encode: TypeAlias = "Callable[[SweepSpec, slice, GridColumns], Any]"
@@ -142,7 +142,7 @@ class Run:
             yield chunk, encode(self.spec, stretch, compute(self.spec, self.condition, stretch, self.threads))
 
     def _on_threads(self, wanted: Iterable[int], encode: Encode) -> Iterator[tuple[int, Any]]:
-        """Compute chunks on threads. Evaluation, filters and encoding release the GIL, and run beside each other."""
+        """Compute chunks on threads. Evaluation, filters and encoding release the GIL and run concurrently."""
 
         def task(chunk: int) -> Any:
             stretch = self.stretch(chunk)

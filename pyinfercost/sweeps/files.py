@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import Error, FileAccessError, InputError, InputTypeError, MissingFileError
 
-# What file systems answer that cannot synchronize folders.
+# Errors of file systems that cannot synchronize folders.
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EBADF}
 
 
@@ -40,7 +40,7 @@ def file_errors(path: Path, remedy: str) -> Iterator[None]:
 
     Args:
         path: The file or folder that is used.
-        remedy: What to do, for the message.
+        remedy: The remedy, for the message.
 
     Raises:
         MissingFileError: There is no such file.

@@ -19,7 +19,7 @@ Columns: TypeAlias = "Mapping[str, NDArray[Any]]"
 """Columns by name, all of one length."""
 
 ROWS_PER_GROUP = 2**17
-"""Rows of a row group of Parquet: readers skip groups by their extreme values, and writing holds one in memory."""
+"""Rows of a row group of Parquet: readers skip groups by their extreme values, and a writer keeps one in memory."""
 
 
 def library(name: str, what: str) -> Any:

@@ -24,7 +24,7 @@ def knees(x: NDArray[Any], y: NDArray[Any], groups: NDArray[Any]) -> NDArray[np.
     maximum.
 
     A curve has no knee if no point is above the line between its ends: fewer than three distinct x, a curve that never
-    rises, a straight line, or one that bends upwards. Its row is that of the greatest y, at the least x.
+    rises, a straight line, or one that bends upwards. Its row has the greatest y, at the least x.
 
     Args:
         x: The batch, or another quantity to be increased, in any order; of equal x, the greatest y counts.
@@ -53,7 +53,7 @@ def knees(x: NDArray[Any], y: NDArray[Any], groups: NDArray[Any]) -> NDArray[np.
 
     starts, lengths = runs(groups[rows])
     ends = starts + lengths - 1
-    # The running maximum of all groups in one pass: y by its rank, and each group's ranks above those of the last.
+    # The running maximum of all groups in one pass: y by its rank, and each group's ranks above the previous group's.
     ranked, rank = np.unique(y, return_inverse=True)
     above = np.repeat(np.arange(len(starts)) * len(ranked), lengths)
     top = np.maximum.accumulate(rank.reshape(-1) + above) - above

@@ -60,7 +60,7 @@ class Manifest(NamedTuple):
 
     @property
     def sweep_id(self) -> str:
-        """A hash that each part of this sweep holds: of all that the content of a part depends on, but its number."""
+        """A hash in each part of this sweep, of all inputs of a part except its number."""
         identity = json.dumps([self.key, self.where, self.chunk_points])
         return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
@@ -91,7 +91,7 @@ def manifest_of(run: Run) -> Manifest:
 
 
 def open_folder(run: Run, path: Path) -> Manifest:
-    """Make the folder, or check that it holds this sweep, and return its manifest.
+    """Make the folder, or check that it has this sweep, and return its manifest.
 
     Raises:
         ExistingFileError: The folder has other content.
@@ -108,7 +108,7 @@ def open_folder(run: Run, path: Path) -> Manifest:
         held = read_manifest(path)
         if held != manifest:
             raise ExistingFileError(
-                f"{path} holds another sweep (of {held.model!r}; a graph, an axis, a filter or the version differs); "
+                f"{path} has another sweep (of {held.model!r}; a graph, an axis, a filter or the version differs); "
                 "pass another folder, or remove this one"
             )
         for file in path.iterdir():
@@ -119,7 +119,7 @@ def open_folder(run: Run, path: Path) -> Manifest:
 
 
 def check_folder(path: Path) -> None:
-    """Check that a folder does not exist, is empty, or holds a sweep.
+    """Check that a folder does not exist, is empty, or has a sweep.
 
     Raises:
         ExistingFileError: It has other content.
@@ -129,7 +129,7 @@ def check_folder(path: Path) -> None:
     if path.is_dir() and not (path / MANIFEST).exists():
         others = any(not is_temporary(file) for file in path.iterdir())
         if others and not (path / MANIFEST).exists():  # another run may have begun meanwhile
-            raise ExistingFileError(f"{path} is not empty and holds no sweep; pass another folder")
+            raise ExistingFileError(f"{path} is not empty and has no sweep; pass another folder")
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -143,7 +143,7 @@ def read_manifest(path: Path) -> Manifest:
     file = path / MANIFEST
     with file_errors(file, "pass a folder that can be read"):
         if not file.exists():
-            raise MissingFileError(f"{path} holds no sweep: it has no {MANIFEST}")
+            raise MissingFileError(f"{path} has no sweep: {MANIFEST} is missing")
         with open_file(file) as stream:
             data = stream.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:

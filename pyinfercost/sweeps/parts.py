@@ -47,7 +47,7 @@ class DamagedPartError(InputError):
 
     Attributes:
         path: The file.
-        reason: What is wrong with it.
+        reason: Its defect.
     """
 
     def __init__(self, path: Path, reason: str) -> None:
@@ -159,12 +159,12 @@ def read_footer(path: Path, sweep_id: str) -> Footer:
         end = file.read()
         length = int.from_bytes(end[:4], "little") + _END
         if len(end) < _END or end[4:] != b"PAR1" or not _END < length <= min(size - 4, _MOST_FOOTER):
-            raise DamagedPartError(path, "its end is not that of a Parquet file")
+            raise DamagedPartError(path, "it does not end as a Parquet file")
         file.seek(size - length)
         footer = file.read()
     seals = list(_SEAL.finditer(footer))
     if len(seals) != 1:
-        raise DamagedPartError(path, "its metadata does not say of which sweep it is a part")
+        raise DamagedPartError(path, "its metadata names no sweep")
     sweep, number, rows, pages, digest = seals[0].groups()
     start, stop = seals[0].span(5)
     if _digest(footer[:start] + _BLANK + footer[stop:]) != digest:
@@ -178,7 +178,7 @@ def check_part(path: Path, sweep_id: str) -> None:
     """Read a part in full and check it.
 
     Raises:
-        DamagedPartError: Any byte of it differs from what was written.
+        DamagedPartError: Any byte of it differs from the written one.
         MissingFileError: There is no such file.
         FileAccessError: It cannot be read.
     """
@@ -206,7 +206,7 @@ def is_whole(path: Path, sweep_id: str) -> bool:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Raise what pyarrow raises while it reads a part as errors of the package."""
+    """Convert exceptions of pyarrow while it reads a part into errors of the package."""
     try:
         yield
     except Error:
@@ -285,5 +285,5 @@ def rows_where(data: PartColumns, condition: Any) -> NDArray[np.int64]:
     import numpy as np
 
     if condition is None:
-        return np.arange(len(data[next(iter(data))]))  # what the file has, and not what it claims
+        return np.arange(len(data[next(iter(data))]))  # rows in the file, not rows that it claims
     return np.flatnonzero(condition.mask(data, rows=data.rows))

@@ -18,12 +18,12 @@ from ..predict.workers import on_workers
 
 if TYPE_CHECKING:
     from .._core import Graph, Hardware, PlanFamily
-    from ..predict.plans import EngineOverrides, Way
+    from ..predict.plans import EngineOverrides, PlanKey
 
 
 @dataclass(frozen=True)
 class SweepPipelines:
-    """The stages of each way to run, cut when they are asked for.
+    """The stages of each plan key, cut on demand.
 
     Attributes:
         graph: The model.
@@ -35,62 +35,71 @@ class SweepPipelines:
     machines: tuple[Hardware, ...]
     overrides: EngineOverrides
 
-    def at(self, way: Way, number: int) -> Pipeline:
-        """Return the stages of a way to run on a machine, by its position."""
-        timing = Timing(self.machines[number], way.precision, way.execution, way.serving)
-        return pipeline_of(way.graph(self.graph), Layout.parse(way.layout), timing)
+    def at(self, plan_key: PlanKey, number: int) -> Pipeline:
+        """Return the stages of a plan key on a machine, by its position."""
+        timing = Timing(self.machines[number], plan_key.precision, plan_key.execution, plan_key.serving)
+        return pipeline_of(plan_key.graph(self.graph), Layout.parse(plan_key.layout), timing)
 
-    def check(self, ways: Sequence[Way]) -> None:
-        """Cut the stages of some ways to run on the first machine, and make their plans.
+    def check(self, plan_keys: Sequence[PlanKey]) -> None:
+        """Cut the stages of some plan keys on the first machine, and make their plans.
 
         Raises:
             LayoutError: They cannot be cut.
         """
-        on_workers(lambda way: self._plans(way, 0).prepare(), ways)
+        on_workers(lambda plan_key: self._plans(plan_key, 0).prepare(), plan_keys)
 
     def evaluate(
-        self, way: Way, family: PlanFamily, number: int, devices: int | None, axes: Any, machine: Hardware, **grid: Any
+        self,
+        plan_key: PlanKey,
+        family: PlanFamily,
+        number: int,
+        devices: int | None,
+        axes: Any,
+        machine: Hardware,
+        **grid: Any,
     ) -> None:
-        """Evaluate points of one way to run, with what stages and copies of a trained model wait for each other.
+        """Evaluate points of one plan key, with the waits between stages and between copies of a trained model.
 
         Args:
-            way: The way to run.
+            plan_key: The plan key.
             family: The plans of one device, with the layers of all stages.
             number: The position of the machine.
-            devices: Number of devices; None for those of the layout.
+            devices: Number of devices; None for the devices of the layout.
             axes: Sizes, as in `_core.evaluate_grid`.
             machine: The machine, scaled.
             **grid: The points, as in `_core.evaluate_grid`.
         """
-        layout = Layout.parse(way.layout)
+        layout = Layout.parse(plan_key.layout)
         if layout.pipeline > 1:
-            self._plans(way, number, devices).evaluate(axes, machine, **grid)
+            self._plans(plan_key, number, devices).evaluate(axes, machine, **grid)
             return
         _core.evaluate_grid(family, axes, machine, **grid)
         shared = layout if devices is None else layout.on(devices)
         if shared.data > 1 and trains(self.graph):
             out = grid.pop("out")
-            step = way.graph(self.graph)
-            added = with_exchange(step, shared, way.precision, way.execution, axes, machine, columns=out, **grid)
+            step = plan_key.graph(self.graph)
+            added = with_exchange(
+                step, shared, plan_key.precision, plan_key.execution, axes, machine, columns=out, **grid
+            )
             for name, column in out.items():
                 column[:] = added[name]
 
-    def _plans(self, way: Way, number: int, devices: int | None = None) -> StagePlans:
-        """Return the plans of the stages of a way to run on a machine, of a layout that is repeated on some devices."""
-        known: dict[tuple[Way, int, int | None], StagePlans] = self.__dict__.setdefault("_known", {})
-        if (way, number, devices) not in known:
-            pipeline = self.at(way, number)
-            layout = Layout.parse(way.layout)
-            known[way, number, devices] = plans_class(pipeline).of(
+    def _plans(self, plan_key: PlanKey, number: int, devices: int | None = None) -> StagePlans:
+        """Return the plans of the stages of a plan key on a machine, for a layout that is repeated on some devices."""
+        known: dict[tuple[PlanKey, int, int | None], StagePlans] = self.__dict__.setdefault("_known", {})
+        if (plan_key, number, devices) not in known:
+            pipeline = self.at(plan_key, number)
+            layout = Layout.parse(plan_key.layout)
+            known[plan_key, number, devices] = plans_class(pipeline).of(
                 pipeline,
                 layout if devices is None else layout.on(devices),
-                way.precision,
-                way.execution,
-                serving=Serving.parse(way.serving) if way.serving else None,
-                serving_text=way.serving,
-                overrides=pipeline.placed(self.overrides.get(way.launched, {})),
+                plan_key.precision,
+                plan_key.execution,
+                serving=Serving.parse(plan_key.serving) if plan_key.serving else None,
+                serving_text=plan_key.serving,
+                overrides=pipeline.placed(self.overrides.get(plan_key.launched, {})),
             )
-        return known[way, number, devices]
+        return known[plan_key, number, devices]
 
     def __getstate__(self) -> dict[str, Any]:
         # Plans are made again on demand.

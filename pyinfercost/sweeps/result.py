@@ -49,7 +49,7 @@ class Sweep(Result):
     devices, and the sizes in the given order. As with a data frame, iterating yields the names of the columns, and
     `len` is the number of points.
 
-    `fits_in_memory` also holds on machines whose owner chooses the size of the memory; `machine_memory_bytes` is nan
+    `fits_in_memory` is also true on machines whose owner chooses the size of the memory; `machine_memory_bytes` is nan
     there. `emulated_by` marks points whose precision the machine has no engine for: it is the dtype that computes
     their products. Columns that follow from others, such as throughput and bands, are computed when they are requested.
 
@@ -58,7 +58,7 @@ class Sweep(Result):
         sizes: The columns that are sizes.
         data: The columns by name.
         complete: Whether all points of the grid were computed, including those that a filter left out.
-        condition: What its points were selected by, whose limits plots draw; None for all points.
+        condition: Selection of its points, whose limits plots draw; None for all points.
     """
 
     def __init__(
@@ -258,7 +258,7 @@ class Sweep(Result):
         return {name: known_values(point[name])[0] for name in point.columns}
 
     def to_text(self, *, limit: int | None = ROWS_OF_A_TABLE, width: int = 100) -> str:
-        """Return what all points share and the first points, as plain text.
+        """Return the shared settings and the first points, as plain text.
 
         Args:
             limit: Number of points in rows; None for all.

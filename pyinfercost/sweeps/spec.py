@@ -1,4 +1,4 @@
-"""A sweep as data: the grid of its points, the deployments at them, and what is computed.
+"""A sweep as data: the grid of its points, their deployments, and the computed columns.
 
 A spec pickles small, and any stretch of its points is computed alone.
 """
@@ -18,7 +18,7 @@ from .._lazy import cached_property
 from ..deployment import OPTIONS, Layout
 from ..errors import CountOverflowError, InputError
 from ..predict.model_figures import OF_GRAPH, graph_figure
-from ..predict.plans import Boundary, EngineOverrides, Way, boundary_of, trains, value_of, way_of
+from ..predict.plans import Boundary, EngineOverrides, PlanKey, boundary_of, plan_key_of, trains, value_of
 from ..sources.sizes import Ranges, batch_name, maximum, minimum, taken
 from .pipelines import SweepPipelines
 
@@ -133,16 +133,16 @@ class Grid:
         """Return the values of a name at some points."""
         return taken(self.values(name), self.codes(name, points))
 
-    def ways(self) -> list[Way]:
-        """Return the ways to run that the grid has."""
+    def plan_keys(self) -> list[PlanKey]:
+        """Return the plan keys of the grid."""
         parts: list[list[dict[str, Any]]] = []
         for axis in self.axes:
-            own = [name for name in axis.names if name in Way._fields]
+            own = [name for name in axis.names if name in PlanKey._fields]
             if own:
                 rows = dict.fromkeys(zip(*(self.values(name) for name in own), strict=True))
                 parts.append([dict(zip(own, row, strict=True)) for row in rows])
-        ways = ({name: value for part in parts_of for name, value in part.items()} for parts_of in product(*parts))
-        return [way_of(named) for named in ways]
+        plan_keys = ({name: value for part in parts_of for name, value in part.items()} for parts_of in product(*parts))
+        return [plan_key_of(named) for named in plan_keys]
 
 
 # ---- values at the points of a grid ----------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ class Coded(Protocol):
 
 @dataclass(frozen=True)
 class SweepFacts:
-    """Inputs of the columns of results, beside the points.
+    """Inputs of the columns of results, besides the points.
 
     Attributes:
         graph: The model.
@@ -204,8 +204,8 @@ class SweepFacts:
         utilization: Share of the paid time in which devices work, for a grid without such an axis.
         priced: Whether a price is known at some point.
         placed: Whether a region is known at some point.
-        evidence: What the bands rest on.
-        emulation: What computes precisions for which a machine has no engine.
+        evidence: Evidence of the bands.
+        emulation: Dtypes that compute precisions for which a machine has no engine.
         machine_number: The position of the machine at each point.
         pipelines: Stages of the layouts that have some.
     """
@@ -363,11 +363,11 @@ class SweepSpec:
     def _evaluate(
         self, point: int, named: Mapping[str, Any], axes: list[tuple[str, NDArray[np.int64], int]], **grid: Any
     ) -> None:
-        """Evaluate points with the way to run and the machine of one of them; `grid` is as in `_core.evaluate_grid`."""
-        way, number = way_of(named), self.machine_number.at(self.grid, point)
-        machine, family = self._machine(number, named), self.family(way)
-        if Layout.parse(way.layout).pipeline > 1 or trains(self.graph):
-            self.facts.pipelines.evaluate(way, family, number, named.get("devices"), axes, machine, **grid)
+        """Evaluate points with the plan key and the machine of one of them; `grid` is as in `_core.evaluate_grid`."""
+        plan_key, number = plan_key_of(named), self.machine_number.at(self.grid, point)
+        machine, family = self._machine(number, named), self.family(plan_key)
+        if Layout.parse(plan_key.layout).pipeline > 1 or trains(self.graph):
+            self.facts.pipelines.evaluate(plan_key, family, number, named.get("devices"), axes, machine, **grid)
         else:
             _core.evaluate_grid(family, axes, machine, **grid)
 
@@ -420,10 +420,10 @@ class SweepSpec:
             for name in self.way_names
         ]
         columns.append(np.broadcast_to(self.machine_number.column(lambda name: self.grid.codes(name, stretch)), points))
-        ways, group = np.unique(np.stack(columns), axis=1, return_inverse=True)
+        plan_keys, group = np.unique(np.stack(columns), axis=1, return_inverse=True)
         order = np.argsort(group, kind="stable")
-        bounds = np.searchsorted(group[order], np.arange(ways.shape[1] + 1))
-        for number in range(ways.shape[1]):
+        bounds = np.searchsorted(group[order], np.arange(plan_keys.shape[1] + 1))
+        for number in range(plan_keys.shape[1]):
             rows = order[bounds[number] : bounds[number + 1]]
             at = first + int(rows[0])
             named = {name: self.grid.at(name, at) for name in self.way_names}
@@ -443,12 +443,12 @@ class SweepSpec:
         sizes = np.asarray(values, dtype=np.int64)
         return -(-sizes // copies) if name == batch_name(self.graph) and copies > 1 else sizes
 
-    def family(self, way: Way) -> PlanFamily:
-        """Return the plans of the graph for one way to run."""
-        families: dict[Way, PlanFamily] = self.__dict__.setdefault("_families", {})
-        if way not in families:
-            families[way] = way.family(self.graph, self.overrides)
-        return families[way]
+    def family(self, plan_key: PlanKey) -> PlanFamily:
+        """Return the plans of the graph for one plan key."""
+        families: dict[PlanKey, PlanFamily] = self.__dict__.setdefault("_families", {})
+        if plan_key not in families:
+            families[plan_key] = plan_key.family(self.graph, self.overrides)
+        return families[plan_key]
 
     def _machine(self, number: int, named: Mapping[str, Any]) -> Hardware:
         machine: Hardware = self.machines[number]
@@ -456,14 +456,14 @@ class SweepSpec:
         return machine.scaled(**scales) if scales else machine
 
     def check(self) -> None:
-        """Plan each way to run once, so that an unknown one fails before anything is computed.
+        """Make each plan once, so that an unknown key fails before anything is computed.
 
         Raises:
             InputError: A precision, an engine or an execution is unknown, or an engine does not run the graph.
         """
-        for way in self.grid.ways():
-            self.family(way)
-        if cut := [way for way in self.grid.ways() if Layout.parse(way.layout).pipeline > 1]:
+        for plan_key in self.grid.plan_keys():
+            self.family(plan_key)
+        if cut := [plan_key for plan_key in self.grid.plan_keys() if Layout.parse(plan_key.layout).pipeline > 1]:
             self.facts.pipelines.check(cut)
 
     def to_bytes(self) -> bytes:
@@ -547,8 +547,8 @@ def _overflow(spec: SweepSpec, corner: Mapping[str, int]) -> str | None:
     if batch in share:
         share[batch] = -(-share[batch] // _least_copies(spec, int(corner.get(_DEVICES, 1))))
     try:
-        for way in spec.grid.ways():
-            _check(spec, way, sizes, share)
+        for plan_key in spec.grid.plan_keys():
+            _check(spec, plan_key, sizes, share)
     except CountOverflowError as error:
         return str(error)
     except InputError:
@@ -563,19 +563,19 @@ def _least_copies(spec: SweepSpec, devices: int) -> int:
     return min(max(1, devices // each.ranks * each.attention_data) for each in layouts)
 
 
-def _check(spec: SweepSpec, way: Way, sizes: Mapping[str, int], share: Mapping[str, int]) -> None:
-    graph = way.graph(spec.graph)
+def _check(spec: SweepSpec, plan_key: PlanKey, sizes: Mapping[str, int], share: Mapping[str, int]) -> None:
+    graph = plan_key.graph(spec.graph)
     machine = spec.machines[spec.machine_number.at(spec.grid, 0)]
-    plan = spec.family(way).plan_for(share)
+    plan = spec.family(plan_key).plan_for(share)
     peak = _core.evaluate_point(plan, share, machine)["peak_memory_bytes"]
     if peak >= 2**63:
         raise CountOverflowError(f"the peak memory is {peak:.3g} bytes")
     _core.evaluate_kernels(plan, share, machine)
     at = graph.size_values(sizes)
-    boundary = boundary_of(graph, way.precision)
+    boundary = boundary_of(graph, plan_key.precision)
     quantities: list[Any] = [getattr(boundary, each.name) for each in fields(Boundary)]
     if boundary.kv_cache_bytes is not None:  # else the graph has none of these figures
-        quantities += [graph_figure(key, graph, way.precision) for key in OF_GRAPH]
+        quantities += [graph_figure(key, graph, plan_key.precision) for key in OF_GRAPH]
     for quantity in quantities:
         if quantity is not None:
             value_of(quantity, at)

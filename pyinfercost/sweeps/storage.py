@@ -97,7 +97,7 @@ class StoredSweep(Result):
 
     @property
     def _condition(self) -> Condition | None:
-        """What its points were selected by."""
+        """Selection of its points."""
         return Condition.all_of(self._manifest.where)
 
     @property

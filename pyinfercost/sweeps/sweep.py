@@ -59,8 +59,9 @@ def sweep(
         tensor: Numbers of devices that share each product, in the place of `layout`.
         scale: Hypothetical machines: factors on `"bandwidth"` (of DRAM), `"compute"` or `"cores"` of each machine, as
             in `{"bandwidth": [1, 2, 4]}`. They become columns such as `bandwidth_scale`.
-        points: A list of points instead of, or beside, a product: mappings of names to values, or columns by name. A
-            name is a size, a field of `Deployment`, or `on`. Each point is combined with all values of the other axes.
+        points: A list of points instead of, or in addition to, a product: mappings of names to values, or columns by
+            name. A name is a size, a field of `Deployment`, or `on`. Each point is combined with all values of the
+            other axes.
         where: A condition on the columns (`"fits_in_memory and latency_s < 0.05"`); only points that satisfy it are
             kept.
         rules: Work of the caller's own ops, as in `count`.
@@ -90,7 +91,7 @@ def sweep(
             exception during the computation has the points before it as `partial`.
         CountOverflowError: The greatest sizes give totals that do not fit 64 bits.
         SweepInterrupted: A `KeyboardInterrupt` that has the computed points as `partial`.
-        ExistingFileError: `out` holds another sweep, or something else.
+        ExistingFileError: `out` has another sweep, or other files.
         FileAccessError: `out` cannot be written; the finished parts are kept.
         TooLargeError: The points do not fit into memory, and `out` is left out.
 

@@ -75,8 +75,8 @@ class Tasks:
         """Yield numbers and results in order of completion. Finished results are yielded before an exception is raised.
 
         Raises:
-            Exception: A fatal exception of a task; of several, that of the lowest number, so that it does not depend
-                on the speed of workers.
+            Exception: A fatal exception of a task; of several, the exception of the task with the lowest number,
+                whatever the speed of workers.
         """
         fatal: tuple[int, BaseException] | None = None
         try:
@@ -175,7 +175,7 @@ class Watch:
 
     def _break(self) -> None:
         # The standard library also ends the other workers if one dies. Once no process holds the writing end of the
-        # pipe, its reader gets an end of file, and the pool breaks in its usual way.
+        # pipe, its reader gets an end of file, and the pool breaks as usual.
         for process in list((self._executor._processes or {}).values()):
             process.kill()
         with suppress(AttributeError, OSError):

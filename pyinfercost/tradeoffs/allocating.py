@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 EXACT = "exact"
 METHODS = {EXACT: exact, "greedy": greedy}
-"""Name of a method -> what solves the problem of sums."""
+"""Name of a method -> solver of the problem of sums."""
 
 LOST = "lost"
 ACCURACY = "accuracy"
@@ -50,12 +50,12 @@ def allocate(
 ) -> Allocation:
     """Choose a format for each layer: the least accuracy lost at a limit of cost, or the least cost at one of accuracy.
 
-    The choice is made by sums of what single layers lose and save. Losses below 0 count as 0: a layer whose format
-    happens to raise the accuracy says nothing about others. The chosen formats are then applied together: their graph
-    is estimated, the model is evaluated, and both stand beside the sums. Where the whole differs from the sum, the
-    limit on the sum moves by the difference and the choice is made again; of all that were tried, the best within the
-    limits is returned. Estimates cost little: where costs of the whole differ from sums, single layers then change as
-    long as the estimate of the whole gets better, with sums for the accuracy alone.
+    The choice is made by sums of the losses and savings of single layers. Losses below 0 count as 0: a layer whose
+    format happens to raise the accuracy allows no loss in others. The chosen formats are then applied together: their
+    graph is estimated and the model is evaluated, and the result has these figures and the sums. Where the whole
+    differs from the sum, the limit on the sum moves by the difference and the choice is made again; of all that were
+    tried, the best within the limits is returned. Estimates cost little: where costs of the whole differ from sums,
+    single layers then change as long as the estimate of the whole gets better, with sums for the accuracy alone.
 
     Args:
         found: The sensitivity of the layers.
@@ -68,7 +68,7 @@ def allocate(
         progress: As in `sensitivity`; of combinations.
 
     Returns:
-        The allocation. Its `holds` is False if no combination that was tried is within the limits, though sums are.
+        The allocation. `holds` is False if no tried combination is within the limits, though sums are.
 
     Raises:
         AllocationError: A limit cannot be met by any choice, or the arguments are invalid.
@@ -104,7 +104,7 @@ def allocate(
 
 @dataclass(frozen=True)
 class _Table:
-    """Options of all layers: what they add to the objective and to limited figures.
+    """Options of all layers, with their parts of the objective and of limited figures.
 
     Attributes:
         names: The objective, and the limited figures.
@@ -189,7 +189,7 @@ class _Search:
 
     def _next(self, chosen: tuple[int, ...], rounds: int) -> tuple[int, ...] | None:
         """Return the choice to try after one: by sums within moved limits, or by estimates of the whole."""
-        # What the whole has more than the sum is taken off the limits on sums.
+        # The excess of the whole over the sum is subtracted from the limits on sums.
         moved = self._values(self._tried[chosen])[1:] - self._sums(chosen)[1:]
         following = self._solved(moved)
         if following is None or following in self._tried or len(self._tried) + 1 >= rounds:
@@ -201,7 +201,7 @@ class _Search:
 
         Args:
             chosen: The first choice.
-            moved: What the whole of it has more than its sums, of limited figures.
+            moved: Excess of the whole over its sums, of limited figures.
         """
         if self._adds_up(chosen):
             return chosen
@@ -303,7 +303,7 @@ class _Search:
         )
 
     def _unreachable(self) -> str:
-        """Return what is reachable, for the message."""
+        """Return the reachable figures, for the message."""
         problem = self._problem(np.zeros(len(self._most)))
         lines = []
         for place, (name, most) in enumerate(self._limits.items()):
@@ -333,7 +333,7 @@ def _allocated(layer: str, row: FormatSensitivity | None) -> AllocatedLayer:
 
 
 def _change(found: Sensitivity, row: FormatSensitivity | None, name: str) -> float:
-    """Return what an option adds to a figure; 0 for differences that are rounding alone."""
+    """Return the part of a figure that an option adds; 0 for differences that are rounding alone."""
     if row is None:
         return 0.0
     if name == LOST:

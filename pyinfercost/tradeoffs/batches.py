@@ -85,7 +85,7 @@ def first_tensor(values: Any) -> torch.Tensor | None:
 
 
 def constants_of(module: nn.Module | None) -> dict[str, Any]:
-    """Return keyword inputs that a training gives to a model: those of transformers need no KV cache."""
+    """Return keyword inputs that a training gives to a model: no KV cache, for models of transformers."""
     if module is None or not hasattr(getattr(module, "config", None), "use_cache"):
         return {}
     return {"use_cache": False}

@@ -22,7 +22,7 @@ class BreakEven:
 
     Attributes:
         inferences: Number of forwards of the same inputs; None if it never pays, or is unknown.
-        unit: What is compared: `"USD"`, `"J"` or `"s"`; empty if it is unknown.
+        unit: Unit of the comparison: `"USD"`, `"J"` or `"s"`; empty if it is unknown.
         text: The number, or the reason why there is none, in words.
     """
 

@@ -201,7 +201,7 @@ def distilled(
             it should reproduce. None takes the pairs that the student's maker knows.
         checkpoint: File of the training's state, from which the same call continues after an interruption and which
             keeps the weights at the end. None keeps both in memory, for calls in this process.
-        training_on: Machine and price of the predicted training; None for those of the trade-off.
+        training_on: Machine and price of the predicted training; None for the trade-off's.
         device: Device to train on, in torch's notation.
         progress: Called with the numbers of finished and of all steps.
 

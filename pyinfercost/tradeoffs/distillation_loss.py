@@ -55,7 +55,7 @@ class Rows(NamedTuple):
 
 
 class Objective(nn.Module):
-    """The loss of a distillation, with the projections that it trains beside the student.
+    """The loss of a distillation, with the projections that are trained with the student.
 
     Args:
         settings: Weights and temperature.
@@ -82,7 +82,7 @@ class Objective(nn.Module):
             student: Logits of the student.
             teacher: Logits of the teacher; None where it does not run.
             student_hidden: Hidden states of the student, in the order of the pairs.
-            teacher_hidden: Those of the teacher.
+            teacher_hidden: Hidden states of the teacher, in the same order.
         """
         settings = self.settings
         rows = rows_of(settings, batch, student, teacher)
@@ -121,7 +121,7 @@ def rows_of(settings: Training, batch: Batch, student: torch.Tensor, teacher: to
     """
     if teacher is not None and teacher.shape != student.shape:
         raise DistillationError(
-            f"logits of the student have shape {tuple(student.shape)}, and those of the teacher "
+            f"logits of the student have shape {tuple(student.shape)}, and logits of the teacher "
             f"{tuple(teacher.shape)}; expected equal shapes: the same inputs, and the same classes or tokens"
         )
     labels = labels_of(settings, batch)
@@ -182,7 +182,7 @@ def soft_loss(rows: Rows, temperature: float) -> torch.Tensor:
     T^2 keeps gradients of the same size at all temperatures (Hinton et al. 2015, section 2).
     """
     if rows.teacher is None:
-        raise DistillationError("the teacher's logits are missing; expected those of the same batch")
+        raise DistillationError("the teacher's logits are missing; expected logits of the same batch")
     student = functional.log_softmax(rows.student / temperature, dim=-1)
     teacher = functional.log_softmax(rows.teacher / temperature, dim=-1)
     each = functional.kl_div(student, teacher, reduction="none", log_target=True).sum(-1)

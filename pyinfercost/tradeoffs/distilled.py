@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Done:
-    """What the last application of a candidate did."""
+    """Result of the last application of a candidate."""
 
     student: Student | None = None
     run: TrainingRun | None = None
@@ -42,14 +42,14 @@ class Distilled:
     weights.
 
     Attributes:
-        students: Ways to make the student; the largest one within the budget is made.
+        students: Makers of the student; the largest student within the budget is made.
         train: Settings of the training.
         data: Training data.
         held_out: Data that end the training; None for none.
         data_text: Description of both, with a hash of tensors.
         within: Limits of predicted figures; empty for none.
-        hidden: Pairs of hidden states; None for those that the student's maker knows.
-        training_on: Machine of the predicted training; None for that of the trade-off.
+        hidden: Pairs of hidden states; None for the pairs of the student's maker.
+        training_on: Machine of the predicted training; None for the trade-off's.
         device: Device to train on.
         store: States of the training.
         placed_on: Deployment of the trade-off; None outside of one.

@@ -43,8 +43,8 @@ def distill(
 ) -> TrainingRun:
     """Train a student in place to reproduce a teacher.
 
-    With one seed and one number of threads, results on a CPU are equal bit by bit, also those of a run that was
-    interrupted and continued. The generators of torch are restored afterwards.
+    With one seed and one number of threads, results on a CPU are equal bit by bit, also after an interruption. The
+    generators of torch are restored afterwards.
 
     Args:
         student: The student; it is left in eval mode, with the weights of the least held-out loss.
@@ -195,7 +195,7 @@ class _Loop:
             self.epoch, self.batches_done = self.epoch + 1, 0
 
     def _rest_of_epoch(self) -> Iterator[Batch]:
-        """Return the batches of the epoch that are left; after those of a resumed run, restore the generators."""
+        """Return the remaining batches of the epoch; restore the generators after the batches of a resumed run."""
         batches = self.data.epoch(self.settings.seed, self.epoch)
         if not self.batches_done:
             first = next(batches, None)  # an iterable has drawn its order from torch's generator then
@@ -306,7 +306,7 @@ class _Loop:
         )
 
     def _save(self, account: Account) -> None:
-        """Store the state; that of an ended training without what only its continuation needs."""
+        """Store the state; an ended training is stored without the parts that only a continuation needs."""
         account.add()
         self.seconds, self.joules = account.seconds, account.joules
         state = {
@@ -354,12 +354,12 @@ class _Loop:
     def _diverged(self, why: str) -> TrainingDivergedError:
         best = self.best
         kept = (
-            f"those of step {best['step']} (loss {best['loss']:.4g}) are kept in the student and in {self.store}"
+            f"The weights of step {best['step']} (loss {best['loss']:.4g}) are kept in the student and in {self.store}"
             if best["step"]
-            else "there was no evaluation before, so the student has its first weights"
+            else "There was no evaluation before, so the student has its first weights"
         )
         return TrainingDivergedError(
-            f"training diverged: {why}. Of its weights, {kept}. Pass a lower learning_rate than "
+            f"training diverged: {why}. {kept}. Pass a lower learning_rate than "
             f"{self.settings.learning_rate:g}, a longer warm_up or a smaller clip"
         )
 

@@ -16,14 +16,14 @@ KIND = "pyinfercost.tradeoff"
 
 
 class Journal:
-    """A JSONL file whose first line holds the settings and every other line one finished row.
+    """A JSONL file with the settings in its first line and one finished row in every other line.
 
     A row is keyed by the candidate's name, the layer (empty for the whole model) and the candidate's description.
 
     Args:
         path: The file, which is created if it does not exist. None stores nothing.
         settings: Settings that all rows depend on.
-        kind: What the rows are of.
+        kind: Subject of the rows.
 
     Raises:
         TradeoffError: The file has other settings, or is no journal.

@@ -1,11 +1,12 @@
 """The multiple-choice knapsack: one option per layer, least objective within limits; exact and greedy.
 
-The sums of an answer are those of its options, one per layer, over the columns of `Problem.columns`. The exact method
-is dynamic programming over the layers: it keeps the partial sums that no other partial sum dominates, and drops those
-whose objective plus a lower bound of the rest exceeds that of a known answer. The bound is the linear relaxation of the
-remaining layers (Sinha and Zoltners, The multiple-choice knapsack problem, 1979): the lower convex hull of each layer's
-options, steps of all layers in the order of their slopes. The greedy method takes the same steps until the limits hold.
-Several limits are also joined into one, weighted by their Lagrange multipliers, whose relaxation is the sharper bound.
+The sums of an answer add up its options, one per layer, over the columns of `Problem.columns`. The exact method is
+dynamic programming over the layers: it keeps the partial sums that no other partial sum dominates, and drops sums whose
+objective plus a lower bound of the rest exceeds the objective of a known answer. The bound is the linear relaxation of
+the remaining layers (Sinha and Zoltners, The multiple-choice knapsack problem, 1979): the lower convex hull of each
+layer's options, steps of all layers in the order of their slopes. The greedy method takes the same steps until the
+limits hold. Several limits are also joined into one, weighted by their Lagrange multipliers, whose relaxation is the
+sharper bound.
 """
 
 from __future__ import annotations
@@ -106,9 +107,9 @@ def exact(problem: Problem) -> list[int] | None:
 def greedy(problem: Problem) -> list[int] | None:
     """Return an answer within the limits, by the best ratios; None if it finds none, though with one limit there is.
 
-    Each layer starts with its least objective. Steps along the layers' lower convex hulls follow, those first that
-    raise the objective least for what they take off the limited figure, until the limits hold. Then single layers
-    change as long as that lowers the objective within the limits, the largest gain first.
+    Each layer starts with its least objective. Steps along the layers' lower convex hulls follow, in the order of the
+    rise of the objective per reduction of the limited figure, until all limits are met. Then single layers change as
+    long as that lowers the objective within the limits, the largest gain first.
     """
     weights = multipliers(problem)
     hulls = [_hull(options, weights) for options in problem.options]
@@ -125,7 +126,7 @@ def greedy(problem: Problem) -> list[int] | None:
 
 
 def multipliers(problem: Problem, steps: int = 400) -> Floats:
-    """Return what each limited figure weighs in the objective, so that one limit on the weighted sum stands for all.
+    """Return the weight of each limited figure in the objective, so that one limit on the weighted sum replaces all.
 
     These are the multipliers of the Lagrangian relaxation, by subgradient steps of decreasing length.
     """
@@ -161,7 +162,7 @@ def least_of(problem: Problem, limit: int) -> list[int]:
 
 
 def _improved(problem: Problem, chosen: list[int]) -> list[int]:
-    """Replace options of single layers by better ones while the limit still holds, the largest gain first."""
+    """Replace options of single layers by better ones within the limit, the largest gain first."""
     most, slack = problem.limits + problem.slack[1:], problem.slack
     every = np.concatenate(list(problem.options))
     layers = np.repeat(np.arange(len(problem.options)), [len(each) for each in problem.options])
@@ -179,11 +180,11 @@ def _improved(problem: Problem, chosen: list[int]) -> list[int]:
 
 
 class _Relaxed:
-    """Least objectives of the last layers within what is left of one limit, if parts of options could be taken.
+    """Least objectives of the last layers within the rest of one limit, if parts of options could be taken.
 
     Args:
         options: Options of all layers.
-        weights: What each limited figure weighs in the one limit.
+        weights: Weight of each limited figure in the one limit.
     """
 
     def __init__(self, options: Sequence[Floats], weights: Floats) -> None:
@@ -206,7 +207,7 @@ class _Relaxed:
 
         Args:
             first: Number of the layer.
-            left: What is left of each limit: [states, limits].
+            left: Rest of each limit: [states, limits].
         """
         limited, objective = self._curves[first]
         joined = left @ self._weights

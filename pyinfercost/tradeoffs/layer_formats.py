@@ -84,7 +84,7 @@ def method_of(model: nn.Module, weights: Iterable[Weight], form: Format) -> str:
 def apply_format(
     model: nn.Module, weights: Iterable[Weight], form: Format, largest: Mapping[str, float] | None = None
 ) -> None:
-    """Give weights of a module a format, in place, so that its results are those of the format.
+    """Round weights of a module to a format, in place, so that its results are as in the format.
 
     A weight that other modules share is copied first, and theirs stays.
 
@@ -95,7 +95,7 @@ def apply_format(
         largest: Path of a module -> largest magnitude of its inputs, for static formats.
 
     Raises:
-        NotApplicableError: The module's inputs are not those of the product, so that they cannot be quantized; or
+        NotApplicableError: The inputs of the module and of the product differ, so that they cannot be quantized; or
             a static format lacks the largest magnitudes.
     """
     weights = list(weights)
@@ -135,7 +135,7 @@ def largest_inputs(model: nn.Module, inputs: Any, paths: Iterable[str]) -> dict[
 
 
 def _is_plain(model: nn.Module, weight: Weight) -> bool:
-    """Return whether a module does nothing but this product, so that its inputs are those of the product."""
+    """Return whether a module does nothing but this product, and so has the same inputs."""
     part = model.get_submodule(weight.module)
     known = isinstance(part, (nn.Linear, nn.modules.conv._ConvNd)) or type(part).__name__ == "Conv1D"  # of transformers
     return known and weight.owner == weight.module and not weight.stacked

@@ -72,7 +72,7 @@ class _Flow(NamedTuple):
 
 
 def _flows(model: nn.Module, inputs: Inputs) -> dict[int, _Flow]:
-    """Return what the children of containers read and return in one forward; layers that run twice are left out."""
+    """Return the inputs and results of the children of containers in one forward; except layers that run twice."""
     found: dict[int, _Flow] = {}
     repeated: set[int] = set()
 

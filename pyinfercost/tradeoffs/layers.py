@@ -48,7 +48,7 @@ def layers_in(graph: Graph, chosen: Iterable[str] | None, modules: Iterable[str]
         modules: Paths of other modules that may be chosen, which candidates of the caller can change.
 
     Returns:
-        The layers; those of one product come in the order of the graph.
+        The layers; layers of one product are in the order of the graph.
 
     Raises:
         TradeoffError: There is none, a name matches nothing, or two of them share a layer.

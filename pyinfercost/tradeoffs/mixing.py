@@ -33,7 +33,8 @@ _NARROW_FLOATS = ("float8", "float4")  # int8 products run on any machine, if sl
 
 @dataclass(frozen=True)
 class Choice:
-    """What a layer can become: a format of the table, a change of the caller's, or a format that the caller applies.
+    """A possible change of a layer: a format of the table, a change of the caller's, or a format that the caller
+    applies.
 
     Attributes:
         name: Name of the format, or of the caller's candidate.
@@ -86,12 +87,12 @@ class Mixing:
         make: Returns a fresh model.
         model: One, to inspect.
         evaluate: Returns the accuracy of a model.
-        inputs: Inputs of a forward; None if costs are those of another graph.
+        inputs: Inputs of a forward; None if costs are from another graph.
         graph: The graph of the unchanged model.
         on: Deployment of the prediction.
         sizes: Values of named sizes of the graph.
         kernels: Kernels of formats, as in `whatif`.
-        choices: Name of a format -> what a layer becomes.
+        choices: Name of a format -> change of a layer.
         layers: Name of a layer -> the layer.
         journal: Storage of accuracies.
     """
@@ -225,7 +226,7 @@ class Mixing:
         return json.dumps({name: form for name, form in formats.items() if form != ORIGINAL}, sort_keys=True)
 
     def _text(self, formats: Mapping[str, str]) -> str:
-        """Return all that an accuracy depends on beside the model: members, formats, and how they are applied."""
+        """Return the key of an accuracy besides the model: members, formats, and how they are applied."""
         parts = {
             f"{', '.join(layer.members)}: {choice.text}, {self.method(layer.name, choice.name)}"
             for layer, choice in self._items(formats)

@@ -24,8 +24,8 @@ _Q4_0_LEAST = -8.0
 def rounded_weight(matrix: torch.Tensor, form: Format) -> torch.Tensor:
     """Return a weight with the values that a format can hold.
 
-    Scales follow from the largest values of each row, group or block, and elements are rounded to the nearest: what
-    GPTQ or AWQ do beyond that, with data, loses less.
+    Scales follow from the largest values of each row, group or block, and elements are rounded to the nearest. GPTQ and
+    AWQ, which use data, lose less.
 
     Args:
         matrix: The weight as [outputs, inputs].
@@ -44,7 +44,7 @@ def rounded_rows(values: torch.Tensor, form: Format) -> torch.Tensor:
 
 
 def rounded_tensor(values: torch.Tensor, form: Format, largest: float | None = None) -> torch.Tensor:
-    """Return activations with one scale: that of a known magnitude, beyond which values saturate, or their own."""
+    """Return activations with one scale, of a known magnitude, beyond which values saturate, or of their own."""
     wide = values.float()
     size = wide.abs().amax() if largest is None else torch.tensor(largest, device=values.device)
     return _on_grid(wide, size / _LARGEST[form.dtype], form).to(values.dtype)
@@ -138,7 +138,7 @@ def _float8(values: torch.Tensor) -> torch.Tensor:
 
 
 def _stored(scale: torch.Tensor, form: Format) -> torch.Tensor:
-    """Return a scale as its dtype holds it."""
+    """Return a scale rounded to its dtype."""
     dtype = _SCALES.get(form.scale or "")
     return scale if dtype is None else scale.to(dtype).to(scale.dtype)
 

@@ -1,4 +1,4 @@
-"""Sensitivity of layers: the accuracy that each loses in each format, and what that saves on a machine."""
+"""Sensitivity of layers: the accuracy that each loses in each format, and the saving on a machine."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ def sensitivity(
     progress: bool | Callable[[int, int], None] | None = None,
     **options: Unpack[DeploymentOptions],
 ) -> Sensitivity:
-    """Measure what each layer loses in each format, and predict what the model saves by it on a machine.
+    """Measure the accuracy that each layer loses in each format, and predict the saving on a machine.
 
     For each layer and format, a fresh copy of the model gets the format in that layer alone and is evaluated. How it
     gets it is a column of the result: int8 of linear layers by torchao, 16 bits by a cast, 2:4 by zeros, and all other
     formats by rounding the weights, and the inputs of layers with narrow activations, to the values that the format can
     hold. Costs are estimates of the model's graph with the kernels of that format, and so include kernels that quantize
-    activations and what fusion does. Then each format is evaluated and estimated in all layers that it applies to,
-    beside the sums of the single layers. `allocate` chooses a format for each layer.
+    activations and the effect of fusion. Then each format is evaluated and estimated in all layers that it applies to,
+    for comparison with the sums of the single layers. `allocate` chooses a format for each layer.
 
     Args:
         model: A module, which is copied for each evaluation, or a callable that returns the same model each time.
         formats: Names of formats of `whatif` (`"int8_wo"`, `"fp16"`, `"int4_wo:64"`) and `"2:4"`. A mapping of names to
             callables applies your own: `candidate(copy, path)` returns the copy with the layer at that path changed.
-            Under the name of a format, costs are those of the format; under another name, the changed module is
+            Under the name of a format, the costs of the format apply; under another name, the changed module is
             captured. None as a callable stands for the format as above.
         evaluate: Returns the accuracy of a module; higher is better.
         inputs: Inputs of one forward, to predict it: a tuple of positional inputs, a lone input, a mapping of keyword
@@ -74,7 +74,7 @@ def sensitivity(
             modules have the paths of the model's.
         sizes: Values of its named sizes.
         kernels: Kernels of the formats, `"engine"` or `"torchao"`, as in `whatif`.
-        on: Deployment; keywords override its fields. Its precision is that of layers without a format in the
+        on: Deployment; keywords override its fields. Its precision applies to layers without a format in the
             prediction; evaluations run the model as it is. A price gives `saved_usd`.
         maximize: False if `evaluate` returns a loss; lower is better then.
         resume: Path of a JSONL file to which accuracies are appended and from which they are read instead of being
@@ -83,7 +83,7 @@ def sensitivity(
             file.
         progress: True reports evaluations on stderr, None only if it is a terminal, False never; a function is called
             with the number of finished evaluations and of all.
-        **options: Fields of `Deployment`, such as `hardware`, which override those of `on`.
+        **options: Fields of `Deployment`, such as `hardware`, which take precedence over `on`.
 
     Returns:
         The sensitivity of all layers.
@@ -164,7 +164,7 @@ class _Study:
     """All evaluations and estimates of a sensitivity.
 
     Args:
-        mixing: What evaluates and predicts.
+        mixing: Evaluates and predicts mixes of formats.
         maximize: Whether more accuracy is better.
         progress: As in `sensitivity`.
     """
@@ -209,7 +209,7 @@ class _Study:
         return original, rows, whole
 
     def _saved(self, name: str, form: str, original: MixedFigures) -> FormatSensitivity:
-        """Return what a format in one layer saves, or why it does not apply."""
+        """Return the saving of a format in one layer, or why it does not apply."""
         try:
             applied = self._mixing.method(name, form)
             figures = self._mixing.figures({name: form})
@@ -284,7 +284,7 @@ def _choices(formats: Candidates, *, captured: bool) -> dict[str, Choice]:
         choice = choice_of(name, candidate)
         if choice.form is None and not captured:
             raise TradeoffError(
-                f"{name!r} is no format, and what it costs needs a capture of the changed module; pass inputs in place "
+                f"{name!r} is no format, and its cost needs a capture of the changed module; pass inputs in place "
                 "of graph, or the name of a format"
             )
         choices[name] = choice

@@ -100,13 +100,13 @@ class Steps:
             changed = module_of(placed(self.make()))
             figures |= _trained(placed)
             # Cheap steps first; measuring is last because it casts the module.
-            for what, step in (
+            for action, step in (
                 ("predicting it", self._predict),
                 ("scanning it for zeros", _zeros),
                 ("evaluating it", lambda module: {"accuracy": accuracy_of(self.evaluate, module)}),
                 ("measuring it", self._measure),
             ):
-                doing = what
+                doing = action
                 figures |= step(changed)
         except Exception as error:
             return TradeoffRow(name=name, **figures, error=f"{doing}: {told(error)}")
@@ -197,7 +197,7 @@ def module_of(changed: Any) -> Any:
 
 
 def accuracy_of(evaluate: Callable[[Any], Any], module: Any) -> float:
-    """Return what the caller's function returns for a module.
+    """Return the accuracy of a module from the caller's function.
 
     Raises:
         InputError: It is no finite number.
@@ -245,7 +245,7 @@ class Saying:
     Args:
         progress: As in `tradeoff`.
         steps: Number of all steps.
-        of: What the steps are of.
+        of: Subject of the steps.
     """
 
     def __init__(self, progress: bool | Callable[[int, int], None] | None, steps: int, of: str = "tradeoff") -> None:

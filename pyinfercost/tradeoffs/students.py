@@ -47,7 +47,7 @@ class Made(NamedTuple):
 
 
 class Student(ABC):
-    """A way to make a student of a teacher."""
+    """Maker of a student from a teacher."""
 
     def __str__(self) -> str:
         return self.text
@@ -82,8 +82,8 @@ def fewer_layers(keep: float | None = None) -> Student:
     """Return a student with some of the teacher's layers, which are copied: evenly spaced ones of each stack.
 
     A stack is two or more consecutive layers of equal structure, such as the blocks of a transformer or the blocks of a
-    stage of a ResNet after its first one. The hidden states of a student's layer are to equal those of the teacher
-    before the next layer that was kept. DistilBERT (arXiv:1910.01108) is such a student.
+    stage of a ResNet after its first one. The hidden states of a student's layer are to equal the teacher's hidden
+    states before the next layer that was kept. DistilBERT (arXiv:1910.01108) is such a student.
 
     Args:
         keep: Number of layers of each stack (a whole number), or share of them (a float above 0, below 1); None for as
@@ -100,7 +100,7 @@ def fewer_layers(keep: float | None = None) -> Student:
 
 
 def narrower(keep: float | None = None, *, only: Sequence[str] = (), multiple: int = 1) -> Student:
-    """Return a student with some of the channels of each channel group, which are copied: those of largest magnitude.
+    """Return a student with copies of the channels of largest magnitude of each channel group.
 
     `ic.channel_groups` finds channels that must be removed together; inputs and results keep theirs.
 
@@ -137,7 +137,7 @@ def smaller_config(scale: float | None = None, **changes: Any) -> Student:
 
 
 def student_of(given: Any) -> Student:
-    """Return the maker of a student: itself, or that of a module or of a function of the teacher.
+    """Return the maker of a student: itself, or a maker from a module or from a function of the teacher.
 
     Raises:
         InputTypeError: It is none of these.
@@ -355,7 +355,7 @@ class SmallerConfig(Student):
         found = {"num_attention_heads": kept, "hidden_size": config.hidden_size // heads * kept}
         pairs = getattr(config, "num_key_value_heads", None)
         if pairs:
-            # As many queries per key as before, or fewer: the heads of keys divide those of queries.
+            # As many queries per key as before, or fewer: the heads of keys divide the heads of queries.
             found["num_key_value_heads"] = max(
                 each for each in range(1, kept + 1) if kept % each == 0 and each <= pairs
             )
@@ -377,7 +377,7 @@ def _config_of(teacher: nn.Module) -> Any:
 
 
 def _without_biases(student: nn.Module, groups: ChannelGroups) -> ChannelGroups:
-    """Return the groups whose channels have the magnitudes of weights alone, not of biases beside them."""
+    """Return the groups whose channels have the magnitudes of weights alone, without biases."""
     sizes = {name: weight.dim() for name, weight in student.named_parameters(remove_duplicate=False)}
 
     def weights(group: ChannelGroup) -> ChannelGroup:

@@ -70,7 +70,7 @@ def tradeoff(
             the ready-made candidates, but not your own functions: use another file when these change.
         progress: True reports steps on stderr, None only if it is a terminal, False never; a function is called with
             the number of finished steps and of all steps.
-        **options: Fields of `Deployment`, such as `hardware`, which override those of `on`.
+        **options: Fields of `Deployment`, such as `hardware`, which take precedence over `on`.
 
     Returns:
         The trade-off.

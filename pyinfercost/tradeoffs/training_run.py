@@ -33,7 +33,7 @@ class TrainingRun:
     Attributes:
         steps: Steps done.
         planned_steps: Steps of a run that does not end early.
-        best_step: Step of the student's weights: that of the least held-out loss, else the last one.
+        best_step: Step of the student's weights: the step of the least held-out loss, else the last one.
         evaluations: Losses at the end of each epoch, or of `evaluate_every` steps.
         ended: `"finished"`, `"early"`, `"interrupted"` or `"diverged"`.
         seconds: Seconds of steps and evaluations on this machine, of all parts of a resumed run.

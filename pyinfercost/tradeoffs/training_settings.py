@@ -9,7 +9,7 @@ from .._checks import COUNT, Range, number, shown, whole
 from . import DistillationError
 
 TASKS = ("classification", "causal_lm")
-"""What the logits are: classes in the last dimension, or the next token after each position."""
+"""Kinds of logits: classes in the last dimension, or the next token after each position."""
 
 AUTOCASTS = ("off", "bf16", "fp16")
 """Dtypes of autocast in training."""
@@ -25,7 +25,7 @@ _SEED = Range(0, 2**63 - 1)
 class Training:
     """Settings of a distillation.
 
-    The loss is that of Hinton et al. 2015 (arXiv:1503.02531), `(1 - w) CE(labels) + w T^2 KL(teacher || student)` with
+    The loss is from Hinton et al. 2015 (arXiv:1503.02531), `(1 - w) CE(labels) + w T^2 KL(teacher || student)` with
     both softmaxes at temperature T, plus `hidden_weight` times the mean squared difference of hidden states (FitNets,
     arXiv:1412.6550; TinyBERT, arXiv:1909.10351).
 

@@ -39,7 +39,7 @@ class TrainingStore:
         """Store a state.
 
         Args:
-            identity: What the training depends on, by name.
+            identity: Inputs of the training, by name.
             state: Its tensors and figures, which this copies.
 
         Raises:
@@ -49,16 +49,16 @@ class TrainingStore:
         if self._path is None:
             self._held = _copied(document)
             return
-        beside = self._path.with_name(f"{self._path.name}.part")
+        written = self._path.with_name(f"{self._path.name}.part")
         with errors_of_writing(self._path):
-            torch.save(document, beside)
-            beside.replace(self._path)  # a killed process leaves the earlier state
+            torch.save(document, written)
+            written.replace(self._path)  # a killed process leaves the earlier state
 
     def load(self, identity: Mapping[str, str]) -> dict[str, Any] | None:
         """Return the stored state; None if there is none.
 
         Raises:
-            DistillationError: The state is of another training, or the file holds none.
+            DistillationError: The file has no state, or the state of another training.
         """
         document = self._document()
         if document is None:
@@ -92,7 +92,7 @@ def read_document(path: Path) -> dict[str, Any]:
     try:
         document = torch.load(path, map_location="cpu", weights_only=True)
         fitting = document["kind"] == _KIND and document["schema_version"] == SCHEMA_VERSION
-    except Exception as error:  # torch's reader raises those of any part of it for damaged content
+    except Exception as error:  # torch's reader raises many kinds for damaged content
         raise DistillationError(f"{path} is not the file of a training ({error}); pass another one") from error
     if not fitting:
         raise DistillationError(f"{path} is not a training of version {SCHEMA_VERSION}; pass another file")

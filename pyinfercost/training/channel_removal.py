@@ -44,7 +44,7 @@ def shrink(module: Module, groups: ChannelGroups, keep: Kept) -> Module:
 
     Raises:
         ShrinkError: (a `ValueError`) A group is unknown or given twice; units are missing, repeated or out of range;
-            the module's weights are not those of the capture, or masked or parametrized; or widths are inside
+            the module's weights differ from the capture, or are masked or parametrized; or widths are inside
             `nn.MultiheadAttention`, whose forward ties them to its attributes. Nothing is changed then.
     """
     kept = _units_to_keep(groups, keep)

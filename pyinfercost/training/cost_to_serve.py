@@ -39,7 +39,7 @@ class ServingConfig:
     """How the model is going to be served.
 
     Attributes:
-        deployments: Where and how it runs, in one precision; one without hardware says how the model is counted.
+        deployments: Where and how it runs, in one precision; without hardware, the execution in which it is counted.
         sizes: Values of named sizes, such as the batch of a request; the example's by default.
         quantize: Formats of weights by module patterns, as `whatif` takes them; None takes those that
             quantization-aware training prepares.
@@ -230,7 +230,7 @@ def products_of(graph: Graph, sizes: Mapping[str, int]) -> tuple[dict[str, int],
 
 
 def without_labels(module: torch.nn.Module, example: Example) -> Example:
-    """Return the inputs of a served forward from those of a training step: without `labels` if they are optional."""
+    """Return the inputs of a served forward: a training step's inputs without `labels` if they are optional."""
     if "labels" not in example.kwargs:
         return example
     argument = inspect.signature(unwrapped(module).forward).parameters.get("labels")

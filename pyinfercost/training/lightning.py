@@ -23,8 +23,8 @@ class LightningCostCallback:
     It derives from the package that is imported when it is created, from both if both are, and from the installed one
     if neither is. The tracker is created when training starts, or at the first batch if nothing else defines the
     inputs. It counts every batch, and one step whenever any optimizer has stepped; its clock is stopped for validation
-    and checkpoints. Checkpoints hold its state. With `fast_dev_run` there are no sinks, as there are no loggers.
-    Records, and therefore sinks and loggers, are those of rank zero.
+    and checkpoints. Checkpoints hold its state. With `fast_dev_run` there are no sinks, as there are no loggers. Only
+    rank zero has records, and therefore sinks and loggers.
 
     Args:
         inputs: Inputs of the module's forward: an example (a tensor, a tuple, or a dictionary of keywords), or a

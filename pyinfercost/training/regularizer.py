@@ -84,7 +84,7 @@ class CostRegularizer:
         rate: Rate of that adaptation.
         refresh: Calls between two evaluations of the soft widths. On a GPU each evaluation synchronizes the device; in
             between, slopes are constant.
-        **options: Fields of `Deployment`, such as `hardware`, which override those of `on`.
+        **options: Fields of `Deployment`, such as `hardware`, which take precedence over `on`.
 
     Raises:
         InputError: A setting is invalid, or the model has no prunable channels.

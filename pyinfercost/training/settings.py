@@ -38,8 +38,8 @@ def serving_deployments(
 
     Args:
         on: One or several, or None.
-        options: Fields that override those of `on` unless None. Machines may be several, each with the other fields. A
-            price is of all machines, or a mapping of prices by id; machines that it leaves out have none.
+        options: Fields that take precedence over `on` unless None. Machines may be several, each with the other fields.
+            A price is of all machines, or a mapping of prices by id; machines that it leaves out have none.
 
     Raises:
         InputError: A machine is there twice, is unknown or missing where `price` names it, or precisions differ.
@@ -86,8 +86,8 @@ def granularity_of(value: Any, machine: Hardware | None, precision: str) -> int:
     """Return the number of channels that a machine's units process together.
 
     Args:
-        value: A number, or `"auto"`: the elements in 16 bytes for a GPU, those of a vector for a CPU (layouts of oneDNN
-            are blocked by them), 8 for other machines.
+        value: A number, or `"auto"`: the elements in 16 bytes for a GPU, the elements in a vector for a CPU (the blocks
+            of oneDNN's layouts), 8 for other machines.
         machine: The machine; None for a granularity of 1.
         precision: Dtype to serve in.
 

@@ -1,8 +1,8 @@
 """Utilization of the training device: throughput, MFU, HFU and MBU over the steps between two records.
 
-MFU is that of PaLM (Chowdhery et al. 2022, appendix B): FLOPs that the model needs over the FLOPs of the devices' dense
-peak in the same time. HFU counts all FLOPs that run, including recomputed activations. MBU is the same ratio for bytes
-and memory bandwidth.
+MFU is defined as in PaLM (Chowdhery et al. 2022, appendix B): FLOPs that the model needs over the FLOPs of the devices'
+dense peak in the same time. HFU counts all FLOPs that run, including recomputed activations. MBU is the same ratio for
+bytes and memory bandwidth.
 """
 
 from __future__ import annotations
@@ -311,7 +311,7 @@ class TrainingDevice(NamedTuple):
     Attributes:
         peak: Of one device; None if the machine is unknown.
         usd_per_h: Price of one device; None without one.
-        notes: What is unknown, and why.
+        notes: Unknown figures, and why.
     """
 
     peak: Peak | None
@@ -350,7 +350,7 @@ def _machine(hardware: Any, module: torch.nn.Module) -> tuple[Hardware | None, s
     """Return the machine that training runs on, or None and the reason.
 
     Args:
-        hardware: As `hardware.load` takes it, None for none, or `"auto"`: the GPU that holds the weights.
+        hardware: As `hardware.load` takes it, None for none, or `"auto"`: the GPU with the weights.
         module: The module in training.
     """
     from ..hardware import identify, load

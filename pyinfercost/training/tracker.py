@@ -48,7 +48,7 @@ class CostTracker:
 
     Args:
         model: The module in training, in any wrapper (`torch.compile`, DDP, FSDP, masks, parametrizations, fake
-            quantization). Its cost is that of the model that will be served.
+            quantization). The cost is of the model that will be served.
         inputs: Example inputs of a served forward: a tuple of positional inputs, a lone input, a mapping of keyword
             inputs, or an `Inputs` with both kinds.
         on: Where and how the model is going to be served: one deployment or several; keywords override their
@@ -71,11 +71,12 @@ class CostTracker:
         causal: Whether MFU counts only the part of attention that a causal mask keeps.
         accumulation: Forwards per optimizer step, if `micro_batch` is not called.
         training_hardware: The training machine; `"auto"` recognizes the GPU. None, or a CPU without a name: no MFU.
-        training_precision: The dtype of products in training (`bf16` under autocast); by default that of the weights.
+        training_precision: The dtype of products in training (`bf16` under autocast); by default the dtype of the
+            weights.
         training_price: Of an hour of one training device, as `price`.
         devices_per_replica: Devices that share one forward (tensor or pipeline parallel).
         enabled: False for a tracker that does nothing.
-        **options: Fields of `Deployment`, such as `hardware`, which override those of `on`; several machines
+        **options: Fields of `Deployment`, such as `hardware`, which take precedence over `on`; several machines
             may be given, and prices by machine.
 
     Raises:

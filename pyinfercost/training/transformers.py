@@ -50,7 +50,7 @@ class TransformersCostCallback:
         """Return an instance of a new class, which also derives from the framework's bases.
 
         On resuming, the Trainer may replace the callback by `type(callback)(**state["args"])`. The arguments are no
-        JSON and cannot come from a checkpoint; therefore that class holds them.
+        JSON and cannot come from a checkpoint; therefore that class stores them.
         """
         if hasattr(cls, "_given"):
             return object.__new__(cls)
@@ -173,7 +173,7 @@ class TransformersCostCallback:
         name = type(self).__name__
         stored = state.stateful_callbacks.get(name)
         # The Trainer reads this name when it saves, and a checkpoint from before this callback does not have it. For
-        # several callbacks of one name it holds a list, which only the Trainer itself can assign to them.
+        # several callbacks of one name the value is a list, which only the Trainer itself can assign to them.
         if stored is None:
             state.stateful_callbacks[name] = self.state()
         elif isinstance(stored, Mapping) and state.global_step:

@@ -120,7 +120,7 @@ def _on_device(module: torch.nn.Module, names: Mapping[str, str], *, sharded: bo
     zeros, elements = sum(of[1] for of in forms), sum(of[2] for of in forms)
     metrics: dict[str, float] = {"sparsity/zero_share": zeros / elements if elements else 0.0, "sparsity/zeros": zeros}
     metrics |= _by_form(forms)
-    notes = ("zeros are counted in the weights that this process holds",) if sharded else ()
+    notes = ("zeros are counted in the weights of this process",) if sharded else ()
     return Zeros(metrics, shares, frozenset(two_of_four), notes)
 
 

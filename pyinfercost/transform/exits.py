@@ -75,7 +75,7 @@ def _shape(graph: Graph, tensor: int) -> tuple[str, ...]:
 
 
 def _head(tensor: int, maker: dict[int, NodeInfo]) -> NodeInfo | None:
-    """Return the product that makes a result, apart from what follows it; None if there is none."""
+    """Return the last product before a result; None if there is none."""
     node = maker.get(tensor)
     while node is not None:
         name = node.op.rpartition(".")[2]

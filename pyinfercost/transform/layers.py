@@ -26,7 +26,7 @@ class _Layer:
     Attributes:
         first: Number of its first node.
         end: Number after its last one.
-        shape: What its nodes are, by operator, place in the layer, and lengths of results and weights.
+        shape: Signature of its nodes: operators, places in the layer, and lengths of results and weights.
     """
 
     first: int
@@ -39,7 +39,7 @@ class GraphStack:
     """Consecutive layers of equal structure, each of which reads one result of the one before.
 
     Attributes:
-        path: What the paths of its layers begin with, up to their number.
+        path: Prefix of the paths of its layers, up to their number.
         layers: The nodes of each layer, as first number and number after the last one.
         results: The tensor of each layer that the next one reads.
     """
@@ -82,7 +82,7 @@ def graph_stacks(graph: Graph) -> list[GraphStack]:
 def fewer_layers(graph: Graph, share: float) -> Graph:
     """Return the graph of a model that keeps a share of the layers of each stack, evenly spaced ones.
 
-    It is that of a student of a distillation with fewer layers, such as DistilBERT (arXiv:1910.01108).
+    Students of a distillation have such a graph, for example DistilBERT (arXiv:1910.01108).
 
     Args:
         graph: A graph from `capture`.

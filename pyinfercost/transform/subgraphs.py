@@ -1,4 +1,4 @@
-"""Parts of a graph: what is left of a forward without some of its nodes and results."""
+"""Subgraphs: a forward without some of its nodes and results."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def reduced(
     for _, node in left:
         node["args"] = {name: _renumbered(value, moved) for name, value in node["args"].items()}
     after = _live(left, now)
-    # What nothing needed before stays: a write through a view of a tensor is such a node.
+    # Nodes that had no reader before stay, such as a write through a view of a tensor.
     kept = [(number, node) for number, node in left if number in after or number not in before]
     kept = _with_operands(kept, nodes)
     return _built(document, kept, now, moved)

@@ -1,8 +1,8 @@
 """Products as torchao's tensor subclasses run them without a compiler, operator by operator.
 
-The operators are those of torchao 0.18. On GPUs they are those that a capture of such a module records, so both graphs
-cost the same. Without a compiler, a weight is dequantized entirely before each product, or an activation is quantized
-by a dozen small kernels, which is much slower than the kernels of serving engines.
+The operators are from torchao 0.18. On GPUs a capture of such a module records the same ones, so both graphs cost the
+same. Without a compiler, a weight is dequantized entirely before each product, or an activation is quantized by a dozen
+small kernels, which is much slower than the kernels of serving engines.
 
 On CPUs `int8_dynamic` depends on the instructions (`_int_scaled_matmul_cpu` of torchao/kernel/intmm.py): VNNI without
 AMX multiplies unsigned by signed bytes, so that activations are shifted by 128 and sums over each row of the weights,
@@ -43,7 +43,7 @@ def torchao_kernels(machine: Hardware) -> str:
 
 
 def has_one_kernel(form: Format) -> bool:
-    """Return whether torchao runs a format as serving engines do: in one kernel per product, beside quantization."""
+    """Return whether torchao runs each product of a format in one kernel, as serving engines do."""
     return form.is_cast or form.semi_structured or form.name in _ONE_KERNEL
 
 
@@ -241,7 +241,7 @@ def _product_on_cpu(chain: _Chain, q: TensorId, turned: TensorId, scale: TensorI
     return chain.call("aten.mul.Tensor", y, "float32", [flat, rows], other=scale)
 
 
-# Python code of one linear layer beside its operators, in calls of operators: the dispatch to a tensor subclass; for
+# Host time of the Python code of one linear layer, in calls of operators: the dispatch to a tensor subclass; for
 # dynamic activations also the making of one, and two operators that are Python functions registered with torch. With
 # tiny operands (torch 2.13, torchao 0.18, EPYC, 0.97 us per operator), an `int8_wo` layer takes 20 us and an
 # `int8_dynamic` layer 213 us, where the operators alone are predicted to take 12 and 43.

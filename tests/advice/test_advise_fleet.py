@@ -207,7 +207,7 @@ def test_a_fleet_that_misses_its_limits_says_which(file: str) -> None:
         ({"traffic": "diurnl:mean=3"}, "expected a file, FORMAT:FILE, or one of poisson, gamma"),
         ({"among": ["autoscaler", "batch"]}, "among has 'batch'; expected ids of machines, and tactics of half_prec"),
         ({"prompt": 100, "output": 10}, "engine is 'torch', which reads no prompts; pass engine='vllm'"),
-        ({"objective": "carbon_g", "price": 1.0}, "carbon_g of what there is now is not known; pass region="),
+        ({"objective": "carbon_g", "price": 1.0}, "carbon_g of the present deployment is not known; pass region="),
         ({"engine": "vllm"}, "expected"),
         ({"autoscaler": "knative"}, "autoscaler is 'knative'; expected one of static"),
         ({"commitment": "half", "among": ["commitment"]}, "commitment has 'half'"),

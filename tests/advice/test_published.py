@@ -21,7 +21,7 @@ def test_every_row_names_its_source_and_known_methods(row: PublishedLoss) -> Non
     assert row.family in FAMILIES
     assert len(row.source) > 10
     assert row.measure
-    assert row.says
+    assert row.finding
     assert NOT_MEASURED in str(row)
     if row.low is not None and row.high is not None:
         assert row.low <= row.high

@@ -73,7 +73,7 @@ def test_a_folder_of_something_else_fails_before_the_capture(tmp_path: Path, mon
     pytest.importorskip("pyarrow")
     monkeypatch.setattr("pyinfercost.sources.captured.graph_over", never)
     (tmp_path / "thesis.txt").write_text("words", encoding="utf-8")
-    for folder, message in ((tmp_path, "holds no sweep"), (tmp_path / "thesis.txt", "is a file")):
+    for folder, message in ((tmp_path, "has no sweep"), (tmp_path / "thesis.txt", "is a file")):
         result = sweep("torchvision:resnet50", *L4, "--store", str(folder))
         assert result.exit_code == 1
         assert message in result.stderr

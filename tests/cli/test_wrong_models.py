@@ -44,7 +44,7 @@ def refused(spec: str, code: int) -> str:
         ("os:nothere", "os:nothere: module 'os' has no attribute 'nothere'; expected package.module:callable", 2),
         ("https://huggingface.co/gpt2", "is an address, and nothing is downloaded; download the file and give", 2),
         ("s3://bucket/model.onnx", "is an address, and nothing is downloaded", 2),
-        ("file.onnx#decode", "file.onnx has no phases, which are those of language models", 2),
+        ("file.onnx#decode", "file.onnx has no phases, which only language models have", 2),
         ("modèle:résnet", "there is no module 'modèle'; expected the name of an importable module", 2),
     ],
 )
@@ -68,7 +68,7 @@ def test_suggestions_replace_the_list_of_forms(monkeypatch: pytest.MonkeyPatch) 
 
 def test_phases_of_a_model_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pyinfercost.sources.spec_names.libraries_with", lambda name: ("timm",) * (name == "resnet50"))
-    assert "resnet50 has no phases, which are those of language models" in refused("resnet50#decode", 2)
+    assert "resnet50 has no phases, which only language models have" in refused("resnet50#decode", 2)
 
 
 @pytest.mark.parametrize(

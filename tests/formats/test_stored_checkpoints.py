@@ -8,7 +8,7 @@ from torch import nn
 
 import pyinfercost as ic
 from pyinfercost.formats.checkpoints import Checkpoint, with_formats
-from pyinfercost.formats.stored_weights import Beside
+from pyinfercost.formats.stored_weights import Metadata
 from pyinfercost.formats.table import FORMATS
 
 pytestmark = pytest.mark.torch
@@ -82,8 +82,8 @@ def test_other_operators_get_the_whole_weight(graph: ic.Graph) -> None:
 
 
 def test_parts_are_those_that_files_store(graph: ic.Graph) -> None:
-    beside = {"up.weight": (Beside("scales", "float16", 256), Beside("qzeros", "int32", 32))}
-    changed = with_formats(graph, Checkpoint("gptq", {"up.weight": FORMATS["int4_gptq"]}, beside))
+    metadata = {"up.weight": (Metadata("scales", "float16", 256), Metadata("qzeros", "int32", 32))}
+    changed = with_formats(graph, Checkpoint("gptq", {"up.weight": FORMATS["int4_gptq"]}, metadata))
     stored = {t.name: (t.dtype, t.shape) for t in changed.tensors if t.name.startswith("up.weight")}
     assert stored == {
         "up.weight.int4_gptq": ("int4", (256, 128)),

@@ -256,8 +256,8 @@ def test_what_an_alert_says(tmp_path: Path) -> None:
         },
         "exp_annotations": {
             "summary": "small is slower than it was at the start (tpot)",
-            "description": "Its measured time, divided by the predicted one, is 1.5 times what it was when the "
-            "observer started (limit 1.25). Look for other load on the machine, a lower clock, a new version.",
+            "description": "Its measured time, divided by the predicted one, is 1.5 times the ratio at the start of "
+            "the observer (limit 1.25). Look for other load on the machine, a lower clock, a new version.",
         },
     }
     test = {

@@ -454,7 +454,7 @@ def test_figures_of_the_plan_stand_beside_the_measured(tmp_path: Path) -> None:
     assert found.value("planned_usd_per_h") == 2.5
     assert found.value("planned_replicas") == 3
     assert found.value("planned_requests_per_s") is None
-    with pytest.raises(PlanError, match="expected what `pyinfercost fleet --plan"):
+    with pytest.raises(PlanError, match="expected the output of `pyinfercost fleet --plan"):
         Monitor(plan={"dollars": 2.5})
 
 

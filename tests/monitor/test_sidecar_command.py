@@ -131,7 +131,7 @@ def test_a_port_in_use(engine: tuple[PageServer, VllmProcess]) -> None:
 def test_another_engine_or_no_metrics_ends_it(engine: tuple[PageServer, VllmProcess]) -> None:
     pages, _ = engine
     found = run("--scrape", pages.url, "--engine", "sglang", "--listen", "127.0.0.1:0")
-    assert "no metrics of sglang, and has those of vllm" in found.output
+    assert "no metrics of sglang, and has metrics of vllm" in found.output
     assert found.exit_code == 1
     pages.status = 404
     found = run("--scrape", pages.url, "--engine", "sglang", "--listen", "127.0.0.1:0")

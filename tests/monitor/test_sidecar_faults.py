@@ -165,7 +165,7 @@ def test_what_a_killed_process_counted_last_is_lost_and_said(bench: Bench) -> No
     bench.serve(2)
     snapshot = bench.read(sidecar)
     bench.assert_equal(snapshot)
-    assert [note for note in snapshot.notes if "between its last reading and its end is unknown" in note]
+    assert [note for note in snapshot.notes if "between its last reading and its end are unknown" in note]
 
 
 @server
@@ -526,7 +526,7 @@ def test_another_engine_is_named(bench: Bench) -> None:
     bench.read(sidecar)
     assert sidecar.failure is not None
     assert sidecar.failure.is_wrong
-    assert "no metrics of sglang, and has those of vllm" in sidecar.failure.reason
+    assert "no metrics of sglang, and has metrics of vllm" in sidecar.failure.reason
 
 
 def test_an_address_where_nothing_is(bench: Bench) -> None:

@@ -162,15 +162,15 @@ def test_a_plan_on_a_recording_begins_with_it(tmp_path: Path) -> None:
     ("plan", "told"),
     [
         (7, "plan is 7"),
-        ({}, "expected what `pyinfercost fleet --plan"),
+        ({}, "expected the output of `pyinfercost fleet --plan"),
         ({"usd_per_hour": 3}, "usd_per_hour"),
         ({"usd_per_h": -3}, "usd_per_h is -3"),
         ({"usd_per_h": "free"}, "usd_per_h is 'free'"),
         (
             {"schema_version": 1, "plan": {"choices": [], "slo": "ttft_p99<1", "best": None}},
-            "no fleet that holds ttft_p99<1",
+            "no fleet that meets ttft_p99<1",
         ),
-        ({"schema_version": 1, "comparison": {"fleets": [], "best": None}}, "no fleet holds its objective"),
+        ({"schema_version": 1, "comparison": {"fleets": [], "best": None}}, "no fleet meets its objective"),
         ({"schema_version": 1, "fleet": {"late_share": 0}}, "duration_s of the plan is missing"),
     ],
 )

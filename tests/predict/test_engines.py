@@ -16,7 +16,7 @@ from support.paths import CONFIGS
 import pyinfercost as ic
 from pyinfercost import _core
 from pyinfercost.formats.checkpoints import Checkpoint, with_formats
-from pyinfercost.formats.stored_weights import Beside
+from pyinfercost.formats.stored_weights import Metadata
 from pyinfercost.formats.table import FORMATS
 from pyinfercost.predict.plans import as_captured, family_of
 from pyinfercost.sources.captured import graph_over
@@ -349,11 +349,11 @@ def test_quantized_products_merge_with_their_scales(folder: Path, form: str) -> 
 GROUP = 64
 
 
-def beside(form: str, rows: int, columns: int) -> tuple[Beside, ...]:
+def metadata(form: str, rows: int, columns: int) -> tuple[Metadata, ...]:
     """Return what the files of a GPTQ or AWQ model have beside a weight."""
     groups = rows * columns // GROUP
-    index = (Beside("g_idx", "int32", columns),) if form == "int4_gptq" else ()
-    return (Beside("scales", "float16", groups), Beside("qzeros", "int32", groups // 8), *index)
+    index = (Metadata("g_idx", "int32", columns),) if form == "int4_gptq" else ()
+    return (Metadata("scales", "float16", groups), Metadata("qzeros", "int32", groups // 8), *index)
 
 
 @pytest.mark.parametrize(
@@ -365,8 +365,8 @@ def test_merged_products_keep_what_is_stored_beside_their_weights(folder: Path, 
     shapes = {each.name: each.shape for each in graph.tensors if (each.name or "").endswith("proj.weight")}
     quantized_scales = {"scale": "uint8", "outer": 256} if form == "nf4_wo" else {}
     stored = replace(FORMATS[form], group=GROUP, **quantized_scales)
-    parts = {name: beside(form, *map(int, shape)) for name, shape in shapes.items()} if of_files else {}
-    narrow = with_formats(graph, Checkpoint(form, dict.fromkeys(shapes, stored), beside=parts))
+    parts = {name: metadata(form, *map(int, shape)) for name, shape in shapes.items()} if of_files else {}
+    narrow = with_formats(graph, Checkpoint(form, dict.fromkeys(shapes, stored), metadata=parts))
     engine = ic.engine_graph(narrow, "vllm")
     assert sum(name.startswith("pyinfercost.linear") for name in kernels(engine, ".layers.1")) == 4
     # The group of each input is the same for products of one input, of which engines keep one.

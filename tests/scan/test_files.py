@@ -349,7 +349,7 @@ def test_wrong_files_say_what_is_wrong(tmp_path: Path, content: bytes, message: 
     [
         ({"data_offsets": [0, 10**9]}, "should hold tensor 'w'.*truncated"),
         ({"data_offsets": [16, 0]}, "should hold tensor 'w'"),
-        ({"data_offsets": [0, 12]}, r"holds 12 bytes for tensor 'w', expected 16 for F32 of shape \[2, 2\]"),
+        ({"data_offsets": [0, 12]}, r"has 12 bytes for tensor 'w', expected 16 for F32 of shape \[2, 2\]"),
         ({"data_offsets": [0]}, "expected its dtype, shape and data_offsets"),
         ({"data_offsets": [-16, 0]}, "not an integer from 0 to 2"),
         ({"shape": [2, -2]}, "not an integer from 0 to 2"),

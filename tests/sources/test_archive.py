@@ -181,12 +181,12 @@ MODEL = "models/model.json"
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda n, c: None if n == MODEL else c, r"holds 0 programs \[\]; expected exactly one models/NAME\.json"),
+        (lambda n, c: None if n == MODEL else c, r"has 0 programs \[\]; expected exactly one models/NAME\.json"),
         (lambda n, c: None if n == "archive_format" else c, "has no entry archive_format, so it is truncated"),
         (lambda n, c: b"onnx" if n == "archive_format" else c, "archive_format is 'onnx'; expected 'pt2'"),
         (lambda n, c: b"big" if n == "byteorder" else c, "byteorder is 'big'; expected 'little'"),
         (lambda n, c: c[:-100] if n == MODEL else c, "entry models/model.json holds no JSON"),
-        (lambda n, c: b"[1]" if n == MODEL else c, "entry models/model.json holds a list; expected a JSON object"),
+        (lambda n, c: b"[1]" if n == MODEL else c, "entry models/model.json is a list; expected a JSON object"),
         (edited(MODEL, lambda v: v["schema_version"].update(major=9)), r"export schema 9 .*expected 8"),
         (
             edited(MODEL, lambda v: v.pop("graph_module")),
@@ -268,7 +268,7 @@ def test_a_weight_that_reaches_too_far_is_refused(saved: Path, tmp_path: Path) -
         tmp_path / "long.pt2",
         edited(config, lambda v: v["config"]["bias16"]["tensor_meta"].update(sizes=[{"as_int": 1000}])),
     )
-    with pytest.raises(ArchiveError, match=r"holds 16 bytes; expected at least 2000"):
+    with pytest.raises(ArchiveError, match=r"has 16 bytes; expected at least 2000"):
         weights(path)
 
 

@@ -93,7 +93,7 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "unknown type of a value": (content([setting("a", 13, b"")], []), "has type 13 for the setting 'a'"),
     "long text": (content([setting("a", 8, struct.pack("<Q", 2**50))], []), "ends within its header"),
     "long array of numbers": (content([setting("a", 9, struct.pack("<IQ", 12, 2**61))], []), "ends within its header"),
-    "long array of texts": (content([setting("a", 9, struct.pack("<IQ", 8, 2**61))], []), "as many as it holds"),
+    "long array of texts": (content([setting("a", 9, struct.pack("<IQ", 8, 2**61))], []), "expected those in the file"),
     "texts beyond the file": (content([setting("a", 9, struct.pack("<IQQ", 8, 1, 2**62))], []), "within the 1 texts"),
     "recursive arrays": (content([setting("a", 9, NESTED * 200)], []), "more than 4 deep"),
     "rank": (content([], [text("a") + struct.pack("<I", 2**31)]), "has 2147483648 dimensions"),
@@ -170,7 +170,7 @@ def test_a_model_in_several_files(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"is not the first of its 2 files; pass m-00001-of-00002\.gguf"):
         read_model(second, "m")
     second.unlink()
-    with pytest.raises(SpecError, match=r"1 are not beside it: m-00002-of-00002\.gguf"):
+    with pytest.raises(SpecError, match=r"1 are missing in its folder: m-00002-of-00002\.gguf"):
         read_model(first, "m")
     split(tmp_path, 1, 2, [tensor("a", (8,), 1, 0)])
     with pytest.raises(SpecError, match="has the tensor 'a' of an earlier file"):

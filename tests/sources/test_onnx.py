@@ -489,9 +489,9 @@ def refused(path: Path, content: bytes, match: str) -> None:
 def test_other_files_are_refused_with_a_hint(tmp_path: Path) -> None:
     whole = model_of("linear").SerializeToString()
     path = tmp_path / "model.onnx"
-    refused(path, b"", "holds no graph; expected a model as written by onnx.save")
+    refused(path, b"", "has no graph; expected a model as written by onnx.save")
     refused(path, b"not a model at all", "is not an ONNX model, or was truncated")
-    refused(path, whole[: len(whole) // 2], "truncated|holds no graph|nothing before it writes")
+    refused(path, whole[: len(whole) // 2], "truncated|has no graph|nothing before it writes")
     refused(path, whole[:4] + b"ORTM" + whole[8:], "is a model of ONNX Runtime's own format.*pass the .onnx file")
     refused(path, whole[:4] + b"TFL3" + whole[8:], "is a TensorFlow Lite model; convert it")
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"

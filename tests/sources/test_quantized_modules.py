@@ -283,5 +283,5 @@ def test_a_weight_that_its_engine_does_not_unpack_is_an_error() -> None:
     x = torch.randn(1, 2, 4, 4, 4)
     prepared = prepare(module)
     prepared(x)
-    with pytest.raises(ValueError, match=r"module 'a' holds .*Conv3d.* whose weight cannot be read"):
+    with pytest.raises(ValueError, match=r"module 'a' has .*Conv3d.* whose weight cannot be read"):
         ic.capture(convert(prepared), (x,))

@@ -64,7 +64,7 @@ def test_weights_alone_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"has weights alone, .* pass a folder with it and the config\.json"):
         ic.capture(str(path))
     (tmp_path / "config.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(SpecError, match=r"config\.json lies beside it: pass the folder"):
+    with pytest.raises(SpecError, match=r"its folder has a config\.json: pass the folder"):
         ic.capture(str(path))
 
 

@@ -340,7 +340,7 @@ def test_a_model_in_words_is_captured_in_training_mode() -> None:
     pytest.importorskip("torchvision")
     graph = ic.capture("torchvision:squeezenet1_1", training=True, image_size=64)
     assert "aten.native_dropout_backward" in ops(graph)
-    with pytest.raises(ValueError, match="holds a captured graph"):
+    with pytest.raises(ValueError, match="is a captured graph"):
         ic.capture("step.json", training=True)
 
 

@@ -250,9 +250,9 @@ def test_several_conditions_are_texts(where: Any) -> None:
         ("hardware in 'l4'", "'in' takes a tuple .* got \"'l4'\""),
         ("hardware in ('l4')", "'in' takes a tuple"),
         ("batch in batch", "got 'batch'"),
-        ("batch in (1, batch)", "holds numbers and texts only, got 'batch'"),
+        ("batch in (1, batch)", "has numbers and texts only, got 'batch'"),
         ("batch in (1, 2 + 3)", r"got '2 \+ 3'"),
-        ("batch in (*batch,)", "holds numbers and texts only"),
+        ("batch in (*batch,)", "has numbers and texts only"),
         ("batch in (1, None)", "'None' is not supported"),
         ("hardware in (-'l4',)", "calculates with text"),
         ("batch in (1, 2) == fits_in_memory", "'in' ends a chain"),
@@ -317,8 +317,8 @@ def test_without_columns_an_unknown_one_says_so() -> None:
             # Of the two l4 rows the faster has 2 ms; of the three rows of at most 1.5 ms none is an l4.
             "hardware == 'l4' and (latency_s <= 0.0015 and fits_in_memory)",
             [
-                "hardware == 'l4': 2 of 4 points; there is a100 where the rest holds",
-                "latency_s <= 0.0015: 1 of 4 points; the least is 0.002 where the rest holds",
+                "hardware == 'l4': 2 of 4 points; there is a100 where the rest is true",
+                "latency_s <= 0.0015: 1 of 4 points; the least is 0.002 where the rest is true",
                 "fits_in_memory: 3 of 4 points",
             ],
         ),

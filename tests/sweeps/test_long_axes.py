@@ -108,7 +108,7 @@ def test_a_stored_sweep_over_a_range_is_the_same_and_is_continued(tmp_path: Path
     expected = ic.sweep(graph, hardware="t4", batch=list(range(1, 3000)))
     stored = ic.sweep(graph, hardware="t4", batch=range(1, 3000), out=tmp_path / "grid")
     check_equal(stored.where(None), expected)
-    with pytest.raises(FileExistsError, match="holds another sweep"):
+    with pytest.raises(FileExistsError, match="has another sweep"):
         ic.sweep(graph, hardware="t4", batch=range(1, 2999), out=tmp_path / "grid")
     assert ic.sweep(graph, hardware="t4", batch=range(1, 3000), out=tmp_path / "grid").complete
 

@@ -186,18 +186,18 @@ def test_a_temporary_file_that_another_run_removed_is_written_again(
 def test_another_sweep_is_refused(stored: ic.StoredSweep, graph: ic.Graph, tmp_path: Path) -> None:
     before = content(stored.path)
     for axes in ({"batch": range(1, 999)}, {"where": "batch < 5"}, {"hardware": "t4"}, {"price": 3}):
-        with pytest.raises(FileExistsError, match="holds another sweep"):
+        with pytest.raises(FileExistsError, match="has another sweep"):
             ic.sweep(graph, out=stored.path, **{"batch": BATCH, **AXES, **axes})
     assert content(stored.path) == before
 
 
 def test_what_is_no_folder_of_a_sweep_is_refused(graph: ic.Graph, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="is not empty and holds no sweep"):
+    with pytest.raises(FileExistsError, match="is not empty and has no sweep"):
         ic.sweep(graph, hardware="t4", out=tmp_path)
     with pytest.raises(FileExistsError, match="is a file"):
         ic.sweep(graph, hardware="t4", out=tmp_path / "notes.txt")
-    with pytest.raises(FileNotFoundError, match="holds no sweep"):
+    with pytest.raises(FileNotFoundError, match="has no sweep"):
         ic.StoredSweep(tmp_path)
     (tmp_path / "_sweep.json").write_text("{")
     with pytest.raises(ValueError, match="no manifest of a sweep"):

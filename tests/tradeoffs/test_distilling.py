@@ -381,7 +381,7 @@ def test_a_loss_that_is_no_number_ends_with_an_error_and_keeps_the_best_weights(
     path = tmp_path / "student.pt"
     pupil = Failing(13)
     seen: list[list[torch.Tensor]] = []
-    message = "the loss is nan at step 14 of 20. Of its weights, those of step 10 (loss "
+    message = "the loss is nan at step 14 of 20. The weights of step 10 (loss "
     with pytest.raises(TrainingDivergedError, match=re.escape(message)) as raised:
         distill(
             pupil,

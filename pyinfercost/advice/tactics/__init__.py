@@ -1,7 +1,7 @@
 """The table of tactics, in the order in which they are chosen: options of one may depend on those before it.
 
-What is rented comes first, then the shape of the model and the engine, since precisions, executions and formats depend
-on them.
+The rented machine comes first, then the shape of the model and the engine, since precisions, executions and formats
+depend on them.
 """
 
 from __future__ import annotations

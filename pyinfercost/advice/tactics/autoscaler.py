@@ -22,7 +22,7 @@ _KINDS = {
 }
 
 _TARGETS = (None, 0.85, 1.0)
-"""Shares of what a replica serves at once that are aimed at; None for the default."""
+"""Targets as shares of the concurrency of a replica; None for the default."""
 
 
 class AutoscalerKind(TrafficTactic):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _LOCAL = {"weights on a local SSD, read in parallel": "nvme", "weights kept in memory of the host": "memory"}
 _LOADERS = "a loader that reads files in parallel: ServerlessLLM, Run:ai Model Streamer, fastsafetensors"
-_POOL = "a warm pool of stopped machines, such as that of an EC2 Auto Scaling group: their disks are paid"
+_POOL = "a warm pool of stopped machines, such as an EC2 Auto Scaling warm pool: their disks are paid"
 
 
 class ColdStart(TrafficTactic):

@@ -101,7 +101,7 @@ def _wider(module: str) -> Iterator[str]:
 
 
 def kernels_of(setup: Setup) -> str:
-    """Return what is in front of formats in the notation of `--quantize`: the kernels of torchao in torch."""
+    """Return the prefix of formats in the notation of `--quantize`: the kernels of torchao in torch."""
     return f"{torchao_kernels(setup.placed.machine)}:" if in_torch(setup) else ""
 
 
@@ -140,7 +140,7 @@ class _Formats(Tactic):
         return Options(found, refused)
 
     def why_not(self, tried: Tried, case: Case) -> str:
-        """Say what linear layers take."""
+        """Return the share of the time that linear layers take."""
         return _of_convolutions(case)
 
 
@@ -239,5 +239,5 @@ class TwoFour(Tactic):
         return Options([Option(text="2:4 weights", change={"prune": "2:4"}, apply=code)])
 
     def why_not(self, tried: Tried, case: Case) -> str:
-        """Say what linear layers take."""
+        """Return the share of the time that linear layers take."""
         return _of_convolutions(case)

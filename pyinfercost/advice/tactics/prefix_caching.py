@@ -48,7 +48,7 @@ class PrefixCaching(TrafficTactic):
                     text="routing by cached prefixes",
                     change={"terms.routing": "prefix_aware"},
                     effort="build",
-                    apply="a router that is aware of prefixes, such as that of SGLang, llm-d or Dynamo",
+                    apply="a router that is aware of prefixes, such as in SGLang, llm-d or Dynamo",
                 )
             )
         return Options(found)

@@ -23,7 +23,7 @@ _SPOT = {
     "interruptions='interruptions_per_h=0.05,notice_s=120'",
     "server": "may be taken away at any time, which is not simulated: no plan uses them",
 }
-"""What spot machines need."""
+"""Requirement of spot machines."""
 
 
 class PurchaseTerms(TrafficTactic):

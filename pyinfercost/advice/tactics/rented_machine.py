@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..setups import Setup
 
 _GROWTH = (1, 2, 4, 8)
-_FREE = 0.85  # share of the memory that weights may take, so that caches and activations fit beside them
+_FREE = 0.85  # share of the memory that weights may take, so that caches and activations fit, too
 _THREADS = (4, 16)  # of parts of a CPU that are rented
 _OLD_MONTHS = 12
 
@@ -89,7 +89,7 @@ def _cannot(machine: Hardware, setup: Setup, case: Case) -> str:
 
 
 def _changes(machine: Hardware, setup: Setup, case: Case, price: str) -> list[dict[str, Any]]:
-    """Return the changes that put a setup on a machine: a GPU with a layout that holds the weights, parts of a CPU."""
+    """Return the changes that put a setup on a machine: a GPU with a layout that fits the weights, parts of a CPU."""
     change: dict[str, Any] = {"hardware": machine.id, "price": price}
     if machine.kind == "cpu":
         # A serving engine takes a whole machine; models without one may take some cores of it.

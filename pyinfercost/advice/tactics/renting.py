@@ -20,7 +20,7 @@ MONEY = ("cost_usd", "usd_per_million_tokens", "usd_per_month")
 
 
 _CLEANEST = 5
-"""Regions that are tried: those of the cleanest grids."""
+"""Number of regions that are tried, of the cleanest grids."""
 
 _CONDITIONS = {
     "spot": "which may be taken away at any time",

@@ -50,7 +50,7 @@ class Schedule(TrafficTactic):
         if text == str(setup.terms.get(AUTOSCALER)):
             return Options()
         least, most = (choose(count for _, count in scheduled.replicas) for choose in (min, max))
-        note = "the hours are those of the traffic that was simulated; other days may need more"
+        note = "the hours follow the simulated traffic; other days may need more"
         apply = "a cron scaler, such as KEDA's, or scheduled actions of the cloud"
         change = {f"terms.{AUTOSCALER}": text}
         return Options([Option(text=f"{least} to {most} replicas by the hour", change=change, note=note, apply=apply)])

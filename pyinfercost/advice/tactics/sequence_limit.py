@@ -27,7 +27,7 @@ class SequenceLimit(TrafficTactic):
     effort = "setting"
 
     def offered(self, setup: Setup, case: Case) -> Options:
-        """Offer other limits than that of the engine."""
+        """Offer other limits than the engine's."""
         on = setup.on
         if on.engine not in _ENGINES:
             return Options((), [Refusal(text="running sequences", why=f"engine {on.engine} runs none")])

@@ -26,7 +26,7 @@ class ServedCache(TrafficTactic):
     effort = "setting"
 
     def offered(self, setup: Setup, case: Case) -> Options:
-        """Offer what the engine stores."""
+        """Offer the formats that the engine stores."""
         known = _OF_ENGINES.get(setup.on.engine)
         if known is None:
             why = f"engine {setup.on.engine} stores keys and values as the model computes them"

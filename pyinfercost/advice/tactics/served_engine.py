@@ -39,7 +39,7 @@ class ServedEngine(TrafficTactic):
             if why := why_not_on(name, setup.on):
                 refused.append(Refusal(text=name, why=why))
                 continue
-            # Settings of a scheduler are those of one engine.
+            # Settings of a scheduler belong to one engine.
             reset = [term for term in ("max_num_seqs", "max_num_batched_tokens") if term in setup.terms]
             change: dict[str, Any] = {"engine": name, "execution": "", **{f"terms.{term}": None for term in reset}}
             found.append(Option(text=name, change=change, apply=apply))

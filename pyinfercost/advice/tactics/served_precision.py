@@ -25,7 +25,7 @@ class ServedPrecision(TrafficTactic):
     group = "formats"
 
     def offered(self, setup: Setup, case: Case) -> Options:
-        """Offer what the machine has an engine for; formats of weights decide on their own."""
+        """Offer the precisions that the machine has an engine for; formats of weights decide on their own."""
         machine = setup.on.machine
         found, refused = [], []
         for name, (risk, effort) in _PRECISIONS.items():

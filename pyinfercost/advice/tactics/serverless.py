@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MACHINE = "xeon-8480+"
 _GB_PER_THREAD = 1.769  # AWS Lambda has a thread for each 1,769 MB
 _GB = (2, 4, 10)
-_SHARE = 0.6  # of the memory that the model may take beside the runtime
+_SHARE = 0.6  # of the memory that the model may take, less the runtime
 
 
 class Serverless(TrafficTactic):
@@ -30,7 +30,7 @@ class Serverless(TrafficTactic):
     buys = True
 
     def offered(self, setup: Setup, case: Case) -> Options:
-        """Offer functions whose memory holds the model."""
+        """Offer functions whose memory fits the model."""
         evaluator = case.evaluator
         if not isinstance(evaluator, FleetEvaluator):
             return Options((), [Refusal(text="function", why="the workload has no hours; ask with traffic")])
@@ -57,7 +57,7 @@ class Serverless(TrafficTactic):
                 "terms.max_batch_size": 1,
                 "terms.max_queue_delay_s": 0.0,
             }
-            note = "threads as those of a Xeon; idle environments are assumed to stay for 600 s"
+            note = "threads are assumed as on a Xeon; idle environments are assumed to stay for 600 s"
             apply = f"aws lambda create-function --memory-size {1024 * gb}, with the model in a container image"
             found.append(Option(text=text, change=change, note=note, apply=apply))
         return Options(found, refused)

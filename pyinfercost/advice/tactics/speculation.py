@@ -29,7 +29,7 @@ class Speculation(TrafficTactic):
     published = "speculation"
 
     def offered(self, setup: Setup, case: Case) -> Options:
-        """Offer other numbers of drafts. Their acceptance is that of the setup, the given one, or assumed."""
+        """Offer other numbers of drafts. Their acceptance is the setup's, the given one, or assumed."""
         on = setup.on
         if on.engine not in _ENGINES:
             return Options((), [Refusal(text="drafts", why=f"engine {on.engine} decodes no tokens")])

@@ -36,7 +36,7 @@ class TF32(Tactic):
         return Options([Option(text="TF32", phrase="in TF32", change={"precision": "tf32"}, apply=code)])
 
     def why_not(self, tried: Tried, case: Case) -> str:
-        """Say what is in TF32 by default."""
+        """Return the operators that are in TF32 by default."""
         if case.estimate is None or case.baseline.on.precision != "native" or not has_convolutions(case.graph):
             return ""
         share = percent(matrix_share(case.estimate))

@@ -34,8 +34,8 @@ class Metric:
     combine: str = SUM
 
 
-Ways: TypeAlias = tuple[tuple[Metric, ...], ...]
-"""Ways to find a figure, the preferred one first; the metrics of one way are added."""
+Sources: TypeAlias = tuple[tuple[Metric, ...], ...]
+"""Alternative metrics of a figure, the preferred one first; metrics of one alternative are added."""
 
 
 @dataclass(frozen=True)
@@ -44,21 +44,21 @@ class Engine:
 
     Attributes:
         name: Name of the engine.
-        prefix: What the names of its metrics begin with, by which it is recognized.
+        prefix: Prefix of the names of its metrics, by which it is recognized.
         predicted_as: Engine of deployments whose steps are predicted for it; None if its page has no times of steps.
         model_label: Label with the name of the model.
         identity: Labels that tell engines and models on one page apart: a counter that falls starts all of them again.
-        counters: Series of the catalog -> ways; totals since the start of the process.
-        gauges: Series -> ways.
-        histograms: Series -> ways.
+        counters: Series of the catalog -> alternatives; totals since the start of the process.
+        gauges: Series -> alternatives.
+        histograms: Series -> alternatives.
         parts: Counters that estimates need: `steps` of the engine; `decode_s` and `decode_tokens`, the sum and number
             of times between two tokens of a sequence; `decode_steps` and `decode_steps_s`, number and time of steps
             that only decode; `prefill_s`, time of requests from the queue to their first token; `busy_s`, time in
             which the device works; `batches`, `batch_requests` and `batch_s`, executions, the requests in them and the
             time of these requests.
         shapes: Histograms that estimates need: `step_tokens`, tokens of the steps of the engine.
-        notes: What its figures mean, where that differs from the catalog.
-        hint: Where its page is, and what it needs to have one.
+        notes: Differences of its figures from the catalog.
+        hint: Address of its page, and the requirements of one.
     """
 
     name: str
@@ -66,11 +66,11 @@ class Engine:
     predicted_as: str | None
     model_label: str
     identity: tuple[str, ...]
-    counters: Mapping[Series, Ways]
-    gauges: Mapping[Series, Ways]
-    histograms: Mapping[Series, Ways]
-    parts: Mapping[str, Ways]
-    shapes: Mapping[str, Ways] = field(default_factory=lambda: MappingProxyType({}))
+    counters: Mapping[Series, Sources]
+    gauges: Mapping[Series, Sources]
+    histograms: Mapping[Series, Sources]
+    parts: Mapping[str, Sources]
+    shapes: Mapping[str, Sources] = field(default_factory=lambda: MappingProxyType({}))
     notes: tuple[str, ...] = ()
     hint: str = ""
 
@@ -85,11 +85,11 @@ class Engine:
         return found
 
     @staticmethod
-    def _metrics(*tables: Mapping[Series, Ways] | Mapping[str, Ways]) -> Iterator[Metric]:
+    def _metrics(*tables: Mapping[Series, Sources] | Mapping[str, Sources]) -> Iterator[Metric]:
         for table in tables:
-            for ways in table.values():
-                for way in ways:
-                    yield from way
+            for sources in table.values():
+                for source in sources:
+                    yield from source
 
 
 START = "process_start_time_seconds"
@@ -110,8 +110,8 @@ def named(
     only: Mapping[str, tuple[str, ...]] = _NONE,
     without: Mapping[str, tuple[str, ...]] = _NONE,
     combine: str = SUM,
-) -> Ways:
-    """Return one way for each name, the preferred one first."""
+) -> Sources:
+    """Return one alternative for each name, the preferred one first."""
     return tuple((Metric(name, scale, only, without, combine),) for name in names)
 
 
@@ -120,7 +120,7 @@ def counted(
     only: Mapping[str, tuple[str, ...]] = _NONE,
     without: Mapping[str, tuple[str, ...]] = _NONE,
     combine: str = SUM,
-) -> Ways:
-    """Return the ways of counters, which have the suffix `_total` by the format and in some servers none."""
+) -> Sources:
+    """Return the alternatives of counters, which have the suffix `_total` by the format and in some servers none."""
     both = [each for name in names for each in (f"{name}_total", name)]
     return named(*both, only=only, without=without, combine=combine)

@@ -1,6 +1,6 @@
 """SGLang, started with `--enable-metrics`.
 
-Names of `python/sglang/srt/metrics/collector.py` in 0.5 (commit 00ae9c15), then those of 0.4:
+Names of `python/sglang/srt/metrics/collector.py` in 0.5 (commit 00ae9c15), then names of 0.4:
 `time_per_output_token_seconds`, and `func_latency_seconds`, which is not read. Length histograms need
 `--collect-tokens-histogram`. Counters of tokens and requests move when a request ends, and the times between tokens as
 tokens are sent. https://docs.sglang.io/references/production_metrics.html

@@ -1,8 +1,9 @@
 """Text Generation Inference.
 
 Names of its reference of metrics in 3.3 (https://huggingface.co/docs/text-generation-inference/reference/metrics);
-counters have no suffix, and those of tokens are sums of histograms. IBM's fork calls the method of decoding
-`next_token`. There is no time to the first token, and the time per token is that of the whole request over its tokens.
+counters have no suffix, and counters of tokens are sums of histograms. IBM's fork calls the method of decoding
+`next_token`. There is no time to the first token, and the time per token is the time of the whole request over its
+tokens.
 """
 
 from __future__ import annotations

@@ -54,6 +54,8 @@ TRITON = Engine(
         "batch_requests": named("nv_inference_request_success"),
         "batch_s": (_COMPUTE,),
     },
-    notes=("the requests of an ensemble are counted with those of its models; pick one model to count users' alone",),
+    notes=(
+        "the requests of an ensemble are counted with the requests of its models; pick one model to count users' alone",
+    ),
     hint="Triton has it at port 8002 by default",
 )

@@ -51,7 +51,7 @@ def cumulative(distribution: Distribution, *, seconds: bool) -> Cumulative:
 
 
 def _is_sketch(bounds: tuple[float, ...]) -> bool:
-    """Return whether bounds may be those of a sketch: each has seven bits, and not all are powers of two."""
+    """Return whether bounds may be of a sketch: each has seven bits, and not all are powers of two."""
     parts = [frexp(bound)[0] * _PARTS for bound in bounds]
     return all(part == int(part) for part in parts) and (
         not bounds or bounds[-1] < _SMALLEST or any(part != _PARTS / 2 for part in parts)

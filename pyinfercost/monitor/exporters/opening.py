@@ -26,10 +26,11 @@ def open_exporter(value: Any, *, interval_s: float = INTERVAL_S) -> Exporter:
     """Return the exporter that a value denotes.
 
     Args:
-        value: An exporter, an object with `start(observer)` and `close()`, a sink or what `open_sink` makes one of, or
-            a string: `"prometheus"` (the default registry of `prometheus_client`), `"prometheus:9400"` (a server on
-            localhost), `"prometheus:0.0.0.0:9400"` (a server for other machines), `"page:9401"` (the live page),
-            `"metrics.prom"` (a file for the node exporter), `"otel"` (OTLP, as the variables of OpenTelemetry say),
+        value: An exporter, an object with `start(observer)` and `close()`, a sink or an argument of `open_sink`, or a
+            string: `"prometheus"` (the default registry of `prometheus_client`), `"prometheus:9400"` (a server on
+                localhost), `"prometheus:0.0.0.0:9400"` (a server for other machines), `"page:9401"` (the live page),
+                `"metrics.prom"` (a file for the node exporter), `"otel"` (OTLP, configured by the variables of
+                OpenTelemetry),
             `"otel:provider"` (instruments of the meter provider of this process), `"costs.jsonl"` and the other sinks.
         interval_s: Time between records and other deliveries, and between samples of the live page.
 
@@ -56,7 +57,7 @@ def open_exporter(value: Any, *, interval_s: float = INTERVAL_S) -> Exporter:
 
 
 def _of_word(word: Any, interval_s: float) -> Exporter | None:
-    """Return the exporter of a word; None if it is that of a sink."""
+    """Return the exporter of a word; None if the word names a sink."""
     if not isinstance(word, str):
         raise InputTypeError(f"{shown(word)} is not an exporter; {_EXPECTED}")
     kind, colon, rest = word.partition(":")

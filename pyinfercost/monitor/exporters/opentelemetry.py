@@ -28,7 +28,7 @@ _PER_S = 1_000_000_000
 _TIMEOUT_MS = 10_000.0
 _FRESH_S = 0.5  # instruments of one collection share a snapshot
 
-# The exporter of each protocol; the variables that choose it are those of OpenTelemetry's specification.
+# The exporter of each protocol; OpenTelemetry's specification defines the variables that choose it.
 _PROTOCOLS = {
     "http/protobuf": "opentelemetry.exporter.otlp.proto.http.metric_exporter",
     "grpc": "opentelemetry.exporter.otlp.proto.grpc.metric_exporter",
@@ -39,16 +39,17 @@ _VARIABLES = ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCO
 class OpenTelemetryExporter:
     """Export to OpenTelemetry.
 
-    Names of figures are those of its semantic conventions for generative AI where they have one, such as
+    Names of figures follow its semantic conventions for generative AI where they have one, such as
     `gen_ai.server.time_to_first_token`; the others begin with `pyinfercost.`. Values have the attribute
     `gen_ai.request.model`.
 
     Without a provider, metrics are sent at regular intervals, histograms with their exact counts and sums, all of them
     cumulative. With a provider, counters and gauges are its observable instruments. The API of OpenTelemetry has no
-    observable histogram, so distributions are not among them: they need the first way.
+    observable histogram, so distributions need an exporter.
 
     Args:
-        exporter: The `MetricExporter` to send with. None sends over OTLP, as the variables `OTEL_EXPORTER_OTLP_*` say.
+        exporter: The `MetricExporter` to send with. None sends over OTLP, configured by the variables
+            `OTEL_EXPORTER_OTLP_*`.
         provider: The `MeterProvider` to create instruments of, instead of an exporter.
         interval_s: Time between deliveries; a provider has its own.
         operation: Value of the attribute `gen_ai.operation.name`, which the conventions require.
@@ -122,7 +123,7 @@ class OpenTelemetryExporter:
     def _metrics_data(self, snapshot: Snapshot) -> Any:
         """Return a snapshot as metrics of the SDK.
 
-        Cumulative values begin with the first snapshot of a run: an observer does not say when it began to count.
+        Cumulative values begin with the first snapshot of a run: the begin of its counts is unknown.
         """
         resources = import_module("opentelemetry.sdk.resources")
         scopes = import_module("opentelemetry.sdk.util.instrumentation")
@@ -134,7 +135,9 @@ class OpenTelemetryExporter:
         metrics = [self._metric(figure, rows, snapshot, began_ns, now_ns) for figure, rows in _by_figure(snapshot)]
         info = self._sdk.NumberDataPoint(_info_of(snapshot), began_ns, now_ns, 1)
         metrics.append(
-            self._sdk.Metric(f"{PREFIX}.info", "What is observed; the value is 1.", "1", self._sdk.Gauge([info]))
+            self._sdk.Metric(
+                f"{PREFIX}.info", "Labels of the observed model; the value is 1.", "1", self._sdk.Gauge([info])
+            )
         )
         scope = self._sdk.ScopeMetrics(scopes.InstrumentationScope(_SCOPE, _core.__version__), metrics, "")
         return self._sdk.MetricsData([self._sdk.ResourceMetrics(resources.Resource.create(), [scope], "")])

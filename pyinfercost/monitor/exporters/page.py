@@ -20,7 +20,7 @@ class PageExporter(Exporter):
     """The live page of one observer, from its start to its end.
 
     Args:
-        address: `HOST:PORT`, as for `LivePage`. The token is that of the variable `PYINFERCOST_MONITOR_TOKEN`.
+        address: `HOST:PORT`, as for `LivePage`. The variable `PYINFERCOST_MONITOR_TOKEN` has the token.
         interval_s: Seconds between samples. The first figures are of the first two samples.
 
     Raises:

@@ -28,10 +28,10 @@ class Exporter(Protocol):
     """A destination of the figures of a live model."""
 
     def start(self, observer: Observer) -> None:
-        """Begin to export what an observer counts. Failures are logged; none reaches the model."""
+        """Begin to export the figures of an observer. Failures are logged; none reaches the model."""
 
     def close(self) -> None:
-        """Deliver what is left, and stop. A second call has no effect."""
+        """Deliver the rest, and stop. A second call has no effect."""
 
 
 class Failures:

@@ -31,7 +31,7 @@ _RETRY_S = 5.0
 
 
 class _Memory:
-    """What is remembered of an observer between scrapes.
+    """State of an observer between scrapes.
 
     Attributes:
         model: Name of its model; known since its first snapshot.
@@ -50,8 +50,8 @@ _LOCK = threading.Lock()
 class PrometheusCollector:
     """A collector for a registry of `prometheus_client`, over one or several observers.
 
-    Names, types and texts come from the catalog of figures. Every series has the label `model` and those of its figure.
-    A second observer of a model of the same name has `NAME (2)`. An observer that fails increases
+    Names, types and texts come from the catalog of figures. Every series has the label `model` and the labels of its
+    figure. A second observer of a model of the same name has `NAME (2)`. An observer that fails increases
     `pyinfercost_exporter_errors_total`; its other series are absent from that scrape.
 
     Args:
@@ -104,7 +104,9 @@ class PrometheusCollector:
                 named = ((MODEL, model), *labels)
                 rows.setdefault(key, {})[named] = value
         if infos:
-            yield self._family("Gauge", f"{PREFIX}_info", "What is observed; the value is 1.", INFO_LABELS, infos)
+            yield self._family(
+                "Gauge", f"{PREFIX}_info", "Labels of the observed model; the value is 1.", INFO_LABELS, infos
+            )
         for key, figure in LIVE_FIGURES.items():
             if key in rows:
                 kind, names = figure.kind.capitalize(), (MODEL, *figure.labels)
@@ -124,7 +126,7 @@ class PrometheusCollector:
 
 
 def memory_of(observer: Observer) -> _Memory:
-    """Return what is remembered of an observer, in whichever collector it is."""
+    """Return the state of an observer, from any collector."""
     with _LOCK:
         try:
             return _MEMORIES.setdefault(observer, _Memory())

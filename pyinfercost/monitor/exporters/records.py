@@ -1,4 +1,4 @@
-"""Export to sinks of records: what was counted in each interval, and the gauges at its end."""
+"""Export to sinks of records: the counts of each interval, and the gauges at its end."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RecordExporter:
         return self._failures.count
 
     def start(self, observer: Observer) -> None:
-        """Begin to write; the first record has what the observer counted before."""
+        """Begin to write; the first record has the earlier counts of the observer."""
         self._observer = observer
         self._periodic.start()
 
@@ -72,7 +72,7 @@ class RecordExporter:
 
 
 def record_of(now: Snapshot, earlier: Snapshot | None) -> dict[str, float | int]:
-    """Return a flat record of what changed between two snapshots.
+    """Return a flat record of the changes between two snapshots.
 
     Args:
         now: The later one.
@@ -89,7 +89,7 @@ def record_of(now: Snapshot, earlier: Snapshot | None) -> dict[str, float | int]
         try:
             changes = now.since(earlier)
             record["interval_s"] = now.time_s - earlier.time_s
-        except InputError:  # the observer was started again, or what it observes was
+        except InputError:  # the observer or its model was started again
             changes = now
     for series, value in changes.values.items():
         record["/".join(("live", series.figure, *(text for _, text in series.labels)))] = value

@@ -65,8 +65,8 @@ SERVERS: Mapping[str, Server] = MappingProxyType(
 def sidecar_command(config: MonitorConfig, host: str, model: str = _MODEL) -> list[str]:
     """Return the command of a sidecar that reads an engine on a host.
 
-    The model is the folder with its `config.json`. The sidecar reads four times in a scrape interval, so that what
-    Prometheus scrapes is at most a quarter of it old.
+    The model is the folder with its `config.json`. The sidecar reads four times in a scrape interval, so that scraped
+    figures are at most a quarter of it old.
     """
     server = SERVERS[config.engine]
     command = [
@@ -143,7 +143,7 @@ def dockerfile() -> str:
 def engine_values(config: MonitorConfig) -> dict[str, Any]:
     """Return values for the chart of an engine: a sidecar in its pods.
 
-    They are those of vLLM's chart (`examples/online_serving/chart-helm`), whose pods have the model at `/data`. A
+    They are for vLLM's chart (`examples/online_serving/chart-helm`), whose pods have the model at `/data`. A
     sidecar that does not answer is started again; it does not make the pod unready, so it takes no server out of
     service.
     """

@@ -23,8 +23,8 @@ _COMPOSE = """\
 MODEL_DIR=/path/of/the/model docker compose up --build
 Grafana: http://localhost:3000 (admin, admin), Prometheus: http://localhost:9090"""
 _ENGINE = f"""\
-A sidecar beside each server: helm upgrade --install {RELEASE} CHART -f engine-values.yml
-The image is that of the Dockerfile; push it to your registry and name it here."""
+A sidecar for each server: helm upgrade --install {RELEASE} CHART -f engine-values.yml
+Build the image from the Dockerfile, push it to your registry and name it here."""
 _STACK = """\
 Scrapes, rules and the dashboard:
 helm upgrade --install monitoring prometheus-community/kube-prometheus-stack -f stack-values.yml"""
@@ -34,7 +34,7 @@ class ConfigFile(NamedTuple):
     """A file of the configuration.
 
     Attributes:
-        name: What selects it alone: `rules`.
+        name: Name that selects it alone: `rules`.
         path: Its path below the folder: `prometheus/rules.yml`.
         content: Its text.
     """

@@ -1,4 +1,4 @@
-"""Panels of the Grafana dashboard: what each row shows, as queries over the catalog."""
+"""Panels of the Grafana dashboard by row, as queries over the catalog."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Panel(NamedTuple):
     Attributes:
         title: Its title.
         unit: Its unit, an id of Grafana.
-        queries: What it shows.
+        queries: Its queries.
         width: Columns of 24.
         kind: `timeseries`, `stat` or `table`.
         is_stacked: Whether series are parts of a whole.
@@ -303,7 +303,7 @@ _HEALTH = Row(
             width=12,
         ),
         Panel(
-            "What is observed",
+            "Observed models",
             "short",
             (Query(f'pyinfercost_info{{model="{MODEL}"}}', "", is_table=True),),
             width=24,

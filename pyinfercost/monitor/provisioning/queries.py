@@ -37,7 +37,7 @@ def metric(key: str, *, part: str = "", **labels: str) -> str:
 
 
 def keys_in(expression: str) -> list[str]:
-    """Return the keys of the figures that an expression reads, those of recorded series among them.
+    """Return the keys of the figures that an expression reads, also through recorded series.
 
     Raises:
         KeyError: It reads a series of this package that nothing exports or records.
@@ -78,7 +78,7 @@ class Recorded(NamedTuple):
 
     Attributes:
         name: Its name, by the convention `level:metric:operations`.
-        expression: What is recorded.
+        expression: The recorded expression.
     """
 
     name: str

@@ -22,12 +22,12 @@ class Alert(NamedTuple):
 
     Attributes:
         name: Its name.
-        expression: What is true while it is raised.
+        expression: Condition that is true while it is raised.
         for_s: How long it must be true before.
         keep_s: How long it stays raised after that, so that one good reading between two bad ones does not end it.
         severity: `critical`: users get no answers; `warning`: money or time is lost; `info`: a plan is out of date.
         summary: One sentence.
-        description: What was measured, and what to look at.
+        description: The measured figure, and where to look.
     """
 
     name: str
@@ -45,7 +45,7 @@ def rules(config: MonitorConfig) -> dict[str, Any]:
     The group of slowdowns is evaluated four times in a scrape interval. A slowdown by a factor of 1.5 raises a ratio
     above 1.25 if it fills more than half of the time that the ratio is of. Between two scrapes, that is so at the
     latest 1.5 intervals after it began, and the evaluation adds a quarter. `measured_to_first` is of the time between
-    two scrapes, too, or, beside a sidecar, of the last 10 seconds, if the interval is not shorter than that.
+    two scrapes, too, or, with a sidecar, of the last 10 seconds, if the interval is not shorter.
     """
     interval = config.scrape_interval_s
     return {
@@ -93,11 +93,11 @@ def _slowdowns(config: MonitorConfig) -> Iterator[Alert]:
         4 * interval,
         "warning",
         f"{_MODEL} is slower than it was at the start ({_PART})",
-        f"Its measured time, divided by the predicted one, is {_VALUE} times what it was when the observer started "
+        f"Its measured time, divided by the predicted one, is {_VALUE} times the ratio at the start of the observer "
         f"(limit {config.slowdown:g}). Look for other load on the machine, a lower clock, a new version.",
     )
-    # `irate` takes the last two samples, both of the same two scrapes: their ratio is that of the increases between
-    # them, without the extrapolation of `increase`, and a failed scrape only delays it.
+    # `irate` takes the last two samples, both of the same two scrapes: their ratio is the ratio of the increases
+    # between them, without the extrapolation of `increase`, and a failed scrape only delays it.
     last = f"[{duration(4 * interval)}]"
     measured, predicted, low, high = (
         f"irate({metric(key)}{last})" for key in ("measured_s", "predicted_s", "predicted_low_s", "predicted_high_s")

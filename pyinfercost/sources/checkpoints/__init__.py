@@ -1,4 +1,4 @@
-"""Checkpoints as they are: what the weights of a model are stored in, from its config and the files beside it.
+"""Checkpoints: storage formats of the weights of a model, from its config and the files in its folder.
 
 - `methods.py`: the table of quantization methods. `compressed_tensors.py`, `torchao.py` and `modelopt.py` read the
   settings of methods with schemes of their own.

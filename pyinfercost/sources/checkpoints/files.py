@@ -1,4 +1,4 @@
-"""Safetensors files beside a config: what they store for each weight of a model, by their headers alone."""
+"""Safetensors files in the folder of a config: stored parts of each weight of a model, from their headers alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..._checks import is_file, read_json
 from ..._core import dtypes, element_bits
 from ...formats.checkpoints import Checkpoint
-from ...formats.stored_weights import Beside
+from ...formats.stored_weights import Metadata
 from ..loaded_model import SpecError
 from ..safetensors_headers import DTYPES, Entry, files_of, read_header
 from .names import Names
@@ -162,15 +162,15 @@ def as_in_files(checkpoint: Checkpoint, elements: Mapping[str, int], files: File
             kind = _kind(entry.name)
             known = parts.setdefault(owner, {}).get(kind)
             parts[owner][kind] = Part(kind, entry.dtype, nbytes(entry) + (known.nbytes if known else 0))
-    formats, beside = dict(checkpoint.formats), dict(checkpoint.beside)
+    formats, metadata = dict(checkpoint.formats), dict(checkpoint.metadata)
     for name, kinds in parts.items():
         largest = max(kinds.values(), key=lambda part: part.nbytes)
         bits = 8 * largest.nbytes / elements[name]
         if largest.dtype in _WIDE and bits == _bits(largest.dtype):
             del formats[name]
         elif bits == _VALUE_BITS[formats[name].dtype]:
-            beside[name] = tuple(_beside(part) for part in kinds.values() if part is not largest)
-    return Checkpoint(checkpoint.method, formats, beside)
+            metadata[name] = tuple(_metadata(part) for part in kinds.values() if part is not largest)
+    return Checkpoint(checkpoint.method, formats, metadata)
 
 
 def _kind(name: str) -> str:
@@ -179,9 +179,9 @@ def _kind(name: str) -> str:
     return fused[2] if fused is not None and not last.startswith("weight") else last
 
 
-def _beside(part: Part) -> Beside:
+def _metadata(part: Part) -> Metadata:
     dtype = DTYPES.get(part.dtype, "uint8")
-    return Beside(part.kind, dtype, part.nbytes * 8 // element_bits(dtype))
+    return Metadata(part.kind, dtype, part.nbytes * 8 // element_bits(dtype))
 
 
 def _bits(dtype: str) -> int:

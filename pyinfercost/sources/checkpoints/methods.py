@@ -1,6 +1,6 @@
-"""The table of quantization methods: what `quantization_config` says about each weight of a model.
+"""The table of quantization methods: formats of the weights of a model from its `quantization_config`.
 
-One row per method. What a method leaves out without being asked follows its own library: transformers' quantizers for
+One row per method. The default exclusions of a method follow its own library: transformers' quantizers for
 fp8, mxfp4, AWQ, bitsandbytes and torchao; GPTQModel and optimum for GPTQ, which quantizes blocks of layers only; the
 settings alone for compressed-tensors and Model Optimizer.
 """
@@ -64,7 +64,7 @@ def _same(read: Callable[[Fields], Format]) -> Callable[[Fields], ByWeight]:
 
 
 def _fp8(settings: Fields) -> ByWeight:
-    """Give weights fp8, and experts mxfp4 if the settings say so."""
+    """Give weights fp8, and experts mxfp4 if the settings state it."""
     form, experts = schemes.fp8(settings), settings.text("expert_dtype") or "fp8"
     if experts not in ("fp8", "fp4"):
         raise SpecError(f"{settings.name('expert_dtype')} is {shown(experts)}; expected fp8 or fp4")

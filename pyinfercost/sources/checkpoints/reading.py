@@ -1,4 +1,4 @@
-"""Storage of the weights of a model, from its config and the files beside it."""
+"""Storage of the weights of a model, from its config and the files in its folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NAMED = 3
 
 
 class StoredModel:
-    """What a config and the files beside it say about the weights of a model.
+    """Storage of the weights of a model by its config and the files in its folder.
 
     Args:
         spec: Name of the model in errors and warnings.
@@ -48,7 +48,7 @@ class StoredModel:
 
     @property
     def dtype(self) -> str | None:
-        """Dtype of weights that are not quantized, for a config that names none; None if nothing says so."""
+        """Dtype of weights that are not quantized, for a config that names none; None if it is not stated."""
         of_files = None if self._files is None else self._files.wide_dtype
         return of_files or (None if self._method is None else self._method.dtype)
 
@@ -93,7 +93,7 @@ class StoredModel:
 
 
 def _settings_of(config: Any, folder: Path | None) -> Mapping[str, Any] | None:
-    """Return the quantization settings of a config, of its text part, or of the file beside it; None without any."""
+    """Return the quantization settings of a config, its text part or the file in its folder; None without any."""
     for part in (config, getattr(config, "text_config", None)):
         found: Any = getattr(part, "quantization_config", None)
         if hasattr(found, "to_dict"):
@@ -124,7 +124,7 @@ def _flat(settings: Any) -> Mapping[str, Any]:
 def folder_of(name: str) -> Path | None:
     """Return the folder of the checkpoint of a config: of a path, or of an id in the local cache.
 
-    None if there is none: files beside a config of another name than `config.json` may be those of any model.
+    None if there is none: files in the folder of a config with another name than `config.json` may be of any model.
     """
     path = Path(name)
     if name.endswith(".json"):
@@ -149,4 +149,4 @@ def of_part(checkpoint: Checkpoint | None, model: nn.Module, part: nn.Module) ->
     def of(named: Mapping[str, Any]) -> dict[str, Any]:
         return {name.removeprefix(path): value for name, value in named.items() if name.startswith(path)}
 
-    return Checkpoint(checkpoint.method, of(checkpoint.formats), of(checkpoint.beside))
+    return Checkpoint(checkpoint.method, of(checkpoint.formats), of(checkpoint.metadata))

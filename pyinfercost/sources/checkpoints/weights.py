@@ -1,4 +1,4 @@
-"""Weights of a model that quantization methods change: those of linear layers and of experts."""
+"""Weights of a model that quantization methods change: weights of linear layers and of experts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .names import Names
 if TYPE_CHECKING:
     from torch import nn
 
-# Projections of one expert that a fused weight holds, in the names of checkpoints.
+# Projections of one expert in a fused weight, in the names of checkpoints.
 _PROJECTIONS = {
     "gate_up_proj": ("gate_proj", "up_proj", "w1", "w3"),
     "gate_up_projs": ("gate_proj", "up_proj", "w1", "w3"),
@@ -28,10 +28,10 @@ class Weight:
     Attributes:
         parameter: Name of the parameter.
         module: Path of its module.
-        names: Paths that lists of modules may give: the module's, in the model and in published checkpoints, and those
-            of the first expert's projections, since checkpoints store experts one by one.
+        names: Paths that lists of modules may give: the module's, in the model and in published checkpoints, and the
+            paths of the first expert's projections, since checkpoints store experts one by one.
         of_experts: Whether it is a stack of the matrices of experts.
-        in_block: Whether its module is in a numbered block of the language model, as those of all its layers are.
+        in_block: Whether its module is in a numbered block of the language model, as the modules of all its layers are.
         is_kept: Whether methods leave it out unless asked: the output embedding, a weight that an embedding shares, and
             the last one of the model.
         elements: Number of its elements.

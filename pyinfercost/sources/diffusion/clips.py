@@ -62,7 +62,7 @@ _COGVIDEOX: dict[str, Rule] = {
     "hidden_states": _cogvideox,
     "encoder_hidden_states": lambda step: step.states(tokens=step.first("max_text_seq_length")),
 }
-# Latents, those of an image to continue from, and a mask that marks it.
+# Latents, latents of an image to continue from, and a mask that marks it.
 _KANDINSKY6: dict[str, Rule] = {"hidden_states": lambda step: step.clip_of_pixels(2 * step.channels + 1)}
 _LTX: dict[str, Rule] = {
     "hidden_states": Step.packed_clip,

@@ -20,7 +20,7 @@ def load_diffusers(name: str, sizes: Mapping[str, int]) -> LoadedModel:
     """Build a model without weights, and the inputs of one step of its pipeline.
 
     Args:
-        name: Path of a `config.json`, or of a folder that holds one, as pipelines have for each of their models
+        name: Path of a `config.json`, or of a folder with one, as pipelines have for each of their models
             (`unet`, `transformer`, `vae`).
         sizes: As in `Step`.
 

@@ -1,6 +1,6 @@
 """Conversion of a `.pt2` file to a Graph without torch: the archive is an uncompressed zip of JSON and raw weights.
 
-`models/model.json` holds the program in torch's export schema, and `data/weights/model_weights_config.json` maps names
+`models/model.json` is the program in torch's export schema, and `data/weights/model_weights_config.json` maps names
 to raw entries. `data/sample_inputs` is a pickle and is never opened.
 """
 
@@ -74,7 +74,7 @@ def graph_from_archive(path: str | os.PathLike[str], *, dynamic: SizeNames | Non
         entries = sorted(name for name in archive.names if name.startswith(_MODELS) and name.endswith(".json"))
         if len(entries) != 1:
             raise archive.error(
-                f"holds {len(entries)} programs {shown(entries)}; expected exactly one {_MODELS}NAME.json, as written "
+                f"has {len(entries)} programs {shown(entries)}; expected exactly one {_MODELS}NAME.json, as written "
                 "by torch.export.save (torch 2.8 or newer)"
             )
         entry = entries[0]

@@ -178,7 +178,7 @@ class Archive:
         except ValueError as error:
             raise self.error(str(error)) from error
         if not isinstance(value, dict):
-            raise self.error(f"entry {name} holds a {type(value).__name__}; expected a JSON object")
+            raise self.error(f"entry {name} is a {type(value).__name__}; expected a JSON object")
         return value
 
     def payloads(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -301,7 +301,7 @@ def _weight(archive: Archive, span: tuple[int, int], entry: str, payload: dict[s
     size = archive.size
     start, stop = first * width, (first + reach) * width
     if stop > length or offset + length > size:
-        raise archive.error(f"entry {entry} holds {min(length, max(0, size - offset))} bytes; expected at least {stop}")
+        raise archive.error(f"entry {entry} has {min(length, max(0, size - offset))} bytes; expected at least {stop}")
     return Weight(
         archive.path, offset + start, stop - start, dtype, shape, strides, is_parameter=bool(payload.get("is_param"))
     )

@@ -1,7 +1,7 @@
 """The table of architectures of GGUF files: the config of `transformers` for the settings of a file.
 
-Keys are those of llama.cpp (gguf-py/gguf/constants.py), and what they mean is what convert_hf_to_gguf.py writes under
-them. Sizes that a config cannot express, such as widths that differ by layer, are refused.
+Keys are from llama.cpp (gguf-py/gguf/constants.py), with the meaning of the values that convert_hf_to_gguf.py writes.
+Sizes that a config cannot express, such as widths that differ by layer, are refused.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Architecture:
     Attributes:
         name: Its name in GGUF files.
         settings: Returns the model type of `transformers` and the values of its config.
-        own_names: Parameters of a layer -> tensors, where they differ from those of `names.LAYER`.
+        own_names: Parameters of a layer -> tensors, where they differ from `names.LAYER`.
     """
 
     name: str
@@ -58,7 +58,7 @@ def _one(model: GgufModel, key: str, default: int | None = None) -> int:
 
 
 def _decoder(model: GgufModel) -> Settings:
-    """Return what all decoders have."""
+    """Return the settings that all decoders have."""
     hidden, heads = model.count("embedding_length"), _one(model, "attention.head_count")
     width = model.count("attention.key_length", hidden // heads or None)
     if model.count("attention.value_length", width) != width:
@@ -130,7 +130,7 @@ def _qwen3moe(model: GgufModel) -> tuple[str, Settings]:
 
 
 def _windowed(model: GgufModel) -> Settings:
-    """Return the settings of layers with a sliding window; which layers have one is that of the model's family."""
+    """Return the settings of layers with a sliding window; the model's family decides which layers have one."""
     window = model.count("attention.sliding_window", 0, within=_ABOVE_NONE)
     return {"sliding_window": window} if window else {}
 
@@ -169,7 +169,8 @@ def _deepseek2(model: GgufModel) -> tuple[str, Settings]:
     gates_by_sigmoid = model.count("expert_gating_func", 1, within=_ABOVE_NONE) == _SIGMOID
     rotated = model.count("rope.dimension_count")
     latent = model.count("attention.kv_lora_rank")
-    # Files since 2025 state the widths of heads under keys of their own, and those of latents under the usual ones.
+    # Files since 2025 state the widths of heads under keys of their own, and the widths of latents under the usual
+    # ones.
     own = "_mla" if model.has("attention.key_length_mla") else ""
     key, value = model.count(f"attention.key_length{own}"), model.count(f"attention.value_length{own}")
     if key <= rotated:
@@ -295,9 +296,9 @@ def architecture_of(model: GgufModel) -> Architecture:
     found = ARCHITECTURES.get(model.architecture)
     if found is None:
         of = model.architecture
-        what = f"the architecture {of!r}, which is not known" if of else "no general.architecture"
+        found = f"the architecture {of!r}, which is not known" if of else "no general.architecture"
         raise SpecError(
-            f"{model.spec} has {what}; expected {', '.join(ARCHITECTURES)}. Pass the config of the model it was "
+            f"{model.spec} has {found}; expected {', '.join(ARCHITECTURES)}. Pass the config of the model it was "
             "converted from as hf:config.json, with --quantize q4_k for example"
         )
     return found

@@ -152,5 +152,7 @@ def _other_parts(path: Path, spec: str, first: Header, count: int) -> list[Path]
     parts = [path.with_name(f"{named[1]}-{part:05d}-of-{count:05d}.gguf") for part in range(2, count + 1)]
     missing = [part.name for part in parts if not is_file(part)]
     if missing:
-        raise SpecError(f"{spec} has {count} files, and {len(missing)} are not beside it: {', '.join(missing[:3])}")
+        raise SpecError(
+            f"{spec} has {count} files, and {len(missing)} are missing in its folder: {', '.join(missing[:3])}"
+        )
     return parts

@@ -45,7 +45,7 @@ def load_gguf(rest: str, sizes: Mapping[str, int]) -> LoadedModel:
 
 
 def load_config(rest: str) -> Any:
-    """Return the config of `transformers` for the settings of a file; arguments and errors are those of `load_gguf`."""
+    """Return the config of `transformers` for the settings of a file; arguments and errors are as in `load_gguf`."""
     path, _ = _parted(rest)
     return _config_of(read_model(Path(path), path))
 
@@ -64,6 +64,6 @@ def _config_of(model: GgufModel) -> Any:
 
     with errors_of_library(
         f"{model.spec}: transformers does not support its settings",
-        "expected those of a published model of this architecture",
+        "expected settings of a published model of this architecture",
     ):
         return AutoConfig.for_model(kind, **settings)

@@ -1,7 +1,7 @@
 """The tensors of a GGUF file that a parameter of a model of `transformers` is stored in.
 
-Names of tensors are those of llama.cpp (gguf-py/gguf/tensor_mapping.py). A parameter may be several tensors: the
-library stacks experts, and joins their gates with the projections beside them.
+Names of tensors are from llama.cpp (gguf-py/gguf/tensor_mapping.py). A parameter may be several tensors: the library
+stacks experts, and joins their gates with their up projections.
 """
 
 from __future__ import annotations

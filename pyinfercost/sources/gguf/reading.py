@@ -96,7 +96,7 @@ class Header:
     Attributes:
         path: The file.
         version: Version of the format.
-        settings: Values by key; those of long texts and arrays are `Skipped`.
+        settings: Values by key; long texts and arrays are `Skipped`.
         tensors: The tensors in the order of the file.
     """
 
@@ -149,7 +149,7 @@ class _Reader:
         return Header(self._path, version, known, tuple(found))
 
     def _start(self) -> tuple[int, int, int]:
-        """Return the version, the number of tensors and that of settings, and note the order of bytes."""
+        """Return the version and the numbers of tensors and of settings, and note the order of bytes."""
         start = bytes(self._data[: len(MAGIC)])
         if start != MAGIC:
             raise SpecError(
@@ -231,7 +231,7 @@ class _Reader:
         self._elements += length
         if length > (self._size - self._at) // _LEAST_ELEMENT or self._elements > _MOST_ELEMENTS:
             raise self._wrong(
-                f"states {length:,} elements for the setting {shown(key)}; expected as many as it holds, and at most "
+                f"states {length:,} elements for the setting {shown(key)}; expected those in the file, at most "
                 f"{_MOST_ELEMENTS:,} in all"
             )
         if inner == _TEXT:
@@ -291,7 +291,7 @@ class _Reader:
         return alignment
 
     def _check(self, tensors: list[Tensor], alignment: int) -> None:
-        """Require that tensors follow one another from the end of the header to that of the file."""
+        """Require that tensors follow one another from the end of the header to the end of the file."""
         names: set[str] = set()
         for tensor in tensors:
             if tensor.name in names:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...formats.checkpoints import Checkpoint
-from ...formats.stored_weights import Beside
+from ...formats.stored_weights import Metadata
 from ..loaded_model import SpecError
 from ..notices import warn
 from .names import is_built_in, tensors_of
@@ -37,10 +37,10 @@ class StoredGguf:
 
     @property
     def dtype(self) -> str:
-        """Dtype of activations: that of most bytes of matrices in a float of 16 bits, or float16 without any.
+        """Dtype of activations: the 16-bit float dtype of most bytes of matrices, or float16 without any.
 
-        llama.cpp computes between products in float32, on whatever device; what it keeps in memory between kernels is
-        not modeled apart from its cache.
+        llama.cpp computes between products in float32, on any device; its memory between kernels is not modeled apart
+        from its cache.
         """
         sizes: dict[str, int] = {}
         for tensor in self._model.tensors.values():
@@ -60,7 +60,7 @@ class StoredGguf:
             SpecError: The file lacks a weight of the model, or has one of another size.
         """
         formats: dict[str, Format] = {}
-        beside: dict[str, tuple[Beside, ...]] = {}
+        metadata: dict[str, tuple[Metadata, ...]] = {}
         dtypes: dict[str, str] = {}
         read: set[str] = set()
         missing: list[str] = []
@@ -81,14 +81,14 @@ class StoredGguf:
             if len({tensor.type.number for tensor in tensors}) > 1:
                 elements = parameter.numel() * _element_bits(form) // 8
                 total = sum(tensor.nbytes for tensor in tensors)
-                beside[name] = (Beside("block", "uint8", total - int(elements)),)
+                metadata[name] = (Metadata("block", "uint8", total - int(elements)),)
         if missing:
             raise SpecError(
                 f"{self._model.spec} has no tensors for {len(missing):,} weights of a {type(model).__name__}, such as "
                 f"{', '.join(missing[:_NAMED])}; expected a complete {self._architecture.name}"
             )
         self._warn_of_others(read)
-        return Checkpoint("GGUF", formats, beside, dtypes)
+        return Checkpoint("GGUF", formats, metadata, dtypes)
 
     def _check_size(self, name: str, shape: tuple[int, ...], tensors: list[Tensor]) -> None:
         elements = 1
@@ -116,7 +116,7 @@ class StoredGguf:
 
 
 def _element_bits(form: Format) -> float:
-    """Return the bits that a weight takes of an element of a format, without what is stored beside the elements."""
+    """Return the bits that a weight takes of an element of a format, without metadata."""
     return _BITS[form.dtype] / form.values
 
 

@@ -10,12 +10,12 @@ from .names import BUILT_IN, EXPERTS, LAYER, WHOLE
 
 
 def gguf_tables() -> dict[str, Any]:
-    """Return what `assets/gguf_header.js` reads files with.
+    """Return the tables with which `assets/gguf_header.js` reads files.
 
     Returns:
         `types`: number -> `name`, `weights` and `bytes` of a block, and `stored`, which is an entry of `types` of a
         decoder's document (docs/interface.md). `whole`, `layer`, `experts`: names of tensors by module of a model of
-        `transformers`, in alternatives. `own`: architecture -> names of its own in place of those of `layer`.
+        `transformers`, in alternatives. `own`: architecture -> names of its own that replace names of `layer`.
         `built_in`: pattern of tensors that a model computes when it is built.
     """
     return {

@@ -11,7 +11,7 @@ from ..inputs import CappedSize
 
 _MATRIX = 2
 CONTEXT = "past_key_values_context"
-"""Input for the number of tokens that were processed, which a layer with a window counts beside its cache."""
+"""Input for the number of tokens that were processed, which a layer with a window counts separately."""
 
 
 class DecodeStep:
@@ -33,8 +33,8 @@ class DecodeStep:
     def context_dims(self, context: int) -> dict[str, dict[int, str]]:
         """Return the dimensions of cache tensors that grow with the context, if only up to a window.
 
-        None grows by name if the cache also holds what follows the context by a rule of its own, such as one entry for
-        several tokens: a graph with an open context would have a fixed length of it.
+        None grows by name if the cache also has tensors that follow the context by a rule of its own, such as one entry
+        for several tokens: a graph with an open context would have a fixed length of it.
         """
         found = {name: self._context_dim(name, context) for name in self.tensors}
         if any(not dims and not self._parts.is_understood(name) for name, dims in found.items()):
@@ -77,7 +77,7 @@ class _Layers:
         self._layers: list[Any] = [layer for half in halves for layer in half.layers]
         # Some caches also keep lists of states in addition to their layers.
         self._layers += [half for half in halves if any(_listed(value) for value in vars(half).values())]
-        # Layers count tokens and mark what they have processed; each call starts from the state after the prefill.
+        # Layers count and mark processed tokens; each call starts from the state after the prefill.
         self._states = [_copied(vars(layer)) for layer in self._layers]
         self.tensors = {
             _cache_name(index, attribute, key): tensor

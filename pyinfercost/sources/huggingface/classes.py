@@ -24,7 +24,7 @@ _KERNEL = "attn_implementation"
 
 
 def load_config(name: str) -> Any:
-    """Load the config of a `config.json`, of a folder that holds one, or of a model in the local cache.
+    """Load the config of a `config.json`, of a folder with one, or of a model in the local cache.
 
     Args:
         name: Path of the file or folder, or an id.

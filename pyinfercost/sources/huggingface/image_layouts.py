@@ -36,7 +36,7 @@ def settle(request: Request, inputs: Inputs, forward: nn.Module, given: dict[str
         The result of the forward.
 
     Raises:
-        CaptureError: No layout is accepted; the error is that of the first one.
+        CaptureError: No layout is accepted; the error is of the first one.
     """
     from pyinfercost.sources.symbols import CaptureError
     from pyinfercost.sources.trace.trace import output_on_meta

@@ -14,7 +14,7 @@ _DEFAULT_SIDE = 224
 
 
 def side_of(request: Request) -> tuple[int, int]:
-    """Return height and width in pixels: the given size, else that of the config or the model, else a default."""
+    """Return height and width in pixels: the given size, else the size in the config or the model, else a default."""
     parts = media.part_configs(request.config, ("vision", "image", "visual", "backbone", "encoder"))
     stated = next((side for part in parts if (side := _stated(part))), None)
     side = _implied(request.config) or stated or _built(request.model) or _DEFAULT_SIDE

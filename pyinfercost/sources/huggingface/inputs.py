@@ -65,7 +65,7 @@ def forward_inputs(request: Request) -> Inputs:
 
 
 def _close_partly_open_batch(inputs: Inputs) -> None:
-    """Close the batch of all inputs if that of a medium is: a part of the graph would be counted at another batch."""
+    """Close the batch of all inputs if a medium's is closed: else a part of the graph would have another batch."""
     names = [name for name in (*sound.ARGUMENTS, *_IMAGE, *_VIDEO) if name in inputs.kwargs]
     if all("batch" in inputs.dynamic.get(name, {}).values() for name in names):
         return
@@ -100,7 +100,7 @@ def stated_positions(config: Any) -> int | None:
     """Return the number of positions of a model; None if its config does not state it.
 
     Where rotary positions are scaled from the stated number, as in `"rope_scaling": {"type": "yarn", "factor": 4}`
-    beside an equal `original_max_position_embeddings`, it is the number after scaling.
+    with an equal `original_max_position_embeddings`, it is the number after scaling.
     """
     try:
         text = config.get_text_config(decoder=True)

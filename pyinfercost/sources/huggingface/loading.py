@@ -12,7 +12,7 @@ No weight is created or downloaded: the model is built on the meta device. Assum
 A model with image, audio or video input gets one image of `image_size`, `seconds` of audio, or a clip of `frames` per
 sample; their placeholder tokens are added to `sequence`.
 
-The checkpoint of a config (`checkpoints/`) says how its weights are stored.
+The checkpoint of a config (`checkpoints/`) decides the storage of its weights.
 
 No attention mask is passed: a call without padding does not use one, and attention stays causal through SDPA's own
 flag.
@@ -47,7 +47,7 @@ def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
     """Build a `transformers` model on the meta device with inputs for one phase.
 
     Args:
-        name: Path of a `config.json` or of a folder that holds one, or an id in the local cache. Nothing is downloaded.
+        name: Path of a `config.json` or of a folder with one, or an id in the local cache. Nothing is downloaded.
         phase: One of `PHASES`.
         sizes: `batch` and, for text, `sequence` (default 128; `prompt` in a phase is the same) or for decode `context`
             (default 2048, limited by the model's positions); for images `image_size`, for audio `seconds` (default 10),
@@ -80,11 +80,11 @@ def check_phase(spec: str, phase: str) -> None:
 
 
 class Storage(Protocol):
-    """What files say about the weights of a model."""
+    """Storage of the weights of a model in its files."""
 
     @property
     def dtype(self) -> str | None:
-        """Dtype for a config that names none; None if nothing says so."""
+        """Dtype for a config that names none; None if it is not stated."""
         ...
 
     def checkpoint(self, model: nn.Module) -> Checkpoint | None:
@@ -150,8 +150,8 @@ def load_from_config(
             "give your own through package.module:callable"
         ) from error
     known = of_part(checkpoint, whole, model)
-    # The tokens of an encoder-decoder are those of two sequences, each with positions of its own.
+    # An encoder-decoder has tokens of two sequences, each with positions of its own.
     limit = None if config.is_encoder_decoder else stated_positions(config)
-    # Of all models with images; a page opens those of convolutional networks alone.
+    # Of all models with images; a page opens only images of convolutional networks.
     pictures: dict[int | str, dict[int, str]] = {"pixel_values": {2: IMAGE, 3: IMAGE}}
     return LoadedModel(model, (), inputs.kwargs, inputs.dynamic, known, request.sizes(), limit, pictures)

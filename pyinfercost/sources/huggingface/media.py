@@ -220,10 +220,10 @@ def _fitted(made_by: Any, processor: Any, parts: list[Any]) -> Any:
         getattr(part, name, None) for part in parts for name in _SHARED["temporal_patch_size"]
     ):
         values["temporal_patch_size"] = 1
-    for attribute, (name, ways) in _CHOICES.items():
+    for attribute, (name, choices) in _CHOICES.items():
         chosen = next((value for p in parts if isinstance(value := getattr(p, name, None), bool)), None)
         if chosen is not None and hasattr(processor, attribute):
-            values[attribute] = ways[chosen]
+            values[attribute] = choices[chosen]
     return made_by(**values) if values else processor
 
 

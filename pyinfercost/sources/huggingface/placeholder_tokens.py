@@ -86,7 +86,7 @@ def _features_of(request: Request, inputs: Inputs, kind: str) -> int | None:
 
 
 def _made(features: Any) -> Any:
-    """Return the features for placeholders: pooled ones, else hidden states, else those of the first layer with any."""
+    """Return the features for placeholders: pooled ones, else hidden states, if need be of the first layer with any."""
     for name in ("pooler_output", "last_hidden_state"):
         if getattr(features, name, None) is not None:
             return getattr(features, name)
@@ -95,7 +95,7 @@ def _made(features: Any) -> Any:
 
 
 def _taken(holder: nn.Module, method: str) -> dict[str, inspect.Parameter]:
-    """Return the arguments of a method; with **kwargs, those of the same method of the part that it calls."""
+    """Return the arguments of a method; with **kwargs, the arguments of the same method of the part that it calls."""
     taken = dict(inspect.signature(getattr(holder, method)).parameters)
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
         for part in holder.children():

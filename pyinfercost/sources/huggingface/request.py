@@ -35,7 +35,7 @@ class Request:
     """A model and the given sizes; sizes are looked up when an input needs them.
 
     Attributes:
-        beside_text: Whether the inputs have what a model takes beside text: images, audio, video.
+        beside_text: Whether the inputs include other media than text: images, audio, video.
     """
 
     name: str

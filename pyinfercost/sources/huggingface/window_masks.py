@@ -1,8 +1,8 @@
 """Masks of layers with a window, in captures with open lengths.
 
 Transformers leaves out the mask of a window that is longer than all keys, in eager mode: its attention is then causal
-without one. A capture at an open length therefore holds on one side of the window. Programs that transformers exports
-have the mask at all lengths, and so has a capture across windows.
+without one. A capture at an open length is therefore valid on one side of the window. Programs that transformers
+exports have the mask at all lengths, and so has a capture across windows.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _DECIDING = SharedChange(_make, lambda: setattr(sys.modules[_MODULE], _DECISION,
 @contextmanager
 def masks_at_all_lengths() -> Iterator[None]:
     """Make the masks of windows within the context, also where an open length may be shorter than the window."""
-    if not hasattr(sys.modules.get(_MODULE), _DECISION):  # another version: the capture holds on one side
+    if not hasattr(sys.modules.get(_MODULE), _DECISION):  # another version: the capture is valid on one side
         yield
         return
     token = _at_all_lengths.set(True)

@@ -191,7 +191,7 @@ def _int4(group: int, activation: Any, notes: Notes) -> str:
         dtype = str(activation.dtype).removeprefix("torch.")
         notes.add(
             f"counted as int4_wo, which stores weights equally: int4 weights under {dtype} activations, whose products "
-            "are faster than those of int4_wo on machines with kernels for both"
+            "are faster than int4_wo on machines with kernels for both"
         )
     return f"int4_wo:{group}"
 

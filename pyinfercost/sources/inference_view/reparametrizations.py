@@ -27,15 +27,15 @@ class _Kind:
 
     Args:
         hook: Qualified name of the class.
-        attribute: Attribute of the hook that holds the weight's name.
+        attribute: Attribute of the hook with the weight's name.
         kept: Suffix of the parameter with the weight's shape.
-        beside: Suffixes of the other parameters.
+        others: Suffixes of the other parameters.
         words: Description for notes.
     """
 
-    def __init__(self, hook: str, attribute: str, kept: str, beside: tuple[str, ...], words: str) -> None:
+    def __init__(self, hook: str, attribute: str, kept: str, others: tuple[str, ...], words: str) -> None:
         self.classes, self.attribute = loaded(hook), attribute
-        self.kept, self.beside, self.words = kept, beside, words
+        self.kept, self.others, self.words = kept, others, words
 
 
 def _kinds() -> list[_Kind]:
@@ -58,7 +58,7 @@ def plain_parameter(owner: nn.Module, name: str) -> str:
     for kind in _kinds():
         for _, hook in _hooks_of(owner, kind):
             weight = getattr(hook, kind.attribute)
-            if name in {weight + added for added in (kind.kept, *kind.beside)}:
+            if name in {weight + added for added in (kind.kept, *kind.others)}:
                 name = weight
     return name
 
@@ -114,7 +114,7 @@ class Reparametrizations:
         vars(copy).pop(name, None)  # the result of the last forward
         parameters = dict(copy._parameters)
         copy._parameters.clear()
-        gone = {name + added for added in kind.beside}
+        gone = {name + added for added in kind.others}
         for each, tensor in parameters.items():
             if each not in gone:
                 copy._parameters[name if each == kept else each] = tensor
@@ -130,7 +130,7 @@ class Reparametrizations:
         held = [getattr(parts, each) for each in names]
         originals: list[torch.Tensor] = [each for each in held if isinstance(each, torch.Tensor)]
         if all(isinstance(part, self._keep_shapes) for part in parts._modules.values()):
-            return originals[-1]  # the first original of weight_norm holds magnitudes
+            return originals[-1]  # the first original of weight_norm has magnitudes
         try:
             shape, dtype = _shape_and_dtype(parts)
         except Exception as error:

@@ -51,7 +51,7 @@ def inference_view(module: nn.Module) -> InferenceView:
     models, activation checkpoints, norms over all devices, precision wrappers of accelerate and Fabric), pruning masks,
     weight norms, parametrizations, and fake quantization of torch.ao and torchao. Hooks of users stay.
 
-    The module itself is not changed. If nothing has to be removed, the view holds the module itself; otherwise the
+    The module itself is not changed. If nothing has to be removed, the view contains the module itself; otherwise the
     modules that change, and those that refer to them, are replaced by structural copies that share its weights. No
     weight is copied or computed, except that a parametrization of unknown shape runs on meta tensors, or on the real
     ones if it needs values.

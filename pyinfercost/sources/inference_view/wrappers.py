@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-# Wrapper class -> attribute that holds the wrapped module.
+# Wrapper class -> attribute with the wrapped module.
 _INNER = {
     "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
     "torch.nn.parallel.distributed.DistributedDataParallel": "module",
@@ -109,7 +109,7 @@ class Wrappers:
         self._distributed = loaded("torch.distributed.tensor.DTensor")
 
     def inner_name(self, module: nn.Module) -> str | None:
-        """Return the attribute of a wrapper that holds the wrapped module; None for any other module."""
+        """Return the attribute of a wrapper with the wrapped module; None for any other module."""
         kind = type(module)
         if kind not in self._inner_by_type:
             self._inner_by_type[kind] = next((inner for known, inner in self._kinds if issubclass(kind, known)), None)

@@ -6,7 +6,7 @@ Operator sets below 23 have no attention, so `torch.onnx.export` writes `scaled_
 
 (onnxscript/function_libs/torch_lib/ops/nn.py; the older exporter in symbolic_opset14.py of torch.onnx). Both operands
 have the root of the scale, which models that write their attention out do not do: their products stay as they are, in
-the file as in the module. One kernel is what the module runs. For ONNX Runtime it is assumed: 1.32 keeps the products
+the file as in the module. The module runs one kernel. For ONNX Runtime it is assumed: 1.32 keeps the products
 (docs/compilers.md).
 """
 
@@ -33,7 +33,7 @@ class _Found(NamedTuple):
         query: Its queries, without the scale.
         turned: Its keys with the last two dimensions exchanged, without the scale.
         value: Its values.
-        mask: What is added to the scores; None for nothing.
+        mask: Addend of the scores; None for nothing.
         written: Nodes whose results nothing else reads, from the first to the product with the values.
     """
 
@@ -97,7 +97,7 @@ def _around(search: Search, softmax: NodeInfo) -> _Found | None:
 
 
 def _weighted(search: Search, softmax: NodeInfo) -> tuple[list[NodeInfo], NodeInfo | None]:
-    """Return the product of a softmax with the values, and what stands between: zeros for rows without keys."""
+    """Return the product of a softmax with the values, and the node between them: zeros for rows without keys."""
     between: list[NodeInfo] = []
     last = softmax
     readers = {node.op: node for node in search.readers(softmax)}
@@ -155,7 +155,7 @@ def _join(search: Search, rewriter: GraphRewriter, found: _Found) -> None:
 
 
 def _lay_out(search: Search, rewriter: GraphRewriter, found: _Found) -> None:
-    """Let the result of [batch, heads, length, width] lie as the queries do, as those of torch's kernels.
+    """Give the result of [batch, heads, length, width] the strides of the queries, as torch's kernels do.
 
     Its transpose to [batch, length, heads, width] is then a view that is joined without a copy.
     """
@@ -176,7 +176,7 @@ def _lay_out(search: Search, rewriter: GraphRewriter, found: _Found) -> None:
 
 
 def _drop(search: Search, rewriter: GraphRewriter, tensors: Sequence[int]) -> None:
-    """Remove what only the attention has read, such as the transposed keys."""
+    """Remove nodes that only the attention has read, such as the transposed keys."""
     ops = ("aten.where", *_MASKS_OF_POSITIONS, *_VIEWS)
     for tensor in tensors:
         node = search.maker(tensor, *ops)

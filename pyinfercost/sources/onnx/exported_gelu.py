@@ -76,7 +76,7 @@ def _is_number(node: NodeInfo, number: float) -> bool:
 
 
 def _other(node: NodeInfo, tensor: int) -> int | None:
-    """Return the operand of a product beside a tensor."""
+    """Return the other operand of a product."""
     operands = [node.operand("self"), node.operand("other")]
     if tensor not in operands:
         return None

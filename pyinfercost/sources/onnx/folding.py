@@ -157,7 +157,7 @@ def _elementwise(function: Callable[..., Any], inputs: int) -> Callable[..., Arr
 
 
 def _objects(array: Array) -> Array:
-    # Python's numbers: those of numpy wrap around.
+    # Python's numbers, because numpy's wrap around.
     result = np.empty(array.shape, dtype=object)
     result.reshape(-1)[:] = array.reshape(-1).tolist()
     return result
@@ -391,5 +391,5 @@ def _split(op: Any, arrays: Sequence[Any]) -> list[Array] | None:
 
 
 def shape_content(lengths: Sequence[Size]) -> Array:
-    """Return the content of a tensor that holds a shape."""
+    """Return the content of a tensor of a shape."""
     return symbolic(lengths)

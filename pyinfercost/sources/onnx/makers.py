@@ -33,7 +33,7 @@ class Search:
         return node if node is not None and node.op in ops else None
 
     def readers(self, node: NodeInfo) -> list[NodeInfo]:
-        """Return what reads the result of a node; nothing for one that the forward returns."""
+        """Return the readers of the result of a node; nothing for one that the forward returns."""
         result = node.results[0]
         return [] if result in self.returned else self._readers.get(result, [])
 

@@ -35,7 +35,7 @@ def module_of(proto: Any, metadata: dict[str, str], prefix: str) -> str:
     """Return the dotted path of the module that called a node.
 
     Torch's exporters store it in the metadata or in the node's name: `/layer1/layer1.0/conv1/Conv`. The names of other
-    converters are paths as well (`model/conv1/Conv2D`). A node without a path has that of its function or subgraph.
+    converters are paths as well (`model/conv1/Conv2D`). A node without a path has the path of its function or subgraph.
 
     Args:
         proto: The `NodeProto`.
@@ -53,7 +53,7 @@ def module_of(proto: Any, metadata: dict[str, str], prefix: str) -> str:
         return prefix
     path = ""
     for scope in proto.name.strip("/").split("/")[:-1]:
-        # The name of a module in a container starts with that of the container.
+        # The name of a module in a container starts with the name of the container.
         last = path.rpartition(".")[2]
         if path and (scope.startswith(f"{path}.") or scope.startswith(f"{last}.")):
             scope = scope.removeprefix(f"{path}.").removeprefix(f"{last}.")  # noqa: PLW2901

@@ -42,7 +42,7 @@ def handles(*names: str, domain: str = "") -> Callable[[Handler], Handler]:
 
 
 class Walk(Protocol):
-    """What handlers use of the walk through a graph; `walk.Walker` describes its parts."""
+    """Interface of the walk through a graph for handlers; `walk.Walker` describes its parts."""
 
     folder: Path | None
     emitter: Emitter
@@ -66,13 +66,13 @@ class Op:
 
     Attributes:
         type: Operator.
-        domain: Its domain; empty for that of ONNX itself.
+        domain: Its domain; empty for ONNX itself.
         version: Version of that domain's operators.
         inputs: Operands; None for absent optional ones.
         output_names: Names of the results; empty for absent optional ones.
         module: Path of the calling module.
         proto: The `NodeProto`.
-        walker: What reads the graph that it is in.
+        walker: Reader of the graph that it is in.
     """
 
     __slots__ = (

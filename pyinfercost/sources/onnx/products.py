@@ -64,7 +64,7 @@ class Quantized:
         return op.walker.emitter.tensor(self.stored, role="parameter" if self.stored.is_weight else None)
 
     def reading(self, op: Op, result: Value) -> Callable[[], TensorId]:
-        """Return what emits the conversion to floats when something needs them."""
+        """Return a function that emits the conversion to floats on demand."""
         emitter = op.walker.emitter
         place = emitter.place
 

@@ -27,7 +27,7 @@ def graph_from_onnx(source: Any, *, dynamic: SizeNames | None = None) -> Graph:
     """Read an ONNX model.
 
     Weights are described, not loaded: external data is not opened, except for small tensors on which shapes depend.
-    Operators become those of torch that compute the same, so that precisions, engines, formats and layouts apply;
+    Operators become equivalent operators of torch, so that precisions, engines, formats and layouts apply;
     an operator without counterpart is a node of its own, which the ledger lists.
 
     Args:
@@ -113,7 +113,7 @@ def weights(path: str | os.PathLike[str]) -> list[StoredTensor]:
 
 def _converted(proto: Any, folder: Path | None, name: str, where: str, dynamic: SizeNames | None) -> Graph:
     if not proto.HasField("graph") or not (proto.graph.node or proto.graph.output):
-        raise OnnxError(f"{where}: holds no graph; expected a model as written by onnx.save")
+        raise OnnxError(f"{where}: has no graph; expected a model as written by onnx.save")
     try:
         return graph_of(proto, folder, name, dynamic)
     except SizeNameError:
@@ -125,5 +125,5 @@ def _converted(proto: Any, folder: Path | None, name: str, where: str, dynamic: 
     except InputError as error:
         raise OnnxError(f"{where}: {excerpt(str(error), most=1_000)}") from error
     except UNREADABLE as error:
-        what = excerpt(f"{type(error).__name__} {error}", most=1_000)
-        raise OnnxError(f"{where}: has a field that is not valid ({what})") from error
+        reason = excerpt(f"{type(error).__name__} {error}", most=1_000)
+        raise OnnxError(f"{where}: has a field that is not valid ({reason})") from error

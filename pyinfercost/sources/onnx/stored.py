@@ -14,7 +14,7 @@ from ...errors import InputError
 from ..files_read import reads
 
 # onnx.TensorProto.DataType -> (the core's name, bits of an element). A string is counted as a reference; fp4 has the
-# width of int4, since a torch element of fp4 holds two values.
+# width of int4, since a torch element of fp4 has two values.
 _DTYPES = {
     1: ("float32", 32),
     2: ("uint8", 8),
@@ -84,7 +84,7 @@ def code_of(dtype: str) -> int:
 
 
 def kinds_of(graph: Any) -> dict[str, str]:
-    """Return initializer -> what torch's exporter stored about its origin, in the metadata of the value."""
+    """Return initializer -> its origin, from the metadata of torch's exporter."""
     kinds = {}
     for info in (*graph.value_info, *graph.initializer):
         for entry in info.metadata_props:
@@ -99,7 +99,7 @@ class StoredTensor:
     Args:
         proto: The `TensorProto`.
         folder: Folder of the file, for external data; None where it is not known.
-        kind: What torch's exporter stored about its origin: `PARAMETER`, `BUFFER`, `CONSTANT_TENSOR`; empty for others.
+        kind: Origin that torch's exporter stored: `PARAMETER`, `BUFFER`, `CONSTANT_TENSOR`; empty for others.
 
     Raises:
         OnnxError: The dtype is unknown, or a length is out of range.
@@ -179,7 +179,7 @@ class StoredTensor:
         else:
             return self._of_fields(numpy_dtype)
         if len(raw) != self.stored_bytes:
-            raise OnnxError(f"tensor {self.name!r} holds {len(raw)} bytes; expected {self.stored_bytes}")
+            raise OnnxError(f"tensor {self.name!r} has {len(raw)} bytes; expected {self.stored_bytes}")
         return np.frombuffer(raw, dtype=numpy_dtype).reshape(self.shape)
 
     def raw(self) -> bytes | None:

@@ -31,7 +31,7 @@ class Value:
         stored: The initializer that it is.
         make: Emits the nodes of a value that has none yet, and returns its tensor; None after that.
         source: For a quantized tensor read as floats, how it is stored.
-        product: For the result of a product that may still be joined with what follows, that product.
+        product: For the result of a product that may still be joined with the following nodes, that product.
         base: For the transpose of the last two dimensions of another value, that value.
         name: Name of a graph's input or of a returned cache.
     """

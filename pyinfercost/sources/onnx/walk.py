@@ -33,7 +33,7 @@ _DEEPEST_CHOICE = 4  # conditions within each other whose branches are compared
 
 
 class Model:
-    """What all graphs of a model share.
+    """State that all graphs of a model share.
 
     Args:
         proto: The `ModelProto`.
@@ -48,7 +48,7 @@ class Model:
         self._expanded: dict[tuple[str, str], int] = {}
 
     def expanded(self, nodes: Iterable[Any]) -> int:
-        """Return the number of nodes with those of functions in the place of their calls, and of a loop once."""
+        """Return the number of nodes after functions are inlined, with loops counted once."""
         count = 0
         for proto in nodes:
             count += 1 + sum(self.expanded(part.g.node) for part in proto.attribute if part.HasField("g"))
@@ -61,7 +61,7 @@ class Model:
 
 
 def domain_of(domain: str) -> str:
-    """Return a domain's usual name: that of ONNX itself has two."""
+    """Return a domain's usual name: ONNX itself has two."""
     return "" if domain == "ai.onnx" else domain
 
 
@@ -74,7 +74,7 @@ class Walker:
     """Reads the nodes of a graph, a subgraph or a function.
 
     Args:
-        model: What all graphs share.
+        model: State that all graphs share.
         emitter: Where nodes go.
         sizes: Named sizes.
         scope: Name -> value outside.
@@ -132,7 +132,7 @@ class Walker:
         return found
 
     def _sequence(self, kind: Any, name: str) -> Result:
-        # How many tensors it holds is not stated: one.
+        # Its number of tensors is not stated: one.
         if kind.HasField("sequence_type"):
             kind = kind.sequence_type.elem_type
         elif kind.HasField("optional_type"):
@@ -148,7 +148,7 @@ class Walker:
         return Sequenced([value], dtype)
 
     def enter(self, graph: Any) -> None:
-        """Take up the initializers of a graph, and what is stated of its values."""
+        """Read the initializers of a graph, and the stated types of its values."""
         kinds = kinds_of(graph)
         for proto in graph.initializer:
             stored = StoredTensor(proto, self.folder, kinds.get(proto.name, ""))
@@ -249,12 +249,12 @@ class Walker:
         except NodeError:
             raise
         except NotKnownError:
-            raise NodeError(f"{_title(proto)} has a shape that depends on data in a way that is not known") from None
+            raise NodeError(f"{_title(proto)} has a shape that depends on data by an unknown rule") from None
         except CountOverflowError:
             raise
         except (InputError, *UNREADABLE) as error:
-            what = str(error) if isinstance(error, InputError) else f"cannot be read: {type(error).__name__} {error}"
-            raise NodeError(f"{_title(proto)}: {excerpt(what, most=1_000)}") from error
+            reason = str(error) if isinstance(error, InputError) else f"cannot be read: {type(error).__name__} {error}"
+            raise NodeError(f"{_title(proto)}: {excerpt(reason, most=1_000)}") from error
 
     def _read(self, proto: Any) -> None:
         metadata = metadata_of(proto)
@@ -302,7 +302,7 @@ class Walker:
         return self.unmodelled(op)
 
     def _folded(self, op: Op) -> list[Value] | None:
-        # The second operand of CastLike has a dtype and nothing else to say.
+        # Only the dtype of the second operand of CastLike matters.
         values = op.inputs[:1] if op.type == "CastLike" else op.inputs
         if op.domain or not values or not all(isinstance(v, Value) for v in values if v is not None):
             return None
@@ -374,7 +374,7 @@ class Walker:
                 dtype = next((v.dtype for v in op.inputs if isinstance(v, Value)), "float32")
             shape = declared if declared is not None else guess
             if shape is None:
-                # Most operators of other libraries keep the shape; the ledger says that this one is not known.
+                # Most operators of other libraries keep the shape; the ledger lists this one as unknown.
                 shape = next((v.shape for v in op.inputs if isinstance(v, Value)), None)
             if shape is None:
                 shape = (op.length_of_data(op.type, "elements of a result whose shape is not stated", None),)
@@ -448,7 +448,7 @@ UNREADABLE = (
     ZeroDivisionError,
     OverflowError,
 )
-"""What fields of the wrong length, type or encoding lead to where they are used."""
+"""Exceptions that fields of the wrong length, type or encoding raise where they are used."""
 
 
 class NodeError(OnnxError):
@@ -465,7 +465,7 @@ def _rank_of_unknown(op: Op, x: Value) -> int | None:
 
 
 def flat(values: Iterable[Result]) -> list[Value]:
-    """Return the tensors among values, those of sequences included."""
+    """Return the tensors among values, also in sequences."""
     found: list[Value] = []
     for value in values:
         if isinstance(value, Value):
@@ -536,7 +536,7 @@ def graph_of(model: Any, folder: Path | None, name: str, dynamic: Any) -> Graph:
     walker.run(graph.node, returned)
     walker.emitter.place = ("", "")
     for value in [*walker.values.values()]:
-        # What torch marks as a parameter counts even if the forward does not use it, as in the module.
+        # Tensors that torch marks as parameters count even if the forward does not use them, as in the module.
         if isinstance(value, Value) and value.stored is not None and value.stored.kind == "PARAMETER":
             walker.emitter.declare_stored(value)
     outputs = [walker.emitter.tensor(value) for value in flat(walker.named(name) for name in returned)]

@@ -79,7 +79,7 @@ def _read(source: Any, path: str, attribute: str) -> PackedWeight:
         return PackedWeight(source, path, attribute)
     except RuntimeError as error:
         raise CaptureError(
-            f"module {path!r} holds {source._type()} in {attribute!r}, whose weight cannot be read: {error}; "
+            f"module {path!r} has {source._type()} in {attribute!r}, whose weight cannot be read: {error}; "
             "expected an engine that can unpack its weights, such as fbgemm"
         ) from error
 

@@ -223,12 +223,12 @@ def _copied(matrix: SparseMeta, *, dtype: Any = None, **_: Any) -> SparseMeta:
 
 
 def _kept(matrix: Any, *_: Any, **__: Any) -> Any:
-    """A gradient that autograd keeps: it copies one that the record holds too, where a real step passes it on."""
+    """A gradient that autograd keeps: it copies one that is also in the record, where a real step passes it on."""
     return matrix if isinstance(matrix, SparseMeta) else NotImplemented
 
 
 def _joined(left: Any, right: Any, **scale: Any) -> Any:
-    """The sum of two gradients, with the stored values of both: torch may merge those of equal rows."""
+    """The sum of two gradients, with the stored values of both: torch may merge values of equal rows."""
     both = (left, right)
     if scale or any(not isinstance(side, SparseMeta) or side.sparse_layout is not torch.sparse_coo for side in both):
         return NotImplemented

@@ -90,7 +90,7 @@ class Constants(TorchFunctionMode):
 
 
 def _warn_of_numpy(caller: FrameType) -> None:
-    """Warn about a tensor that leaves torch; a capture sees only what torch computes."""
+    """Warn about a tensor that leaves torch; a capture records only operators of torch."""
     file = caller.f_code.co_filename.replace(chr(92), "/").rpartition("/")[2]
     warnings.warn(
         f"the forward turns a tensor into a NumPy array at {file}:{caller.f_lineno}; what NumPy computes from it is "

@@ -1,7 +1,7 @@
 """Tensor lifetimes: the model gets aliases of recorded tensors, and weak references record when each is freed.
 
 A result is freed when the frames, modules and lists that hold it are gone, as in eager execution: the caller of
-`self.layer1(x)` holds `x` during all of `layer1`.
+`self.layer1(x)` refers to `x` during all of `layer1`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class HandedOut:
         return known.twin if known is not None and known() is tensor else tensor
 
     def held(self) -> list[torch.Tensor]:
-        """Return the twins of all tensors that the model still holds."""
+        """Return the twins of all tensors that the model still refers to."""
         return [handed.twin for handed in self._by_id.values() if handed() is not None]
 
     def inside(self, values: Iterable[Any]) -> Any:
@@ -134,7 +134,7 @@ _RUNNING: ContextVar[HandedOut | None] = ContextVar("lifetimes of the running ca
 
 
 def given_up(tensor: torch.Tensor) -> torch.Tensor:
-    """Return an input that only the model holds afterwards, such as a cache; in a capture its lifetime is observed."""
+    """Return an input that only the model refers to afterwards, such as a cache; a capture observes its lifetime."""
     running = _RUNNING.get()
     if running is None or type(tensor) is not torch.Tensor:
         return tensor

@@ -18,7 +18,7 @@ def _is_channels_last(tensor: torch.Tensor) -> bool:
     """Return whether a tensor is channels-last by torch's rule: strides grow from channels over columns and rows.
 
     The stride of a dimension of length 1 is arbitrary, so tensors with one channel or one pixel are ambiguous; they
-    count as channels-last only if their strides say so. For symbolic sizes, the dimension with stride 1 decides.
+    count as channels-last only by their strides. For symbolic sizes, the dimension with stride 1 decides.
     """
     shape, strides = tensor.shape, tensor.stride()
     order = [1, *range(tensor.dim() - 1, 1, -1), 0]

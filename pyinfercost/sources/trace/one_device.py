@@ -19,12 +19,12 @@ from ..tensors.tensor_parts import PLAIN
 if TYPE_CHECKING:
     from .lifetimes import HandedOut
 
-_COMPARES_DEVICES = "flex_attention"  # those of its operands and its mask, in Python
+_COMPARES_DEVICES = "flex_attention"  # the devices of its operands and its mask, in Python
 _DEVICE_OF = torch.Tensor.device.__get__
 
 
 class OneDevice(TorchFunctionMode):
-    """Gives functions of torch meta tensors in the place of real ones beside meta tensors.
+    """Replaces real tensors by meta tensors in calls of torch with a meta tensor.
 
     Args:
         handed: Tensors of the model, in which the meta tensors stand for the real ones.
@@ -39,11 +39,11 @@ class OneDevice(TorchFunctionMode):
         kwargs = kwargs or {}
         if func == _DEVICE_OF and sys._getframe(1).f_code.co_name == _COMPARES_DEVICES and _is_real(args[0]):
             return torch.device("meta")
-        beside = any(isinstance(value, torch.Tensor) and value.is_meta for value in tree_leaves((args, kwargs)))
+        mixed = any(isinstance(value, torch.Tensor) and value.is_meta for value in tree_leaves((args, kwargs)))
 
         def on_meta(tensor: torch.Tensor) -> torch.Tensor:
             # Always the same one: an activation may have been written to it.
-            replaced = _is_real(tensor) and (beside or self._handed.is_on_meta(tensor))
+            replaced = _is_real(tensor) and (mixed or self._handed.is_on_meta(tensor))
             return self._handed.on_meta(tensor) if replaced else tensor
 
         args, kwargs = tree_map_only(torch.Tensor, on_meta, (args, kwargs))

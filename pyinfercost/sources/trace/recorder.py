@@ -90,7 +90,7 @@ class Recorder:
     sizes: SizeSpace
     packed: PackedWeights
     follows: bool = False  # whether every call is also executed with values
-    one_device: bool = False  # whether operators beside meta tensors get stand-ins of real ones in any case
+    one_device: bool = False  # whether real operands become meta tensors if another operand is one
     calls: list[Call] = field(default_factory=list)
     module: str = ""
     backward_from: int | None = None
@@ -276,8 +276,8 @@ class Recorder:
             kwargs = {**kwargs, "device": torch.device("meta")}
         if operator.kernel is op and _has_quantized(args):
             return quantized_kernels.run(op, args, kwargs)
-        beside_meta = self.one_device and not operator.on_data
-        if beside_meta and any(tensor.is_meta for tensor in parts((*args, *kwargs.values()))):
+        moves_to_meta = self.one_device and not operator.on_data
+        if moves_to_meta and any(tensor.is_meta for tensor in parts((*args, *kwargs.values()))):
             args, kwargs, _ = self._on_meta(args, kwargs)
         try:
             return operator.kernel(*args, **kwargs)

@@ -49,7 +49,7 @@ def _padded_row(length: Any) -> Any:
 def _library_layer(
     x: torch.Tensor, w: torch.Tensor, state_w: torch.Tensor, b: Any, c: Any, hx: torch.Tensor, cx: Any, *flags: Any
 ) -> Any:
-    """One direction of an LSTM layer in oneDNN, with what it saves for backward.
+    """One direction of an LSTM layer in oneDNN, with the tensors saved for backward.
 
     Found from records of torch's allocator: per step the gates and eleven rows of the state (with its cells and their
     gradients), and ten more rows at the ends.

@@ -242,7 +242,7 @@ def _one_run(
             recorder.mode(),
             function_modes(*modes),
         ):
-            # A copy, because torch writes back what a forward assigns to buffers. Names already reflect ties.
+            # A copy, because torch writes back tensors that a forward assigns to buffers. Names already reflect ties.
             named = {f"module.{name}" if step is not None else name: tensor for name, tensor in weights.items()}
             output = torch.func.functional_call(runs, named, inputs.args, _given_up(inputs.kwargs), tie_weights=False)
             if step is not None:

@@ -170,7 +170,7 @@ class TrainingRecorder(Recorder):
         elif self._in_backward():
             self.calls.append(Call(op, args, kwargs, result, self.module, self._source(), len(self.handed.released)))
             return
-        # The frame is that of __torch_dispatch__, because `record` here is between it and the recorder's own.
+        # The frame is __torch_dispatch__, because `record` here is between it and the recorder's own.
         Recorder.append(self, op, args, kwargs, result, None if frame is None else frame.f_back)
 
     def _source(self) -> Any:

@@ -83,7 +83,7 @@ class Values:
         return self._known[id(tensor)]
 
     def follow(self, call: Call) -> None:
-        """Execute a call with values, if those of all its operands are known."""
+        """Execute a call with values, if the values of all its operands are known."""
         results = [t for t in _tensors(call.result) if t.is_meta]
         operands = [t for t in _operands(call) if t.is_meta]
         mutable = call.op._schema.is_mutable

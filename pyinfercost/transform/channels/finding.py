@@ -36,8 +36,8 @@ def channel_groups(graph: Graph) -> ChannelGroups:
 
     Returns:
         The groups, the reasons why other channels are fixed, and the graph with one more named size (role `channel`)
-        per group: the number of units kept (default: all; minimum 1). For all values, its counts and estimates equal
-        those of a new capture of the narrower model.
+        per group: the number of units kept (default: all; minimum 1). For all values, it has the counts and estimates
+        of a new capture of the narrower model.
 
     Raises:
         ChannelGroupsError: (a `ValueError`) the graph is one of a training step.

@@ -104,7 +104,7 @@ class ChannelGroups:
         return len(self.groups)
 
     def __getitem__(self, key: str) -> ChannelGroup:
-        """Return the group with a name, or that of a layer whose output channels belong to exactly one group.
+        """Return the group of a name, or of a layer whose output channels belong to exactly one group.
 
         Raises:
             KeyError: There is no such group, or several; the message lists the groups.
@@ -137,7 +137,7 @@ class ChannelGroups:
             The graph.
 
         Raises:
-            ChannelGroupsError: (a `ValueError`) a name is not that of a group, or a width is below 1.
+            ChannelGroupsError: (a `ValueError`) a group is unknown, or a width is below 1.
         """
         unknown = [name for name in widths if name not in self.widths]
         if unknown:

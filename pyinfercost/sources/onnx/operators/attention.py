@@ -53,7 +53,7 @@ def attend(
 
 
 def cached(op: Op, past: Value | None, new: Value, place: int, length: Size | None = None) -> Value:
-    """Return the keys or values with those of a cache before them, [batch, heads, length, width].
+    """Return the keys or values after the entries of a cache, [batch, heads, length, width].
 
     Args:
         op: The operator.
@@ -100,7 +100,7 @@ def with_scores(op: Op, q: Value, k: Value, v: Value, mask: Value | None, mode: 
         q: [batch, heads, length, width].
         k: [batch, heads or fewer, length of keys, width].
         v: [batch, as many heads, length of keys, width].
-        mask: What is added to scores; None for nothing.
+        mask: Addend of scores; None for nothing.
         mode: Which scores are returned: 0 as they are multiplied, 3 after the softmax, else before it.
 
     Returns:
@@ -259,7 +259,7 @@ def rotated(op: Op, x: Value, cos: Value, sin: Value, positions: Value | None) -
         x: [batch, heads, length, width].
         cos: Table of cosines of half the width, or of all tokens.
         sin: The same of sines.
-        positions: Rows of the tables; None if they hold those of the tokens.
+        positions: Rows of the tables; None if they have the rows of the tokens.
     """
     tables = []
     for table in (cos, sin):
@@ -308,7 +308,7 @@ def rotary_embedding(op: Op) -> Result | Sequence[Result]:
             heads = count if isinstance(count, int) and count > 0 else 1
         x = heads_of(op, x, heads)
     if positions is not None and positions.shape in ((1,), ()):
-        # The position of the first token: those of the others follow.
+        # The position of the first token; the others follow.
         positions = op.inner("aten.arange.default", {"end": x.shape[2]}, "int64", (x.shape[2],))
     result = rotated(op, x, cos, sin, positions)
     return joined_heads(op, result) if flat else result

@@ -15,7 +15,7 @@ from ..values import Sequenced, Size, Value
 from .movement import part_of, reshaped
 
 _MOST_STEPS = 4096
-_MOST_UNROLLED = 20_000  # nodes, with those of loops around
+_MOST_UNROLLED = 20_000  # nodes, including nodes of loops around
 
 
 @handles("If")
@@ -83,7 +83,7 @@ def loop(op: Op) -> Sequence[Result]:
 
 
 def _stacked(op: Op, parts: Sequence[Value], axis: int, count: Size, info: Any) -> Value:
-    """Emit the tensor of the values that the steps collected; `info` is what the file states of one of them."""
+    """Emit the tensor of the values that the steps collected; `info` is the file's description of one of them."""
     if not parts:
         # No step ran.
         stated = info.type.tensor_type

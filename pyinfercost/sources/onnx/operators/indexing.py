@@ -26,7 +26,7 @@ def gather(op: Op) -> Result:
         result = op.result(table.dtype, shape, strides=kept)
         return op.emit("aten.select.int", {"self": table, "dim": axis, "index": indices.scalar()}, result)
     if axis == 0 and table.is_weight and table.rank == 2:
-        # Rows of bytes are those of a quantized table, which are dequantized after they are read.
+        # Rows of bytes are from a quantized table, and are dequantized after they are read.
         role = "parameter" if table.dtype in ("int8", "uint8") else None
         weight = op.walker.emitter.tensor(table, role=role)
         return op.new("aten.embedding.default", {"weight": weight, "indices": indices}, table.dtype, shape)

@@ -52,7 +52,7 @@ def permuted(op: Op, x: Value, order: Sequence[int], *, inner: bool = False) -> 
         return result
     last = [*range(x.rank - 2), x.rank - 1, x.rank - 2]
     if x.is_weight and list(order) == last:
-        # Written when something other than a product reads it: products take their weights either way.
+        # Written only for readers other than products, which accept both orders of weights.
         result.base = x
         emitter = op.walker.emitter
         place = emitter.place

@@ -43,7 +43,7 @@ def max_pool(op: Op) -> Sequence[Result]:
     x = op[0]
     kernel: list[Size] = list(op.integers("kernel_shape") or [])
     if x.source is not None and x.source.is_whole:
-        # The largest integer is that of the largest float.
+        # The largest integer represents the largest float.
         stored = pooled(op, x.source.stored, kernel, "max")
         result = op.result(x.dtype, stored.shape)
         result.source = x.source.of(stored)
@@ -52,7 +52,7 @@ def max_pool(op: Op) -> Sequence[Result]:
     result = pooled(op, x, kernel, "max")
     if not op.wants(1):
         return [result]
-    # The kernel writes positions beside its results.
+    # The kernel writes positions as well as results.
     indices = op.result("int64", result.shape, place=1)
     op.emit("aten.empty.memory_format", {"size": list(result.shape)}, indices)
     return [result, indices]

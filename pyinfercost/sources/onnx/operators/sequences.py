@@ -16,7 +16,7 @@ _MOST_PARTS = 4096
 
 
 def _place(op: Op, at: int, count: int, otherwise: int) -> int:
-    """Return a position in a sequence; that of an item of the same shape where it is data."""
+    """Return a position in a sequence; the position of an item of the same shape where it is data."""
     value = op.get(at)
     if value is None:
         return otherwise

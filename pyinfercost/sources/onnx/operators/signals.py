@@ -23,7 +23,7 @@ def dft(op: Op) -> Result:
     else:
         # Half a spectrum of real numbers: the other half is its mirror image.
         length = plain((x.shape[place] - 1) * 2) if onesided and inverse else x.shape[place]
-    # The last dimension holds one real part, or a real and an imaginary one.
+    # The last dimension is one real part, or a real and an imaginary one.
     real_in = x.shape[-1] == 1
     shape = list(x.shape)
     shape[place] = plain(length // 2 + 1) if onesided and not inverse else length
