@@ -56,7 +56,7 @@ void sort_numbers(std::vector<double>& values) {
         std::max(0, static_cast<int>(std::bit_width(*most - base)) - kBits * static_cast<int>(kPasses));
     const auto leading = [&](std::uint64_t key) { return (key - base) >> shift; };
     const auto digit = [&](std::uint64_t key, std::size_t pass) {
-        return leading(key) >> (pass * kBits) & (kDigits - 1);
+        return static_cast<std::size_t>(leading(key) >> (pass * kBits) & (kDigits - 1));
     };
     std::vector<std::array<std::size_t, kDigits>> places(kPasses);
     for (const std::uint64_t key : keys) {
