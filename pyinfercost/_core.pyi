@@ -1810,21 +1810,34 @@ class Simulation:
         interrupted: Whether Ctrl-C ended the simulation before all were served.
     """
 
-    queued_s: NDArray[np.float64]
-    scheduled_s: NDArray[np.float64]
-    first_token_s: NDArray[np.float64]
-    finish_s: NDArray[np.float64]
-    tokens: NDArray[np.int32]
-    cached_tokens: NDArray[np.int32]
-    preemptions: NDArray[np.uint16]
-    server: NDArray[np.uint16]
-    outcome: NDArray[np.uint8]
-    servers: dict[str, NDArray[Any]]
-    timeline: dict[str, Any]
-    end_s: float
-    request_seconds: float
-    interrupted: bool
-
+    @property
+    def queued_s(self) -> NDArray[np.float64]: ...
+    @property
+    def scheduled_s(self) -> NDArray[np.float64]: ...
+    @property
+    def first_token_s(self) -> NDArray[np.float64]: ...
+    @property
+    def finish_s(self) -> NDArray[np.float64]: ...
+    @property
+    def tokens(self) -> NDArray[np.int32]: ...
+    @property
+    def cached_tokens(self) -> NDArray[np.int32]: ...
+    @property
+    def preemptions(self) -> NDArray[np.uint16]: ...
+    @property
+    def server(self) -> NDArray[np.uint16]: ...
+    @property
+    def outcome(self) -> NDArray[np.uint8]: ...
+    @property
+    def servers(self) -> dict[str, NDArray[Any]]: ...
+    @property
+    def timeline(self) -> dict[str, Any]: ...
+    @property
+    def end_s(self) -> float: ...
+    @property
+    def request_seconds(self) -> float: ...
+    @property
+    def interrupted(self) -> bool: ...
     def times(self, name: str, client_s: float = 0.0) -> NDArray[np.float64]:
         """Return a time of each request in seconds, shape (n,); NaN where there is none.
 
@@ -1840,7 +1853,7 @@ class Simulation:
         usd_per_h: float | None = None,
         idle_w: float | None = None,
         blocks: int = 1,
-        limits: Sequence[tuple[str, float]] = ...,
+        limits: Sequence[tuple[str, float]] = [],
     ) -> dict[str, Any]:
         """Return the figures of all servers, by the names of `csrc/deploy/server_figures.hpp`.
 

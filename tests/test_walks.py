@@ -15,7 +15,7 @@ pytestmark = pytest.mark.torch
 ROOT = Path(__file__).parents[1]
 
 LIMITS = {
-    "priced estimate": 24,
+    "priced estimate": 26,
     "one priced sweep point": 23,
     "profile.to_text()": 11,
     "tracker.step(), after a structure change": 40,

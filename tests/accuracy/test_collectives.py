@@ -27,7 +27,7 @@ def test_a_message_is_elements_times_their_width(
         ones = np.ones(len(size_bytes))
         return SimpleNamespace(latency_s=30e-6 * ones, latency_low_s=20e-6 * ones, latency_high_s=50e-6 * ones)
 
-    monkeypatch.setattr(ic, "collective", collective, raising=False)
+    monkeypatch.setattr(ic.devices, "collective", collective)
     assert judge("--table", "collectives", "--format", "json") == 0
     line, total = json.loads(capsys.readouterr().out)["rows"]
     assert asked == [("all_reduce", [2 * 1048576], "h100-sxm-80gb", 8, "fp16", "library")]

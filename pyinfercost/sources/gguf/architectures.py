@@ -296,9 +296,9 @@ def architecture_of(model: GgufModel) -> Architecture:
     found = ARCHITECTURES.get(model.architecture)
     if found is None:
         of = model.architecture
-        found = f"the architecture {of!r}, which is not known" if of else "no general.architecture"
+        stated = f"the architecture {of!r}, which is not known" if of else "no general.architecture"
         raise SpecError(
-            f"{model.spec} has {found}; expected {', '.join(ARCHITECTURES)}. Pass the config of the model it was "
+            f"{model.spec} has {stated}; expected {', '.join(ARCHITECTURES)}. Pass the config of the model it was "
             "converted from as hf:config.json, with --quantize q4_k for example"
         )
     return found
