@@ -9,8 +9,8 @@
 //   const double latency_s = infercost::evaluate_point(plans.plan_for(sizes), sizes, machine).latency_s;
 //
 // Invalid input throws infercost::InputError (a std::invalid_argument), and a total beyond 64 bits throws
-// infercost::OverflowError. Graphs, plans and machines are immutable, and every function may be called from any
-// thread; a GraphBuilder belongs to one thread.
+// infercost::OverflowError. Graphs, plans and machines are immutable, and every function may be called from
+// any thread; a GraphBuilder belongs to one thread.
 #pragma once
 
 #include "core/graph.hpp"
