@@ -1,7 +1,7 @@
 """The compiled core: what a graph asks for (Work), and what a machine makes of it (Estimate)."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, final, overload
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, TypeVar, final, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -1224,12 +1224,18 @@ class KernelEstimate:
 
 def evaluate_kernels(plan: Plan, sizes: Mapping[str, int], hardware: Hardware) -> list[KernelEstimate]: ...
 
+_Layer = TypeVar("_Layer")
+
 class ForwardKernels:
     """The kernels of a plan on a machine at one point."""
 
     def __init__(self, plan: Plan, sizes: Mapping[str, int], hardware: Hardware) -> None: ...
-    def layers(self) -> list[list[Any]]:
-        """Return the fields of a `LayerEstimate` for each node that a kernel covers, in the order of the graph."""
+    def layers(self, cls: Callable[..., _Layer]) -> LayerSequence[_Layer]:
+        """Return the layers in the order of the graph as objects of a class, made when one of them is asked for.
+
+        Args:
+            cls: The class, which takes the fields of a `LayerEstimate` by position.
+        """
 
     def figures(
         self, hardware: Hardware, totals: Mapping[str, float], *, devices: int, items: int, fits: bool | None
@@ -1244,8 +1250,23 @@ class ForwardKernels:
             fits: Whether weights and caches fit the memory; None for a model without caches, whose peak decides.
         """
 
+class LayerSequence(Sequence[_Layer]):
+    """The layers of a forward; equal to a tuple of the same ones, as which it is pickled."""
+
+    @overload
+    def __getitem__(self, place: int) -> _Layer: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[_Layer, ...]: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[_Layer]: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
+def evidence_words() -> list[str]:
+    """Return what the band of a kernel may rest on, strongest first."""
+
 def evidence_shares(kernels: Sequence[KernelEstimate], hardware: Hardware) -> dict[str, float]:
-    """Return what the bands of kernels rest on: evidence -> share of the latency."""
+    """Return what the bands of kernels rest on: evidence -> share of the latency, strongest first."""
 
 @overload
 def band_low(value: float, spread: float) -> float: ...

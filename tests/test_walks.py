@@ -15,10 +15,10 @@ pytestmark = pytest.mark.torch
 ROOT = Path(__file__).parents[1]
 
 LIMITS = {
-    "priced estimate": 26,
+    "priced estimate": 24,
     "one priced sweep point": 23,
-    "profile.to_text()": 12,
-    "tracker.step(), after a structure change": 42,
+    "profile.to_text()": 11,
+    "tracker.step(), after a structure change": 40,
 }
 """Name of a walk -> the most files that it may enter."""
 

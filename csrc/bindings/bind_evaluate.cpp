@@ -222,17 +222,31 @@ std::vector<KernelEstimate> evaluate_kernels(const std::shared_ptr<const Plan>& 
     return ForwardKernels::of(plan, sizes, hardware).kernels;
 }
 
-// The fields of LayerEstimate, in its order.
-py::list layers_of(const ForwardKernels& of) {
-    py::list rows;
-    for (const NodeEstimate& each : estimate_nodes(of.kernels)) {
-        py::list row;
-        describe(each, *of.plan->graph,
-                 [&](std::string_view, const auto& value) { row.append(member_value(value)); });
-        rows.append(row);
+// The layers of a forward as objects of a Python class, made when one of them is asked for.
+class LayerSequence {
+  public:
+    LayerSequence(ForwardKernels kernels, py::object cls)
+        : kernels_(std::move(kernels)), cls_(std::move(cls)) {}
+
+    const py::tuple& all() {
+        if (!all_) {
+            py::list made;
+            for (const NodeEstimate& each : estimate_nodes(kernels_.kernels)) {
+                py::list row;  // fields in the order of the class
+                describe(each, *kernels_.plan->graph,
+                         [&](std::string_view, const auto& value) { row.append(member_value(value)); });
+                made.append(cls_(*row));
+            }
+            all_ = py::tuple(made);
+        }
+        return *all_;
     }
-    return rows;
-}
+
+  private:
+    ForwardKernels kernels_;
+    py::object cls_;
+    std::optional<py::tuple> all_;
+};
 
 py::dict figures_of(const ForwardKernels& of, const Hardware& machine, const py::dict& totals,
                     std::int64_t devices, std::int64_t items, std::optional<bool> fits) {
@@ -332,10 +346,40 @@ void register_evaluate(py::module_& m) {
           "One KernelEstimate for each kernel of a plan, at one point.");
     py::class_<ForwardKernels>(m, "ForwardKernels", "The kernels of a plan on a machine at one point.")
         .def(py::init(&ForwardKernels::of), py::arg("plan"), py::arg("sizes"), py::arg("hardware"))
-        .def("layers", &layers_of, "The fields of a LayerEstimate for each node that a kernel covers.")
+        .def(
+            "layers",
+            [](const ForwardKernels& of, py::object cls) { return LayerSequence(of, std::move(cls)); },
+            py::arg("cls"), "The layers as objects of `cls`, which takes the fields of a LayerEstimate.")
         .def("figures", &figures_of, py::arg("hardware"), py::arg("totals"), py::kw_only(),
              py::arg("devices"), py::arg("items"), py::arg("fits"),
              "Figures of the forward (`csrc/deploy/point_figures.hpp`).");
+    const auto layers_of = [](py::handle self) -> py::tuple { return self.cast<LayerSequence&>().all(); };
+    py::class_<LayerSequence>(m, "LayerSequence", "The layers of a forward, made when one is asked for.")
+        .def("__len__", [](LayerSequence& self) { return self.all().size(); })
+        .def("__getitem__", [](LayerSequence& self, const py::object& place) { return self.all()[place]; })
+        .def("__iter__", [](LayerSequence& self) { return py::iter(self.all()); })
+        .def("__repr__", [](LayerSequence& self) { return py::repr(self.all()); })
+        .def("__hash__", [](LayerSequence& self) { return py::hash(self.all()); })
+        .def("__eq__",
+             [=](LayerSequence& self, const py::object& other) -> py::object {
+                 const bool is_sequence = py::isinstance<LayerSequence>(other);
+                 if (!is_sequence && !py::isinstance<py::tuple>(other)) {
+                     return py::reinterpret_borrow<py::object>(Py_NotImplemented);
+                 }
+                 const py::tuple others = is_sequence ? layers_of(other) : py::tuple(other);
+                 return py::bool_(self.all().equal(others));
+             })
+        .def("__reduce__", [](LayerSequence& self) {
+            return py::make_tuple(py::type::of(self.all()), py::make_tuple(self.all()));
+        });
+    m.def(
+        "evidence_words",
+        [] {
+            py::list words;
+            for (const std::string_view word : kEvidence) words.append(to_python(word));
+            return words;
+        },
+        "What the band of a kernel may rest on, strongest first.");
     m.def(
         "evidence_shares",
         [](const std::vector<KernelEstimate>& kernels, const Hardware& machine) {

@@ -78,7 +78,7 @@ py::tuple cost_of_step(const StepCosts& costs, std::int64_t sequences, std::int6
     return py::make_tuple(cost.seconds, cost.joules);
 }
 
-// Of vectors, a value each.
+// One call of a vectorized function.
 template <double StepCost::* Part>
 double mean_step(const StepCosts* costs, double sequences, double tokens_each, double mean_context,
                  double chunk, double before, double completed) {

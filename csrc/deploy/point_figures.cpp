@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 #include <string_view>
+#include <utility>
 
 #include "evaluate/bands.hpp"
 
@@ -27,7 +28,13 @@ ByName<double> evidence_shares(std::span<const KernelEstimate> kernels, const Ha
         if (found == machine.evidence.end()) continue;
         seconds[found->second] += static_cast<double>(kernel.launches.size()) * kernel.terms.latency;
     }
-    return shares_of({seconds.begin(), seconds.end()});
+    ByName<double> parts;
+    for (const std::string_view evidence : kEvidence) {
+        if (const auto found = seconds.find(evidence); found != seconds.end()) {
+            parts.emplace_back(evidence, found->second);
+        }
+    }
+    return shares_of(std::move(parts));
 }
 
 PointFigures point_figures(const PointEstimate& total, std::span<const KernelEstimate> kernels,

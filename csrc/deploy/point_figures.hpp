@@ -1,9 +1,11 @@
 // Figures of a forward at one point, on all devices of a deployment.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string_view>
 
 #include "core/described.hpp"
 #include "evaluate/effects.hpp"
@@ -12,7 +14,7 @@
 
 namespace infercost {
 
-// What a forward is part of.
+// The devices, the batch and the memory of a forward.
 struct PointTerms {
     std::int64_t devices = 1;
     std::int64_t items = 1;  // of the batch, on all devices
@@ -36,7 +38,11 @@ struct PointFigures {
     ByName<double> evidence;      // share of the latency by what the band of kernels rests on
 };
 
-// Names refer to the machine.
+// What bands may rest on, strongest first.
+inline constexpr std::array<std::string_view, 4> kEvidence = {"measured here", "family fitted",
+                                                              "sibling family fitted", "datasheet only"};
+
+// Shares of the latency by evidence, in the order of kEvidence; a machine's own words are left out.
 ByName<double> evidence_shares(std::span<const KernelEstimate> kernels, const Hardware& machine);
 
 PointFigures point_figures(const PointEstimate& total, std::span<const KernelEstimate> kernels,

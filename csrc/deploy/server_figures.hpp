@@ -29,7 +29,7 @@ struct TimeLimit {
     double limit_s;  // requests are within the objective below it
 };
 
-// What figures need beside the simulation.
+// Client, price, idle power, cache and objective, which the simulation does not know.
 struct ServerTerms {
     double client_s = 0;              // from the client to the queue and back
     std::optional<double> usd_per_h;  // of all servers

@@ -54,7 +54,7 @@ def fleet_changes(before: FleetComparable, after: FleetComparable, *, limits: It
         InputTypeError: A value is none of these.
         FileAccessError: A file cannot be read.
     """
-    first, second = _read(before, "the first"), _read(after, "the second")
+    first, second = _read(before, "before"), _read(after, "after")
     names = [*second.fleets, *(name for name in first.fleets if name not in second.fleets)]
     nothing: dict[str, float | None] = dict.fromkeys(FLEET_FIGURES)
     rows = []

@@ -74,7 +74,7 @@ def profile_changes(before: ProfileLike, after: ProfileLike, *, limits: Iterable
         InputTypeError: A value is none of these.
         FileAccessError: A file cannot be read.
     """
-    first, second = _read(before, "the first"), _read(after, "the second")
+    first, second = _read(before, "before"), _read(after, "after")
     same_terms = all(getattr(first.side, name) == getattr(second.side, name) for name in _TERMS)
     rows = []
     for path in _joined(first.modules, second.modules):

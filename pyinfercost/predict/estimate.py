@@ -11,9 +11,8 @@ from .. import _core
 from ..deployment.keywords import shows, split_options
 from ..deployment.nodes import nodes_of
 from ..deployment.options import SizedOptions
-from ..hardware.evidence import by_strength
 from ..inputs.layout import BALANCED, Layout
-from ..results.estimate import Estimate, Layers
+from ..results.estimate import Estimate, LayerEstimate
 from ..results.stages import StageEstimate
 from ..sources.sizes import SizeError, batch_name, bind_sizes, call_sizes
 from .derived_costs import OnePoint, derived_figures
@@ -106,7 +105,7 @@ def estimate_on(
     figures = kernels.figures(
         machine, totals, devices=on.devices, items=at.items * on.instances, fits=None if memory is None else memory.fits
     )
-    layers = Layers(kernels)
+    layers = kernels.layers(LayerEstimate)
     use: DeviceUse | None = None
     exchanges: tuple[Exchange, ...] = ()
     if on.layout is not None or on.devices > 1:
@@ -135,7 +134,7 @@ def estimate_on(
         stages=stages,
         machine=machine,
         layers=layers,
-        **{**figures, "evidence": by_strength(figures["evidence"])},
+        **figures,
         **derived_figures(at),
     )
 

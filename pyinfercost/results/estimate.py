@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, SupportsIndex, overload
+from typing import TYPE_CHECKING
 
 from .. import _core
-from .._lazy import cached_property
 from ..report.render import render
 from .declared import declared, derived, fact, figure
 from .result import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from .._core import Hardware
     from ..inputs.layout import Layout
@@ -58,39 +56,6 @@ class LayerEstimate:
         "Bytes that the kernel moves; a fused kernel moves less than its nodes would on their own."
     )
     note: str = fact("The node that carries the kernel's time, or the unit that lacks the dtype.", default="")
-
-
-class Layers(Sequence[LayerEstimate]):
-    """The layers of an estimate, made from its kernels when one of them is asked for."""
-
-    def __init__(self, kernels: _core.ForwardKernels) -> None:
-        self._kernels = kernels
-
-    @cached_property
-    def _all(self) -> tuple[LayerEstimate, ...]:
-        return tuple(LayerEstimate(*row) for row in self._kernels.layers())
-
-    @overload
-    def __getitem__(self, place: SupportsIndex) -> LayerEstimate: ...
-    @overload
-    def __getitem__(self, place: slice) -> tuple[LayerEstimate, ...]: ...
-    def __getitem__(self, place: SupportsIndex | slice) -> LayerEstimate | tuple[LayerEstimate, ...]:
-        return self._all[place]
-
-    def __len__(self) -> int:
-        return len(self._all)
-
-    def __eq__(self, other: object) -> bool:
-        return tuple(self) == tuple(other) if isinstance(other, (Layers, tuple)) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._all)
-
-    def __repr__(self) -> str:
-        return repr(self._all)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return tuple, (self._all,)
 
 
 @declared

@@ -11,7 +11,7 @@ from .. import _core
 from .._lazy import cached_property
 from ..errors import CountOverflowError, InputError
 from ..hardware.dtypes import CORE_DTYPES, short_dtype
-from ..hardware.evidence import EVIDENCE, by_strength
+from ..hardware.evidence import EVIDENCE
 from ..predict.plans import EngineOverrides, PlanKey, plan_key_of
 from ..sources.sizes import batch_name
 from .spec import Grid, Lookup, copies_of
@@ -67,7 +67,7 @@ class SweepEvidence:
 
     def text_of(self, machine: Hardware, kernels: Sequence[KernelEstimate]) -> str:
         """Return the text of the kernels of a forward."""
-        shares = by_strength(_core.evidence_shares(kernels, machine))
+        shares = _core.evidence_shares(kernels, machine)
         return max(shares, key=lambda word: shares[word]) if shares else ""
 
     def column(self, position: Callable[[str], NDArray[np.int64]]) -> NDArray[np.int64]:

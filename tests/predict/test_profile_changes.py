@@ -281,12 +281,12 @@ def test_estimates_have_times_and_no_counts(before: ic.results.Profile, after: i
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"schema_version": 1, "points": []}, "the second is not a profile; expected what `pyinfercost profile"),
-        ({**document("a"), "schema_version": 9}, "the second has schema_version 9; expected 1"),
-        ({**document("a"), "layers": [{"module": "a"}]}, r"latency_s of layers\[0\] of the second is missing"),
+        ({"schema_version": 1, "points": []}, "after is not a profile; expected what `pyinfercost profile"),
+        ({**document("a"), "schema_version": 9}, "after has schema_version 9; expected 1"),
+        ({**document("a"), "layers": [{"module": "a"}]}, r"latency_s of layers\[0\] of after is missing"),
         (
             {**document("a"), "totals": {"parameters": "64*batch"}},
-            r"parameters of totals of the second is '64\*batch'; expected 0 or a number",
+            r"parameters of totals of after is '64\*batch'; expected 0 or a number",
         ),
     ],
 )
@@ -296,7 +296,7 @@ def test_what_is_no_profile_is_refused(given: dict[str, Any], message: str) -> N
 
 
 def test_other_types_and_files_are_refused(tmp_path: Path, before: ic.results.Profile) -> None:
-    with pytest.raises(TypeError, match="the first is of type int; expected a Profile, an Estimate, a dict or a path"):
+    with pytest.raises(TypeError, match="before is of type int; expected a Profile, an Estimate, a dict or a path"):
         ic.compare(before=1, after=before)
     path = tmp_path / "table.txt"
     path.write_text(str(before), encoding="utf-8")
@@ -425,28 +425,28 @@ def test_a_file_that_is_no_profile_fails_with_a_message(files: list[str], tmp_pa
 HUGE = 10**400  # no float holds it
 WRONG_PARTS: list[tuple[dict[str, Any], str]] = [
     ({"layers": None, "totals": None, "estimate": None}, ""),
-    ({"layers": 0.0}, "layers of the second is 0.0; expected a list of objects"),
-    ({"layers": [3]}, r"layers\[0\] of the second is 3; expected an object"),
-    ({"layers": [{"module": 1, "latency_s": 0}]}, r"module of layers\[0\] of the second is 1; expected a text"),
-    ({"layers": [{"module": "a", "latency_s": "1"}]}, r"latency_s of layers\[0\] of the second is '1'; expected"),
+    ({"layers": 0.0}, "layers of after is 0.0; expected a list of objects"),
+    ({"layers": [3]}, r"layers\[0\] of after is 3; expected an object"),
+    ({"layers": [{"module": 1, "latency_s": 0}]}, r"module of layers\[0\] of after is 1; expected a text"),
+    ({"layers": [{"module": "a", "latency_s": "1"}]}, r"latency_s of layers\[0\] of after is '1'; expected"),
     ({"layers": [{"module": "a", "latency_s": -1e-320}]}, r"latency_s of layers\[0\] .* is -1e-320; expected 0 or"),
     ({"layers": [{"module": "a", "latency_s": 1e-320}]}, r"latency_s of layers\[0\] .* is 1e-320; expected 0 or"),
     ({"layers": [{"module": "a", "latency_s": 0, "energy_j": HUGE}]}, "energy_j .* is a whole number of 401 digits"),
     ({"layers": [{"module": "a", "latency_s": 0, "pointwise_flops": True}]}, "pointwise_flops .* is True; expected"),
-    ({"layers": [{"module": "a", "latency_s": 0, "op": []}]}, r"op of layers\[0\] of the second is \[\]"),
+    ({"layers": [{"module": "a", "latency_s": 0, "op": []}]}, r"op of layers\[0\] of after is \[\]"),
     ({"layers": [{"module": "\ud800", "latency_s": 0}]}, "half of a surrogate pair"),
-    ({"totals": [[]]}, r"totals of the second is \[\[\]\]; expected an object"),
-    ({"totals": {"bytes_written": HUGE}}, "bytes_written of totals of the second is a whole number of 401 digits"),
-    ({"totals": {"parameters": -1}}, "parameters of totals of the second is -1; expected"),
-    ({"estimate": 3}, "estimate of the second is 3; expected an object"),
-    ({"estimate": {"hardware": []}}, r"hardware of estimate of the second is \[\]; expected a text"),
-    ({"estimate": {"threads": 1.5}}, "threads of estimate of the second is 1.5; expected a whole number"),
-    ({"estimate": {"cost": {"price": 3}}}, "price of cost of estimate of the second is 3|price of cost"),
-    ({"model": [""]}, r"model of the second is \[''\]; expected a text"),
-    ({"sizes": []}, r"sizes of the second is \[\]; expected an object"),
-    ({"sizes": {"batch": 1.5}}, "size batch of the second is 1.5; expected a whole number"),
+    ({"totals": [[]]}, r"totals of after is \[\[\]\]; expected an object"),
+    ({"totals": {"bytes_written": HUGE}}, "bytes_written of totals of after is a whole number of 401 digits"),
+    ({"totals": {"parameters": -1}}, "parameters of totals of after is -1; expected"),
+    ({"estimate": 3}, "estimate of after is 3; expected an object"),
+    ({"estimate": {"hardware": []}}, r"hardware of estimate of after is \[\]; expected a text"),
+    ({"estimate": {"threads": 1.5}}, "threads of estimate of after is 1.5; expected a whole number"),
+    ({"estimate": {"cost": {"price": 3}}}, "price of cost of estimate of after is 3|price of cost"),
+    ({"model": [""]}, r"model of after is \[''\]; expected a text"),
+    ({"sizes": []}, r"sizes of after is \[\]; expected an object"),
+    ({"sizes": {"batch": 1.5}}, "size batch of after is 1.5; expected a whole number"),
     ({"modules": [{"module": None, "parameter_bytes": 0}]}, ""),
-    ({"modules": [{"module": 1}]}, r"module of modules\[0\] of the second is 1; expected a text"),
+    ({"modules": [{"module": 1}]}, r"module of modules\[0\] of after is 1; expected a text"),
     ({"coverage": {"unmodelled": [{"op": 1}]}}, r"op of unmodelled\[0\] of coverage|op of unmodelled"),
     ({"schema_version": 10**5000}, "schema_version a whole number of 5001 digits"),
 ]
