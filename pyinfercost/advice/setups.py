@@ -1,4 +1,8 @@
-"""`Setup`: graph variant, deployment and sizes as data, with the command and the code that reproduce its figures."""
+"""`Setup`: graph variant, deployment and sizes as data, with the command and the code that reproduce its figures.
+
+A change of the model that the command line lacks is a field of `Variant` and of `TRANSFORMS`, its effect in
+`transform/variants.py`, and an option of `whatif_options`.
+"""
 
 from __future__ import annotations
 

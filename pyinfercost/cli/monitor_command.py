@@ -1,4 +1,4 @@
-"""`pyinfercost monitor`: a sidecar beside a serving engine, and the commands on its log."""
+"""`pyinfercost monitor`: a sidecar of a serving engine, and the commands on its log."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ _SERVERS = ("listen", "page", "token_file", "top")
 @format_option("table", "json", "csv", "md")
 @click.pass_context
 def monitor(context: click.Context, /, *, form: str, **options: Any) -> None:
-    """Count what a serving engine serves, uses and costs, from the metrics that it publishes, until Ctrl-C or SIGTERM.
+    """Count requests, use and cost of a serving engine from the metrics that it publishes, until Ctrl-C or SIGTERM.
 
     The engine's totals since the start of this command are exported with money, energy, utilization and predicted times
     beside them. An engine that does not answer yet is waited for. The commands below read the log.
@@ -267,7 +267,7 @@ def _summary(sidecar: Sidecar) -> str:
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM and Ctrl-C set: the usual ways to end a sidecar."""
+    """Yield an event that SIGTERM and Ctrl-C set: the usual signals that end a sidecar."""
     stop = threading.Event()
     before = {}
     with suppress(ValueError):  # not in the main thread: the caller ends it otherwise

@@ -88,8 +88,8 @@ class Deployment(Settings):
     instances: int = whole(
         COUNT,
         "Copies of the model side by side on one CPU, each in a process of its own with its own weights and a batch of "
-        "its own. They share cores, caches, DRAM bandwidth, memory and power equally. Latency is that of one copy, and "
-        "throughput that of all.",
+        "its own. They share cores, caches, DRAM bandwidth, memory and power equally. Latency is of one copy, "
+        "throughput of all.",
         default=1,
         option="Number of copies of the model side by side; CPUs only.",
     )
@@ -133,7 +133,7 @@ class Deployment(Settings):
     serving: ServingLike = converted(
         _serving_text,
         'How a serving engine forms its steps: `"draft_tokens=4,acceptance=0.8"` or what else `Serving.parse` accepts; '
-        "the field holds the text. Empty for the engine's own settings.",
+        "the field is the text. Empty for the engine's own settings.",
         default="",
         option=(
             "How a serving engine forms its steps. Comma-separated: draft_tokens=4, acceptance=0.8, "
@@ -145,7 +145,7 @@ class Deployment(Settings):
         ("", *_core.executions()),
         '`"eager"` (one kernel per op), `"compiled"` (ops are fused), `"cuda_graph"` (eager kernels, launched from a '
         'recorded graph) or `"reduce-overhead"` (a mode of `torch.compile`: fused kernels, launched from a recorded '
-        "graph). The empty text, the default, stands for the engine's own way: eager in torch, a recorded graph in "
+        "graph). The empty text, the default, stands for the engine's default: eager in torch, a recorded graph in "
         "serving engines, whose kernels are fused already.",
         default="",
         option=(
@@ -155,20 +155,20 @@ class Deployment(Settings):
     )
     devices: int = whole(
         COUNT,
-        "Number of these machines, 1 to 1,000,000; a multiple of those of `layout`, which is repeated on them. 1, the "
-        "default, stands for the devices of the layout.",
+        "Number of these machines, 1 to 1,000,000; a multiple of the devices of `layout`, which is repeated on them. "
+        "1, the default, stands for the devices of the layout.",
         default=1,
-        option="Number of devices; default: those of --layout.",
+        option="Number of devices; default: the devices of --layout.",
         metavar="N",
     )
     layout: LayoutLike | None = converted(
         Layout.parse,
         'How the model lies on the devices, as a `Layout` or its text, such as `"tensor=4,data=2"`. Without one, each '
-        "holds the whole model and they exchange nothing. Copies of the model share the batch; the largest share, "
+        "has the whole model and they exchange nothing. Copies of the model share the batch; the largest share, "
         "ceil(batch / copies), sets latency and memory.",
         default=None,
         option=(
-            "How the model lies on the devices, such as tensor=4 or tensor=8,expert=8; by default each holds all "
+            "How the model lies on the devices, such as tensor=4 or tensor=8,expert=8; by default each has all "
             "of it, and they share the batch."
         ),
         metavar="LAYOUT",
@@ -292,7 +292,7 @@ class Deployment(Settings):
 
     @property
     def asked_execution(self) -> str:
-        """The execution as it was given; empty for the engine's own way."""
+        """The execution as it was given; empty for the engine's default."""
         asked: str = self.__dict__["_asked"]["execution"]
         return asked
 
@@ -497,7 +497,7 @@ def _loaded(
     return load(hardware, threads=threads, instances=instances, sustained=sustained and not already, host=host)
 
 
-@lru_cache(maxsize=512)  # by identity: a search asks for those of few machines, and reading them all takes 0.1 ms
+@lru_cache(maxsize=512)  # by identity: a search asks for the prices of few machines, and reading them all takes 0.1 ms
 def _facts(machine: _core.Hardware) -> str:
     """Return all that is known of a machine."""
     return machine.__getstate__()

@@ -14,7 +14,7 @@ LayoutLike: TypeAlias = "Layout | str | Mapping[str, Any]"
 """A layout as `Layout.parse` accepts it: a `Layout`, its text (`"tensor=4,data=2"`), or its fields by name."""
 
 FACTORS = ("tensor", "pipeline", "context", "data")
-"""Fields of a `Layout` whose product is the number of devices; those of `data` are copies of the others."""
+"""Fields of a `Layout` whose product is the number of devices; devices of `data` are copies of the others."""
 
 _NOT_OF_A_RANK = ("zero", "micro_batches", "schedule", "expert_load")
 _MOST_SHARDED = 1  # stage of ZeRO with stages of a pipeline
@@ -89,7 +89,7 @@ class Layout(Settings):
     nodes: int = whole(
         COUNT,
         "Machines that the devices are in; more if these do not hold so many. Devices of `tensor` are neighbors, then "
-        "those of `context`, `pipeline` and `data`, so that stages are the first to be in different machines.",
+        "the devices of `context`, `pipeline` and `data`, so that stages are the first to be in different machines.",
         default=1,
     )
     zero: int = whole(
@@ -207,12 +207,12 @@ class Layout(Settings):
 
     @property
     def together(self) -> int:
-        """Devices that exchange data, and so lie in one machine or in connected ones: those of one copy, or all."""
+        """Devices that exchange data, and so lie in one machine or in connected ones: those of a copy, or all."""
         return self.devices if self.expert > self.tensor else self.ranks
 
     @property
     def given(self) -> dict[str, Any]:
-        """The fields that differ from those of one device."""
+        """The fields that differ from the layout of one device."""
         return {each.name: value for each in self.fields if (value := getattr(self, each.name)) != each.default}
 
     def __str__(self) -> str:

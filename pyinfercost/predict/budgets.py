@@ -180,8 +180,8 @@ class CostBudget:
         """Return the message about these overruns."""
         timed = self.on.hardware is not None
         where = f" on {self.on.machine.id}" if timed else ""
-        way = f"{self.on.precision}, {self.on.execution}" if timed else self.on.precision
-        return f"{model or 'the model'} is over its budget{where} ({way}): " + "; ".join(map(str, overruns))
+        setting = f"{self.on.precision}, {self.on.execution}" if timed else self.on.precision
+        return f"{model or 'the model'} is over its budget{where} ({setting}): " + "; ".join(map(str, overruns))
 
 
 def _limit(name: str, value: Any) -> float:

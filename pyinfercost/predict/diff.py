@@ -38,7 +38,7 @@ _TERMS = (
     "host",
     "sizes",
 )
-"""Fields of a side that times depend on, beside the model."""
+"""Fields of a side that times depend on, besides the model."""
 
 _SIZE = Range(0, 2**63 - 1)
 _SHARE = Range(1e-30, 1)
@@ -62,7 +62,7 @@ def profile_changes(before: ProfileLike, after: ProfileLike, *, limits: Iterable
         after: The second profile, in the same forms.
         limits: Limits on changes of figures, such as `latency_s:+5%` (grows by at most 5 %), `throughput_per_s:-5%`
             (falls by at most 5 %), `peak_memory_bytes:+1e6` (in the figure's own unit) and `flops:any` (does not
-            change). Figures are those of `totals`, and `unmodelled_ops`. An unknown figure breaks all limits on it.
+            change). Figures: all of `totals`, and `unmodelled_ops`. An unknown figure breaks all limits on it.
 
     Returns:
         A `ProfileChanges`, whose `failed` has the broken limits. An unknown figure of a side is None, and so are its
@@ -258,7 +258,7 @@ def _sum(one: Any, other: Any) -> Any:
 
 
 def _joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Return the paths of both in the order of the second; those of the first alone precede their next common path."""
+    """Return the paths of both in the order of the second; paths of the first alone precede their next common path."""
     joined: dict[str, None] = {}
     left = [path for path in before if path not in after]
     places = {path: place for place, path in enumerate(before)}
@@ -288,7 +288,7 @@ _DIFFERING = (
 
 
 def _warnings(before: Side, after: Side) -> list[str]:
-    """Return the differences beside the model, and the calls that are in no figure."""
+    """Return the differences besides the model, and the calls that are in no figure."""
     found = []
     for name, why in _DIFFERING:
         one, other = getattr(before, name), getattr(after, name)

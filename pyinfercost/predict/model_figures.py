@@ -1,4 +1,4 @@
-"""Figures of a model that need no machine: those of its counts, and those that follow from its graph.
+"""Figures of a model that need no machine: its counts, and figures that follow from its graph.
 
 A figure that follows from the graph is a function here with the figure's key as its name, under `@of_graph`.
 """

@@ -1,4 +1,4 @@
-"""Why fused kernels take longer than those of the same model that are not fused, in one line."""
+"""Why fused kernels take longer than the same model without fusion, in one line."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def why_slower(executions: tuple[str | None, str | None], layers: tuple[Sequence
     ratio = significant(totals[slow] / totals[fast])
     return (
         f"{executions[slow]} takes {ratio} times as long as {executions[fast]}: kernels with the effect {effect!r} "
-        f"take {quantity(added[effect], 's')} more, foremost those of {ops}"
+        f"take {quantity(added[effect], 's')} more, foremost the kernels of {ops}"
     )
 
 

@@ -41,7 +41,7 @@ def plans_class(pipeline: Pipeline) -> type[StagePlans]:
 
 
 def parts_of_stage(schedule: str, number: int, stages: int, micro_batches: int) -> MicroBatches:
-    """Return the micro-batches of a step in a stage, and how many it holds at the same time."""
+    """Return the micro-batches of a step in a stage, and how many are in its memory at the same time."""
     held = _core.training_in_flight(schedule, stage=number, stages=stages, micro_batches=micro_batches)
     return MicroBatches(micro_batches, held)
 
@@ -53,13 +53,13 @@ class TrainingStagePlans(StagePlans):
     def memory_bytes(
         self, number: int, peak: float, share: Mapping[str, int], parts: Mapping[str, int], machine: Hardware
     ) -> int:
-        """Return the memory of a stage at one point: activations of the micro-batches that it holds, and gradients."""
+        """Return the memory of a stage at one point: activations of the micro-batches in it, and gradients."""
         batch = self.graph.size_of_role("batch")
         count = 1 if batch is None else -(-share[batch] // max(1, parts[batch]))
         return self._peak_bytes(number, parts, count, machine)
 
     def _peak_bytes(self, number: int, sizes: Mapping[str, int], micro_batches: int, machine: Hardware) -> int:
-        """Return the peak of a stage whose sizes are those of a micro-batch, computed once."""
+        """Return the peak of a stage at the sizes of a micro-batch, computed once."""
         stages = len(self.kind_of)
         parts = parts_of_stage(self.layout.schedule, number, stages, micro_batches)
         graph = self.graphs[self.kind_of[number]]
@@ -106,7 +106,7 @@ class TrainingStagePlans(StagePlans):
         machine: Hardware,
         out: Mapping[str, Numbers],
     ) -> None:
-        """Fill the columns of a training step at some points, from those of a micro-batch in each kind of stage."""
+        """Fill the columns of a training step at some points, from columns of a micro-batch in each kind of stage."""
         import numpy as np
 
         count = stretch.stop - stretch.start
@@ -129,7 +129,7 @@ class TrainingStagePlans(StagePlans):
         busy_s = ends_s.max(axis=0)
         slowest = each_s.argmax(axis=0)
         slowest_s = each_s.max(axis=0)
-        # Beside all micro-batches in the slowest stage, the time is that of the others.
+        # The time is all micro-batches in the slowest stage, and one in each of the others.
         rest = (busy_s - micro_batches * slowest_s) / np.maximum(each_s.sum(axis=0) - slowest_s, 1e-300)
         points = np.arange(count)
         for name in _ADDED:
@@ -251,7 +251,7 @@ def pipeline_memory(
         sizes: Values of all sizes on the devices with the largest share of the batch.
         setup: The optimizer, and how training is sharded.
         precision: Dtype to run in.
-        machine: The machine; None for that of a CPU, without its memory.
+        machine: The machine; None for a CPU, without its memory.
     """
     stages = stages_of(graph)
     part, count = dict(sizes), 1

@@ -1,4 +1,4 @@
-"""Formats of request traces: what reads the rows of a file, a chunk at a time."""
+"""Formats of request traces: readers of the rows of a file, a chunk at a time. A new format is its reader and a row of `FORMATS`."""
 
 from __future__ import annotations
 

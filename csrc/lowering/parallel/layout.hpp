@@ -1,4 +1,5 @@
-// Layouts: how a model lies on several devices.
+// Layouts: how a model lies on several devices. A new kind of parallelism is a field here and in Python
+// (inputs/layout.py), its splits in splits.cpp and its collectives in rank_writer.cpp.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,7 @@
-"""Recording and alert rules of Prometheus."""
+"""Recording and alert rules of Prometheus.
+
+A new alert is an `Alert` here, its threshold in `settings.py`, and cases in tests that raise it and that do not.
+"""
 
 from __future__ import annotations
 
