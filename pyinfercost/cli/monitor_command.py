@@ -23,7 +23,7 @@ from .output import messages_for_people, say, write_result
 from .types import InUnits
 
 if TYPE_CHECKING:
-    from ..monitor.http_server import LivePage
+    from ..monitor.live_page import LivePage
     from ..monitor.sidecar import Sidecar
 
 _LISTEN = "127.0.0.1:9400"
@@ -223,8 +223,8 @@ def _watch(options: Mapping[str, Any], stop: threading.Event) -> None:
 def _pages(sidecar: Sidecar, options: Mapping[str, Any]) -> list[LivePage]:
     """Return the servers: one, or two if the live page has an address of its own."""
     from ..monitor.exporters.prometheus import metrics_page
-    from ..monitor.http_server import LivePage
     from ..monitor.listening import read_token
+    from ..monitor.live_page import LivePage
 
     token = read_token(options["token_file"])
     addresses = dict.fromkeys((options["listen"], options["page"] or options["listen"]))
