@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from .._lazy import cached_property
 from ..deployment import Deployment
-from ..deployment.deployment import OPTIONS
+from ..deployment.fields import OPTIONS
 from ..errors import InputError
 from ..sources.memory_formats import marked
 from ..sources.registry import is_graph

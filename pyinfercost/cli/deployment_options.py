@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from .._checks import read_json
-from ..deployment.deployment import OPTIONS, Deployment, needs_machine
+from ..deployment.deployment import Deployment
+from ..deployment.fields import OPTIONS, needs_machine
 from ..deployment.keywords import deployment_of
 from .commands import grouped
 from .configured import named_machines
