@@ -12,11 +12,8 @@ from ..deployment import Deployment, UnpricedError, deployment_of, offers
 from ..deployment.keywords import shows, split_options
 from ..deployment.options import SizedOptions
 from ..errors import InputError, InputTypeError
-from ..results.advice import (
-    OBJECTIVES,
-    RISKS,
-    Advice,
-)
+from ..results.advice import FIGURES, OBJECTIVES, RISKS, Advice
+from ..results.figures import OF_TOKENS
 from ..sources.sizes import bind_sizes, call_sizes
 from .answering import answer
 from .case import Case
@@ -218,8 +215,8 @@ def _under_load(
 
 
 _NEEDS = {
-    "cost_usd": "pass price=, such as price=2.49",
-    "usd_per_million_tokens": "pass price=, and a model that reads tokens",
+    _MONEY: "pass price=, such as price=2.49",
+    OF_TOKENS[_MONEY]: "pass price=, and a model that reads tokens",
     "usd_per_month": "it is a figure of a fleet: pass traffic=",
     "latency_s": "pass hardware=",
     "energy_per_item_j": "its file has no power",
@@ -228,8 +225,6 @@ _NEEDS = {
 
 
 def _checked_limits(limits: Mapping[str, float] | None, more: tuple[str, ...] = ()) -> dict[str, float]:
-    from ..results.advice import FIGURES
-
     if limits is not None and not isinstance(limits, Mapping):
         raise AdviceError(f"limits is {shown(limits)}; expected a mapping, such as {{'latency_s': 0.02}}")
     known = (*FIGURES, *(more or ("batch",)))
@@ -267,7 +262,7 @@ def _priced(on: Deployment, objective: str | None, notes: list[str]) -> tuple[De
     """Return the deployment with a price, and the objective; note assumptions."""
     if objective is not None and objective not in OBJECTIVES:
         raise AdviceError(f"objective is {shown(objective)}; expected one of {', '.join(OBJECTIVES)}")
-    if on.price is None and objective in (None, "cost_usd", "usd_per_million_tokens"):
+    if on.price is None and objective in (None, _MONEY, OF_TOKENS[_MONEY]):
         try:
             on = on.replace(price="on-demand")
         except UnpricedError:

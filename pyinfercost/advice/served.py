@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import InputError
 from ..predict.workers import on_workers
 from ..results.bill import MONTH_S
+from ..results.figures import OF_TOKENS
 from ..serving.runs import Facts, Run, facts_of, simulated, stretched
 from ..serving.scheduler import Scheduler, simulated_scheduler
 from ..serving.serve import Phases, blocks_of, check_lengths, check_settings, serve, tables_of
@@ -358,8 +359,7 @@ def figures_of(result: ServingResult, facts: Facts) -> dict[str, Any]:
     usd_per_h = result.usd_per_h
     joules = result.joules_per_token
     found: dict[str, Any] = {
-        "usd_per_million_tokens": result.usd_per_million_tokens,
-        "usd_per_h": usd_per_h,
+        **{name: getattr(result, name) for name in (OF_TOKENS["cost_usd"], "usd_per_h")},
         "usd_per_month": None if usd_per_h is None else usd_per_h / 3600 * MONTH_S,
         "latency_s": result["e2e_s"].mean,
         "latency_low_s": result["e2e_s"].low.get("mean"),

@@ -13,6 +13,8 @@ from ..errors import InputError
 from ..fleets.asking import Asked
 from ..fleets.replicas import ENGINES, batched_graph
 from ..inputs.autoscalers import parse_autoscaler
+from ..results.advice import MONEY
+from ..results.figures import OF_TOKENS
 from ..serving.arrival_texts import KINDS
 from ..serving.objectives import parse_slo
 from ..serving.scheduler import Scheduler
@@ -181,7 +183,7 @@ def advise_server(
     evaluator.most_usd_per_h = _DEARER * (outcome.figures.get("usd_per_h") or float("inf")) / evaluator.spare
     # The cost of requests that come at a rate is the cost of the replicas; clients that wait for answers send more to a
     # faster one.
-    money = "usd_per_month" if isfinite(evaluator.facts.rate_per_s) else "usd_per_million_tokens"
+    money = "usd_per_month" if isfinite(evaluator.facts.rate_per_s) else OF_TOKENS["cost_usd"]
     goal = wanted.objective or (money if on.device_price is not None else "latency_s")
     case = TrafficCase(
         model=phases.name,
@@ -349,9 +351,8 @@ def _answered(case: TrafficCase, tactics: tuple[Tactic, ...], notes: list[str], 
 
 
 _NEEDS = {
-    "cost_usd": "pass price=, such as price=2.49",
-    "usd_per_month": "pass price=, such as price=2.49",
-    "usd_per_million_tokens": "pass price=, such as price=2.49, and requests with tokens",
+    **dict.fromkeys(MONEY, "pass price=, such as price=2.49"),
+    OF_TOKENS["cost_usd"]: "pass price=, such as price=2.49, and requests with tokens",
     "energy_per_item_j": "the file of the machine has no power",
     "carbon_g": "pass region=, such as region='deu', and traffic= rather than workload=",
 }

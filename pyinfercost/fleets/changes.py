@@ -11,7 +11,7 @@ from .._checks import Fields, Range
 from ..errors import InputTypeError
 from ..predict.limits import broken_of
 from ..results.documents import DocumentError, checked_fleets, document_from
-from ..results.fleet_changes import FLEET_FIGURES, FleetChange, FleetChanges, FleetSide
+from ..results.fleet_changes import FLEET_FIGURES, OF_BILL, FleetChange, FleetChanges, FleetSide
 from ..results.fleet_plan import FleetPlan
 from ..results.fleet_result import FLEET_LATENCIES, FleetComparison, FleetResult
 from ..results.profile_changes import UNCHANGED, Change
@@ -20,7 +20,6 @@ FleetComparable: TypeAlias = "FleetResult | FleetComparison | FleetPlan | Mappin
 """Fleets to compare with others: a result, the document of one, or the path of a file with it."""
 
 _COUNT = Range(0, 2**63 - 1)
-_OF_BILL = ("usd_per_month", "usd_per_thousand_requests", "usd_per_million_tokens")
 _OF_LATENCY = {
     f"{name.removesuffix('_s')}_{each}_s": (name, each) for name in FLEET_LATENCIES for each in ("p50", "p99")
 }
@@ -145,7 +144,7 @@ def _figures(row: Fields) -> dict[str, float | None]:
         if key in _OF_LATENCY:
             latency, statistic = _OF_LATENCY[key]
             found[key] = row.inner(latency).number(statistic)
-        elif key in _OF_BILL and row.has("bill"):
+        elif key in OF_BILL and row.has("bill"):
             found[key] = bill.number(key)
         else:
             found[key] = row.number(key)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._checks import Range, whole
 from .._escapes import visible
+from ..results.figures import OF_TOKENS
 from ..results.units import amount, percent, quantity, scale_for, significant
 from .derived import SCHEMA_VERSION
 from .documents import profile_document
@@ -46,7 +47,7 @@ COLUMNS = (
     "tokens_per_s",
     "tokens_per_s_per_sequence",
     "energy_j",
-    "usd_per_million_tokens",
+    OF_TOKENS["cost_usd"],
     "max_sequences",
     "memory_left_bytes",
 )
@@ -170,7 +171,7 @@ def _spent(reads: Estimate, generates: Estimate) -> list[tuple[str, str, str]]:
             for joules, tokens in zip((reads.energy_j, generates.energy_j), yielded, strict=True)
         ]
         rows.append(("energy of a token", each[0], each[1]))
-    prices = [at.usd_per_million_tokens for at in (reads, generates)]
+    prices = [getattr(at, OF_TOKENS["cost_usd"]) for at in (reads, generates)]
     if prices[0] is not None and prices[1] is not None:
         rows.append(("cost of 1M tokens", f"{significant(prices[0])} USD", f"{significant(prices[1])} USD"))
     rows.append(("bound by", _bounds(reads), _bounds(generates)))

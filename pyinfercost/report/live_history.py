@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..results.live import Series
-from ..results.live_figures import OUTCOMES, USES
+from ..results.live_figures import OUTCOMES, PLANNED, USES
 from ..results.live_history import PLAN_TOLERANCE, Interval, of_uses
 from .derived import columns_of, row_of, whole_document
 from .live_lines import alerts_of
@@ -29,10 +29,7 @@ _GAUGES = (
     "mbu_share",
     "replicas",
     "price_usd_per_h",
-    "planned_usd_per_h",
-    "planned_requests_per_s",
-    "planned_replicas",
-    "planned_usd_per_million_tokens",
+    *(f"planned_{name}" for name in PLANNED),
     "up",
 )
 _DIGITS = 7

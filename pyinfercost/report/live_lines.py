@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from .._escapes import visible
-from ..results.live_history import PLAN_TOLERANCE, of_uses
+from ..results.live_history import PLAN_TOLERANCE, Interval, of_uses
 from ..results.units import quantity, significant
+from .derived import headline_of
 from .layout import ALARM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..results.live_history import Interval, LiveHistory
+    from ..results.live_history import LiveHistory
 
     Curve = Callable[[Interval], float | None]
     Show = Callable[[float], str]
@@ -266,9 +268,13 @@ def _predicted(interval: Interval) -> tuple[str, bool]:
     return (f"{'OUTSIDE' if outside else 'band'} {text}" if text else ""), outside
 
 
+_TOKENS = headline_of(Interval)
+_per_tokens: Curve = attrgetter(_TOKENS.name)
+
+
 def _usd_per_thousand(interval: Interval) -> float | None:
     each = interval.usd_per_request
-    return None if each is None or interval.usd_per_million_tokens is not None else _THOUSAND * each
+    return None if each is None or _per_tokens(interval) is not None else _THOUSAND * each
 
 
 def _items(interval: Interval) -> float | None:
@@ -290,9 +296,9 @@ _ROWS = (
     _Row(
         "cost per 1M tokens",
         3,
-        lambda each: each.usd_per_million_tokens,
+        _per_tokens,
         _unit("USD"),
-        _planned(lambda each: each.usd_per_million_tokens, "planned_usd_per_million_tokens", costs=True),
+        _planned(_per_tokens, f"planned_{_TOKENS.name}", costs=True),
     ),
     _Row("cost per 1k requests", 3, _usd_per_thousand, _unit("USD")),
     _Row("requests", 0, _rate("requests"), _unit("/s"), _requests),

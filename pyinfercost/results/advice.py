@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..report.render import render
+from . import figures
 from .declared import declared, fact, figure
 from .figures import LESS, MORE
 from .result import Result
@@ -18,20 +19,13 @@ EFFORTS = ("setting", "code", "build", "training")
 """What a tactic takes, least first: an argument or a flag, a few lines of code, an engine or a format that is built and
 checked, a training."""
 
-OBJECTIVES = ("cost_usd", "usd_per_million_tokens", "usd_per_month", "latency_s", "energy_per_item_j", "carbon_g")
+OBJECTIVES = figures.keys(figures.OBJECTIVE)
 """Figures that can be minimized."""
 
-FIGURES = (
-    "latency_s",
-    "latency_low_s",
-    "latency_high_s",
-    "throughput_per_s",
-    "peak_memory_bytes",
-    "energy_per_item_j",
-    "cost_usd",
-    "usd_per_million_tokens",
-    "carbon_g",
-)
+MONEY = tuple(key for key in OBJECTIVES if figures.PRICE in figures.FIGURES[key].needs)
+"""Objectives that are money."""
+
+FIGURES = figures.keys(figures.ADVICE)
 """Figures of a setup without traffic; with traffic, those of the workload or the fleet come on top."""
 
 

@@ -6,21 +6,24 @@ from collections.abc import Mapping
 
 from ..errors import UnknownNameError
 from ..report.render import render
-from .declared import declared, derived, fact
+from .bill import Bill
+from .declared import declared, derived, fact, titled
 from .fleet_result import FLEET_LATENCIES
 from .profile_changes import UNCHANGED, BrokenLimit, Change
 from .result import Result
 
+OF_BILL = tuple(each.name for each in titled(Bill))
+"""Figures of a bill whose changes are stated."""
+
 FLEET_FIGURES = (
-    "usd_per_month",
+    OF_BILL[0],
     "late_share",
     *(f"{name.removesuffix('_s')}_{each}_s" for name in FLEET_LATENCIES for each in ("p50", "p99")),
     "peak_replicas",
     "mean_replicas",
     "starts",
     "idle_share",
-    "usd_per_thousand_requests",
-    "usd_per_million_tokens",
+    *OF_BILL[1:],
     "energy_j_per_month",
     "carbon_g_per_month",
 )

@@ -105,6 +105,7 @@ class FleetResult(Result):
         "Share of the requests over one of the limits, or not answered; without an objective, a request is late that "
         "waits longer than the mean service.",
         better=LESS,
+        title="late requests",
     )
     overloaded: bool = fact(
         "Whether requests arrive faster than the most replicas serve them, so that waits grow all the time.",
@@ -139,31 +140,31 @@ class FleetResult(Result):
         return None if self.bill is None else self.bill.usd_per_month
 
     @property
-    @derived(better=LESS)
+    @derived(better=LESS, title="CO2e of a month")
     def carbon_g_per_month(self) -> float | None:
         """Grams of CO2 equivalent of such a month; None without a place."""
         return None if self.carbon_g is None or not self.duration_s else self.carbon_g / self.duration_s * MONTH_S
 
     @property
-    @derived(better=LESS)
+    @derived(better=LESS, title="energy of a month")
     def energy_j_per_month(self) -> float | None:
         """Joules of such a month; None if they are unknown."""
         return None if self.energy_j is None or not self.duration_s else self.energy_j / self.duration_s * MONTH_S
 
     @property
-    @derived(better=LESS)
+    @derived(better=LESS, title="replicas, peak")
     def peak_replicas(self) -> int:
         """Most replicas at a time; of several pools the sum of those of each, which may be at different times."""
         return sum(pool.peak_replicas for pool in self.pools)
 
     @property
-    @derived(better=LESS)
+    @derived(better=LESS, title="replicas, mean")
     def mean_replicas(self) -> float:
         """Mean of the replicas that are paid."""
         return sum(pool.mean_replicas for pool in self.pools)
 
     @property
-    @derived(better=LESS)
+    @derived(better=LESS, title="cold starts")
     def starts(self) -> int:
         """Replicas that were started: cold starts."""
         return sum(pool.starts for pool in self.pools)
@@ -180,7 +181,7 @@ class FleetResult(Result):
         return sum(pool.reserved_s for pool in self.pools)
 
     @property
-    @derived(better=LESS)
+    @derived(better=LESS, title="idle share")
     def idle_share(self) -> float:
         """Share of the paid time without requests, starts among it."""
         used = sum(pool.used_s for pool in self.pools)

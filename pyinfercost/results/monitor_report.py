@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..report.render import render
-from .bill import MONTH_S
+from .bill import MONTH_S, PaidTokens
 from .declared import declared, derived, fact, figure
 from .figures import LESS, MORE
+from .live_figures import PLANNED
 from .result import Result
 
 if TYPE_CHECKING:
@@ -18,11 +19,11 @@ PEAK, OFF_PEAK = "peak", "off-peak"
 """Names of the times with more requests than the mean of the calendar, and of the others."""
 
 _HOUR_S = 3600.0
-_MILLION, _THOUSAND = 1e6, 1e3
+_THOUSAND = 1e3
 
 
-@declared
-class Stretch:
+@declared(after="replicas")
+class Stretch(PaidTokens):
     """What was recorded in some time: an hour, all hours of the peak, or all of the log."""
 
     name: str = fact("The time in words; empty for a slot.", default="", row=False)
@@ -42,8 +43,8 @@ class Stretch:
     predicted_low_s: float = fact("The same at the low end of the error band.", default=0.0)
     predicted_high_s: float = fact("The same at the high end.", default=0.0)
     planned: Mapping[str, float] = fact(
-        "`usd_per_h`, `requests_per_s`, `replicas` and `usd_per_million_tokens` of the plan: means over the recorded "
-        "seconds; empty without a plan."
+        f"{', '.join(f'`{name}`' for name in PLANNED)} of the plan: means over the recorded seconds; empty without a "
+        "plan."
     )
 
     @property
@@ -53,7 +54,7 @@ class Stretch:
         return sum(self.cost_usd.values()) if self.cost_usd else None
 
     @property
-    @derived(unit="USD", better=LESS)
+    @derived(unit="USD/h", better=LESS, title="money", spare=0)
     def usd_per_h(self) -> float | None:
         """USD for an hour, over the recorded seconds; None without a price."""
         return self._rate(self.usd, _HOUR_S)
@@ -65,22 +66,16 @@ class Stretch:
         return self._rate(self.usd, MONTH_S)
 
     @property
-    @derived(better=MORE)
+    @derived(better=MORE, title="requests", spare=0)
     def requests_per_s(self) -> float | None:
         """Requests that ended, over the recorded seconds; None if nothing was recorded."""
         return self._rate(self.requests, 1.0)
 
     @property
-    @derived()
+    @derived(title="replicas", spare=3)
     def replicas(self) -> float | None:
         """Mean number of observed replicas; None if nothing was recorded."""
         return self._rate(self.replica_s, 1.0)
-
-    @property
-    @derived(better=LESS)
-    def usd_per_million_tokens(self) -> float | None:
-        """USD for 10^6 generated tokens, with all paid time; None without tokens or a price."""
-        return None if self.usd is None or not self.output_tokens else _MILLION * self.usd / self.output_tokens
 
     @property
     @derived(better=LESS)

@@ -38,12 +38,30 @@ class ServingRates:
     rate_per_s: Sequence[float] = fact("Requests per second, ascending up to just below the capacity.")
     ttft_s: Sequence[float] = fact("Mean times to the first token.")
     tpot_s: Sequence[float] = fact("Mean times per output token.")
-    usd_per_million_tokens: Sequence[float] | None = fact("USD for 10^6 generated tokens; None without a price.")
+    usd_per_million_tokens: Sequence[float] | None = figure(
+        "USD for 10^6 generated tokens; None without a price.",
+        title="10^6 tokens",
+        headline="for 10^6 generated tokens",
+    )
     joules_per_token: Sequence[float] | None = fact("Joules of a generated token; None if unknown.")
 
 
 @declared
-class ServingResult(Result):
+class ServedTokens:
+    """Cost of the tokens of a server."""
+
+    usd_per_million_tokens: float | None = figure(
+        "USD for a million generated tokens, with all paid time; None without a price.",
+        default=None,
+        shown="per 10^6 tokens: {} reserved",
+        better=LESS,
+        title="10^6 tokens",
+        headline="for 10^6 generated tokens",
+    )
+
+
+@declared(after="paid_devices")
+class ServingResult(ServedTokens, Result):
     """What requests to a server take and cost: `result["ttft_s"].p99` is the p99 of the time to the first token.
 
     Times are those of a client. Rates and shares are over `duration_s`, the whole run with its beginning and end.
@@ -114,14 +132,13 @@ class ServingResult(Result):
     price: str = fact("Where the price of an hour is from; empty without one, and for one that was given.", default="")
     instances: int | None = fact("Instances that are paid; None where devices are paid one by one.")
     paid_devices: int | None = fact("Devices that are paid for, with unused ones of instances; None without a price.")
-    usd_per_million_tokens: float | None = figure(
-        "USD for a million generated tokens, with all paid time; None without a price.",
-        shown="per 10^6 tokens: {} reserved",
-        better=LESS,
-    )
-    usd_per_million_tokens_used: float | None = figure(
-        "The same for the time in which servers run steps.", shown="per 10^6 tokens: {} used", better=LESS
-    )
+
+    @property
+    @derived(shown="per 10^6 tokens: {} used", better=LESS)
+    def usd_per_million_tokens_used(self) -> float | None:
+        """The same for the time in which servers run steps."""
+        return None if self.usd_per_million_tokens is None else self.usd_per_million_tokens * self.utilization
+
     joules_per_token: float | None = figure(
         "Joules of a generated token, with idle power between steps; None if unknown.",
         shown="energy of a token: {}",

@@ -19,6 +19,8 @@ from ..errors import InputError, InputTypeError
 from ..inputs.layout import Layout, LayoutLike
 from ..predict.layouts import layouts_on_machines, numbers_of
 from ..predict.workers import on_workers
+from ..results.declared import shared_fields
+from ..results.serving_result import ServedTokens
 from ..results.serving_search import GOALS, ServingCandidate, ServingSearch
 from .latencies import with_bands
 from .objectives import SLOError, parse_slo
@@ -517,7 +519,7 @@ class _Search:
             paid_devices=paid,
             rate_per_s=rate_per_s if isfinite(rate_per_s) else None,
             usd_per_h=usd_per_h if isfinite(usd_per_h) else None,
-            usd_per_million_tokens=result.usd_per_million_tokens,
+            **shared_fields(ServedTokens, result),
             slo_values=self._values(result),
         )
         # Equal ones are ranked by the condition that is nearest to its limit.

@@ -125,8 +125,8 @@ def serve(
         >>> on = ic.Deployment(hardware="h100-sxm-80gb", precision="bf16", engine="vllm", price="2.50/h")
         >>> load = ic.Workload(rate_per_s=4, prompt=1024, output=128, requests=500)
         >>> found = ic.serve("hf:llama-3-8b.json", on=on, workload=load)
-        >>> f"{found.utilization:.0%} busy, {found.usd_per_million_tokens:.2f} USD per million tokens"
-        '98% busy, 1.34 USD per million tokens'
+        >>> f"{found.utilization:.0%} busy, {found.tokens_per_s:.0f} tokens/s, {found.usd_per_h:.2f} USD/h"
+        '98% busy, 517 tokens/s, 2.50 USD/h'
     """
     if not isinstance(workload, Workload):
         raise InputTypeError(f"workload is a {type(workload).__name__}; expected a Workload")

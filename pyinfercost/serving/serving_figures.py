@@ -7,6 +7,7 @@ from math import ceil, isfinite
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from ..results.declared import declarations_of
 from ..results.latency import Latency
 from ..results.serving_result import ServingRates, ServingResult, ServingTimeline
 from .arrivals import ClosedLoop
@@ -26,11 +27,6 @@ _FULL = 0.97  # share of the blocks, or of the sequences, from which on they are
 _ENOUGH = 1000  # requests, of which ten are beyond the 99th percentile
 _LEAST_LENGTH = 1.0
 _MOST_KEPT = 2**20  # values of a latency, beyond which those of equally spaced ranks stand for all
-_OF_CORE = (
-    *("duration_s", "requests_per_s", "tokens_per_s", "prompt_tokens_per_s", "utilization", "kv_use_mean"),
-    *("kv_use_peak", "running_mean", "waiting_mean", "preemptions", "cached_token_share", "joules_per_token"),
-)
-"""Figures that the result has from the core under the same names."""
 
 
 def result_of(
@@ -64,10 +60,10 @@ def result_of(
         if not each.value_of(latencies[each.latency]) < each.limit_s
     )
     rent = costs.rent
-    usd = figures["usd_per_million_tokens"]
+    known = {each.name: figures[each.name] for each in declarations_of(ServingResult) if each.name in figures}
     capacity = _capacity(run)
     words = _Words(run, figures, capacity, interrupted=found.interrupted)
-    return ServingResult(
+    made = dict(
         model=name,
         hardware=costs.hardware,
         engine=costs.engine,
@@ -77,13 +73,11 @@ def result_of(
         devices=costs.devices * run.replicas,
         scheduler=_settings(run),
         requests=run.facts.requests,
-        finished=figures["finished"],
         unfinished=unfinished,
         interrupted=found.interrupted,
         latencies=latencies,
         tokens_per_s_per_device=figures["tokens_per_s"] / (costs.devices * run.replicas),
         capacity_per_s=capacity,
-        **{name: figures[name] for name in _OF_CORE},
         slo=",".join(map(str, objective)),
         slo_missed=missed,
         slo_share=figures["within"] / figures["requests"] if objective else None,
@@ -91,13 +85,12 @@ def result_of(
         usd_per_h=None if rent is None else rent.usd_per_h(run.replicas),
         instances=None if rent is None or rent.instance_devices == 1 else rent.instances(run.replicas),
         paid_devices=None if rent is None else rent.paid_devices(run.replicas),
-        usd_per_million_tokens=usd,
-        usd_per_million_tokens_used=None if usd is None else usd * figures["utilization"],
         bottleneck=words.bottleneck(),
         notes=(*words.notes(), *_slo_notes(run, objective, figures["within"], latencies)),
         timeline=ServingTimeline(**figures["timeline"]),
         rates=_rates(run, capacity),
     )
+    return ServingResult(**known | made)
 
 
 def _latency(times: Mapping[str, Any]) -> Latency:
@@ -152,16 +145,11 @@ def _rates(run: Run, capacity: float | None) -> ServingRates | None:
     rates = capacity * _NEXT_TO * np.arange(1, _RATES + 1) / _RATES
     found = _steady(run, rate_per_s=rates / run.replicas)
 
-    def known(name: str) -> list[float] | None:
-        return found[name][0].tolist() if np.isfinite(found[name]).all() else None
-
-    return ServingRates(
-        rate_per_s=rates.tolist(),
-        ttft_s=found["ttft_s"][0].tolist(),
-        tpot_s=found["tpot_s"][0].tolist(),
-        usd_per_million_tokens=known("usd_per_million_tokens"),
-        joules_per_token=known("joules_per_token"),
-    )
+    names = [each.name for each in declarations_of(ServingRates) if each.name in found]
+    known: dict[str, Any] = {
+        name: found[name][0].tolist() if np.isfinite(found[name]).all() else None for name in names
+    }
+    return ServingRates(**known | {"rate_per_s": rates.tolist()})
 
 
 def _steady(run: Run, **load: Any) -> dict[str, Numbers]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ...results.documents import FLEET_ID
 from ...results.units import percent, significant
 from ..colors import ALARM, FLEET, PLAIN, color_variables
+from ..derived import headlines
 from ..documents import as_json
 from ..fleet_series import series_of
 from ..fleets import (
@@ -74,8 +75,7 @@ def cards(result: FleetResult, static: FleetResult | None = None) -> Cards:
     if static is not None and static is not result:
         found.append(_saved_card(result, static))
     if bill is not None:
-        if bill.usd_per_million_tokens is not None:
-            found.append((f"{significant(bill.usd_per_million_tokens)} USD", "for 10^6 generated tokens"))
+        found += headlines(bill)
         if bill.usd_per_thousand_requests is not None:
             found.append((f"{significant(bill.usd_per_thousand_requests)} USD", "for 1,000 requests"))
     found.append((f"{share_text(result.late_share)} %", "of requests late"))

@@ -8,7 +8,7 @@ from ...results.latency import TITLES
 from ...results.serving_result import LATENCIES
 from ...results.units import amount, percent, significant
 from ..colors import ALARM, FLEET, PLAIN, color_variables
-from ..derived import pairs_of
+from ..derived import headline_of, headlines, pairs_of
 from ..layout import Column
 from ..serving import latency_columns
 from .charts import Curve
@@ -62,9 +62,7 @@ def _verdict(result: ServingResult) -> Panel:
 
 def _cards(result: ServingResult) -> Cards:
     """Return the headline figures."""
-    found = []
-    if result.usd_per_million_tokens is not None:
-        found.append((amount(result.usd_per_million_tokens, "USD"), "for 10^6 generated tokens"))
+    found = headlines(result)
     if result.usd_per_h is not None:
         found.append((amount(result.usd_per_h, "USD"), "per hour"))
     found.append((f"{significant(result.tokens_per_s)} /s", "generated tokens"))
@@ -122,8 +120,9 @@ def _rate_columns(rates: ServingRates) -> list[Column]:
     for name in LATENCIES:
         if hasattr(rates, name):
             columns.append(Column(TITLES[name], "ms", cells(getattr(rates, name), _MILLI)))
-    if rates.usd_per_million_tokens is not None:
-        columns.append(Column("10^6 tokens", "USD", cells(rates.usd_per_million_tokens)))
+    leading = headline_of(rates)
+    if (costs := getattr(rates, leading.name)) is not None:
+        columns.append(Column(leading.title, leading.unit, cells(costs)))
     if rates.joules_per_token is not None:
         columns.append(Column("energy of a token", "J", cells(rates.joules_per_token)))
     return columns

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import InputError
 from ...results.latency import TITLES
 from ...results.serving_result import LATENCIES
+from ..derived import headline_of
 from ..serving import serving_line
 from .drawing import axes_for, label_axis, title_and_caption
 
@@ -145,11 +146,10 @@ def plot_rates(
             "plot_timeline and plot_latencies need none"
         )
     ax = axes_for(ax, 8.0, 4.0)
-    costs, name = (
-        (rates.usd_per_million_tokens, "USD for 10^6 tokens")
-        if rates.usd_per_million_tokens is not None
-        else (rates.joules_per_token, "joules of a token")
-    )
+    leading = headline_of(rates)
+    costs, name = getattr(rates, leading.name), f"{leading.unit} for {leading.title}"
+    if costs is None:
+        costs, name = rates.joules_per_token, "joules of a token"
     lines = []
     if costs is not None:
         lines += ax.plot(rates.rate_per_s, costs, color="C0", label=name, **{"linewidth": 1.6, **kwargs})
