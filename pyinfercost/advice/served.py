@@ -37,7 +37,7 @@ _SURE = 0.9  # share of the capacity in closed form that a replica has at least
 _MOST_REPLICAS = 1024
 _STEPS = 4  # replicas that are added one by one, before their number is doubled
 _ROUNDING = 1e-9
-_REFUSED = "refused"  # begins why a scheduler takes no request that is too long
+_REFUSED = ("too_long", "too_large", "too_many_tokens")  # reasons of a scheduler that takes no request so long
 
 
 AnySetup = TypeVar("AnySetup", bound="Setup")
@@ -345,7 +345,7 @@ def _copies(on: Deployment) -> int:
 
 def _refused(result: ServingResult) -> dict[str, int]:
     """Return how many requests a server refuses because they are too long, by reason."""
-    return {why: many for why, many in result.unfinished.items() if why.startswith(_REFUSED)}
+    return {str(each): each.values["requests"] for each in result.lost if each.code in _REFUSED}
 
 
 def evidence_of(on: Deployment) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, TypeAlias
@@ -14,6 +14,7 @@ from ..results.documents import DocumentError, checked_fleets, document_from
 from ..results.fleet_changes import FLEET_FIGURES, OF_BILL, FleetChange, FleetChanges, FleetSide
 from ..results.fleet_plan import FleetPlan
 from ..results.fleet_result import FLEET_LATENCIES, FleetComparison, FleetResult
+from ..results.notices import Notice, notice
 from ..results.profile_changes import UNCHANGED, Change
 
 FleetComparable: TypeAlias = "FleetResult | FleetComparison | FleetPlan | Mapping[str, Any] | str | PathLike[str]"
@@ -23,11 +24,6 @@ _COUNT = Range(0, 2**63 - 1)
 _OF_LATENCY = {
     f"{name.removesuffix('_s')}_{each}_s": (name, each) for name in FLEET_LATENCIES for each in ("p50", "p99")
 }
-_DIFFERING = (
-    ("model", "this changes all figures"),
-    ("traffic", "this changes all figures"),
-    ("slo", "this changes late shares, and which fleet is the best"),
-)
 
 
 def fleet_changes(before: FleetComparable, after: FleetComparable, *, limits: Iterable[str] = ()) -> FleetChanges:
@@ -70,7 +66,7 @@ def fleet_changes(before: FleetComparable, after: FleetComparable, *, limits: It
     found = FleetChanges(
         before=first.side,
         after=second.side,
-        warnings=tuple(_warnings(first.side, second.side)),
+        notices=tuple(_notices(first.side, second.side)),
         best={key: Change(first.best[key], second.best[key]) for key in FLEET_FIGURES},
         fleets=tuple(rows),
     )
@@ -151,15 +147,13 @@ def _figures(row: Fields) -> dict[str, float | None]:
     return found
 
 
-def _warnings(before: FleetSide, after: FleetSide) -> list[str]:
-    found = []
-    for name, why in _DIFFERING:
+def _notices(before: FleetSide, after: FleetSide) -> Iterator[Notice]:
+    for name in ("model", "traffic", "slo"):
         one, other = getattr(before, name), getattr(after, name)
         if one != other:
-            found.append(f"{name} differs: {one or 'not given'} before, {other or 'not given'} after; {why}")
+            yield notice("differs", name=name, before=one, after=other)
     for side, when in ((before, "before"), (after, "after")):
         if side.deployment is None:
-            found.append(f"no fleet holds {side.slo or 'the objective'} {when}; figures of the best one are not known")
+            yield notice("no_fleet", slo=side.slo, when=when)
         elif side.slo_met is False:
-            found.append(f"the fleet {when} misses {side.slo}")
-    return found
+            yield notice("misses", slo=side.slo, when=when)

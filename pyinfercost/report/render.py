@@ -122,6 +122,9 @@ _RENDERERS = {
         "line": "serving_search.search_line",
         "layout": "serving_search.search_layout",
     },
+    "Notice": {
+        "sentence": "notices.sentence",
+    },
     "FleetResult": {
         "line": "fleets.fleet_line",
         "layout": "fleets.fleet_layout",

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from ..errors import UnknownNameError
 from ..report.render import render
 from . import figures
-from .declared import declared, fact
+from .declared import declared, derived, fact
 from .figures import WithFigures
+from .notices import Notice, sentences
 from .result import Result
 
 if TYPE_CHECKING:
@@ -65,10 +66,16 @@ class Comparison(Result):
     rows: tuple[ComparedModel, ...] = fact(
         "The compared models: all deployments of the first model, then those of the next one."
     )
-    notes: tuple[str, ...] = fact(
-        "Sentences about rows, such as why a compiled model takes longer than the eager one.",
+    notices: tuple[Notice, ...] = fact(
+        "Notices about rows, such as why a compiled model takes longer than the eager one.",
         default=(),
     )
+
+    @property
+    @derived(is_figure=False)
+    def notes(self) -> tuple[str, ...]:
+        """The notices in words."""
+        return sentences(self.notices)
 
     @property
     def failed(self) -> tuple[ComparedModel, ...]:

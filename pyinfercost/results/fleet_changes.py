@@ -9,6 +9,7 @@ from ..report.render import render
 from .bill import Bill
 from .declared import declared, derived, fact, titled
 from .fleet_result import FLEET_LATENCIES
+from .notices import Notice, sentences
 from .profile_changes import UNCHANGED, BrokenLimit, Change
 from .result import Result
 
@@ -63,7 +64,14 @@ class FleetChanges(Result):
 
     before: FleetSide = fact("The first result.")
     after: FleetSide = fact("The second one.")
-    warnings: tuple[str, ...] = fact("Differences of what was simulated, and a side without a fleet that holds.")
+    notices: tuple[Notice, ...] = fact("Differences between the simulations, and sides that miss the objective.")
+
+    @property
+    @derived(is_figure=False)
+    def warnings(self) -> tuple[str, ...]:
+        """The notices in words."""
+        return sentences(self.notices)
+
     best: Mapping[str, Change] = fact(
         "Figure of `FLEET_FIGURES` -> its change from the best fleet before to the best one after."
     )

@@ -10,6 +10,7 @@ from .bill import MONTH_S, Bill
 from .declared import declared, derived, fact, figure
 from .figures import LESS
 from .latency import Distribution
+from .notices import Notice, sentences
 from .result import Result
 
 if TYPE_CHECKING:
@@ -123,7 +124,13 @@ class FleetResult(Result):
     )
     pools: tuple[FleetPool, ...] = fact("The replicas of each kind.")
     demand: FleetDemand = fact("Requests over time.", series=True)
-    notes: tuple[str, ...] = fact("What limits the result.")
+    notices: tuple[Notice, ...] = fact("Limits of the result.")
+
+    @property
+    @derived(is_figure=False)
+    def notes(self) -> tuple[str, ...]:
+        """The limits of the result in words."""
+        return sentences(self.notices)
 
     def __getitem__(self, name: str) -> Distribution:
         """Return a time of requests by its key in `FLEET_LATENCIES`."""

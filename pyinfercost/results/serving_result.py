@@ -11,6 +11,7 @@ from .costs import paid_text
 from .declared import declared, derived, fact, figure
 from .figures import LESS, MORE
 from .latency import Latency
+from .notices import Notice, sentences
 from .result import Result
 
 if TYPE_CHECKING:
@@ -82,7 +83,14 @@ class ServingResult(ServedTokens, Result):
     requests: int = fact("Requests that were sent.", shown="requests: {} sent")
     finished: int = fact("Requests that were answered.", shown="requests: {} finished")
     duration_s: float = fact("Seconds until the last answer.", shown="requests: {} until the last answer")
-    unfinished: Mapping[str, int] = fact("Reason -> number of the other ones.", shown="requests: {value:,} {name}")
+    lost: tuple[Notice, ...] = fact("Reasons of the other ones, each with the number of its `requests`.")
+
+    @property
+    @derived(shown="requests: {value:,} {name}", is_figure=False)
+    def unfinished(self) -> Mapping[str, int]:
+        """Reason in words -> number of the other ones."""
+        return {str(each): each.values["requests"] for each in self.lost}
+
     interrupted: bool = fact("Whether Ctrl-C ended the run.")
     slo: str = fact("The objective, as text; empty without one.", default="", shown="objective: {}")
     latencies: Mapping[str, Latency] = fact("Key of `LATENCIES` -> times of the finished requests.", spread=LATENCIES)
@@ -119,7 +127,14 @@ class ServingResult(ServedTokens, Result):
         better=MORE,
         quiet=True,
     )
-    slo_missed: tuple[str, ...] = fact("Conditions of the objective that do not hold, with the value.")
+    missed: tuple[Notice, ...] = fact("Conditions of the objective that do not hold, with values.")
+
+    @property
+    @derived(is_figure=False)
+    def slo_missed(self) -> tuple[str, ...]:
+        """Conditions of the objective that do not hold, in words."""
+        return sentences(self.missed)
+
     slo_share: float | None = figure(
         "Share of the requests that were sent whose own times are within the limits; None without an objective.",
         shown="within the objective: {} of requests",
@@ -144,8 +159,22 @@ class ServingResult(ServedTokens, Result):
         shown="energy of a token: {}",
         better=LESS,
     )
-    bottleneck: str = fact("What limits the server, in words.")
-    notes: tuple[str, ...] = fact("What else to know about the run.")
+    limits: tuple[Notice, ...] = fact("Limits of the server: the rate, the cache or the sequences, and its steps.")
+
+    @property
+    @derived(is_figure=False)
+    def bottleneck(self) -> str:
+        """The limits in words."""
+        return "; ".join(sentences(self.limits))
+
+    notices: tuple[Notice, ...] = fact("Notices about the run.")
+
+    @property
+    @derived(is_figure=False)
+    def notes(self) -> tuple[str, ...]:
+        """The notices in words."""
+        return sentences(self.notices)
+
     timeline: ServingTimeline = fact("The servers over time.", series=True)
     rates: ServingRates | None = fact("The same servers at other rates; None where `capacity_per_s` is.", series=True)
     engine_command: str = fact(

@@ -15,6 +15,7 @@ from ..errors import InputError, InputTypeError
 from ..predict.kv_cache import cache_format
 from ..predict.memory_use import MemoryLimits, engine_sequences
 from ..predict.plans import is_narrowed, loaded_graph
+from ..results.notices import notice
 from ..transform.variants import varied
 from .engine_steps import step_costs
 from .latencies import with_bands
@@ -126,7 +127,7 @@ def serve(
         >>> load = ic.Workload(rate_per_s=4, prompt=1024, output=128, requests=500)
         >>> found = ic.serve("hf:llama-3-8b.json", on=on, workload=load)
         >>> f"{found.utilization:.0%} busy, {found.tokens_per_s:.0f} tokens/s, {found.usd_per_h:.2f} USD/h"
-        '98% busy, 517 tokens/s, 2.50 USD/h'
+        '98% busy, 519 tokens/s, 2.50 USD/h'
     """
     if not isinstance(workload, Workload):
         raise InputTypeError(f"workload is a {type(workload).__name__}; expected a Workload")
@@ -162,21 +163,20 @@ def started(
         settings: Those that were asked for.
     """
     given = dict(settings)
-    notes: list[str] = []
+    notices = list(result.notices)
     if is_narrowed(loaded_graph(phases.decode, on.engine)):
-        notes.append(f"{on.engine} loads the float32 weights of this model in 16 bits, as by default.")
+        notices.append(notice("narrowed", engine=on.engine))
     longest = scheduler.max_model_len
     if longest and longest != phases.context:
         given["max_model_len"] = longest
     if longest and not settings.get("max_model_len") and given.get("max_model_len"):
-        of = f", fewer than the context of the model, {phases.context:,}" if phases.context else ""
         flag = flag_of(on.engine, "max_model_len", str(longest))
-        notes.append(f"The cache holds {longest:,} tokens{of}; start the engine with {flag}.")
+        notices.append(notice("longest_sequence", tokens=longest, context=phases.context, flag=flag))
     command = engine_command(
         on, phases.name, given, kv_cache=cache_format(phases.decode, on.precision), quantize=phases.quantize
     )
     price = "" if on.device_price is None or on.device_price.text == GIVEN else on.device_price.text
-    return replace(result, engine_command=command, price=price, notes=(*result.notes, *notes))
+    return replace(result, engine_command=command, price=price, notices=tuple(notices))
 
 
 def _costs_of(

@@ -1,0 +1,119 @@
+"""Sentences of notices by code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..results.notices import Notice
+
+
+def sentence(notice: Notice) -> str:
+    """Return the sentence of a notice."""
+    words = _WORDS[notice.code]
+    return words.format(**notice.values) if isinstance(words, str) else words(**notice.values)
+
+
+_STEPS = {
+    "weights": "weights and products of decode steps take",
+    "attention": "attention of decode steps takes",
+    "drafts": "drafts take",
+    "host": "the host between steps takes",
+    "prompts": "prompts take",
+}
+"""Part of the time of steps -> subject and verb."""
+
+
+def _cache_limit(preempted: int) -> str:
+    lost = f", and {preempted:,} sequences lost theirs" if preempted else ""
+    return f"memory for caches: requests wait for blocks{lost}"
+
+
+def _steps(part: str, share: float) -> str:
+    return f"{_STEPS[part]} about {100 * share:.0f} % of the time of steps"
+
+
+def _never_within(idle_s: Mapping[str, float]) -> str:
+    cases = "; ".join(f"{name} {seconds:.4g} s" for name, seconds in idle_s.items())
+    return f"No request is within the objective, and none can be: an idle server of this kind takes {cases}."
+
+
+def _not_within(least_s: Mapping[str, float]) -> str:
+    least = "; ".join(f"{name} {seconds:.4g} s at least" for name, seconds in least_s.items())
+    return f"No request is within the objective under this load ({least}); an idle server would be."
+
+
+def _longest(tokens: int, context: int, flag: str) -> str:
+    of = f", fewer than the context of the model, {context:,}" if context else ""
+    return f"The cache holds {tokens:,} tokens{of}; start the engine with {flag}."
+
+
+def _fleet_above_capacity(rate_per_s: float, capacity_per_s: float, late_share: float, replicas: int) -> str:
+    return (
+        f"The rate of {rate_per_s:.4g} requests/s is above the capacity of {capacity_per_s:.4g}: the queue grows as "
+        f"long as requests come, and so do waits, and {100 * late_share:.3g} % of the requests are late; "
+        f"{replicas:,} replicas sustain it."
+    )
+
+
+def _differs(name: str, before: str, after: str) -> str:
+    effect = "this changes " + ("late shares, and which fleet is the best" if name == "slo" else "all figures")
+    return f"{name} differs: {before or 'not given'} before, {after or 'not given'} after; {effect}"
+
+
+def _no_fleet(slo: str, when: str) -> str:
+    return f"no fleet holds {slo or 'the objective'} {when}; figures of the best one are not known"
+
+
+def _slower(model: str, hardware: str, sizes: Mapping[str, int], reason: str) -> str:
+    at = "".join(f", {size} {value}" for size, value in sizes.items())
+    return f"{model} on {hardware}{at}: {reason}"
+
+
+_WORDS: Mapping[str, str | Callable[..., str]] = {
+    # Requests that a server does not answer.
+    "unfinished": "not finished when the run was stopped",
+    "too_long": "refused: the prompt leaves no token of the longest sequence, {tokens:,}",
+    "too_large": "refused: longer than the cache of {tokens:,} tokens",
+    "too_many_tokens": "refused: the prompt is longer than a step of {tokens:,} tokens, and enable_chunked_prefill is "
+    "off",
+    "timed_out": "given up by the client",
+    # Limits of a server.
+    "above_capacity": "the rate is above the capacity",
+    "cache_limit": _cache_limit,
+    "sequences_limit": "sequences: {sequences:,} run at most in a server, and requests wait for a place",
+    "no_limit": "no limit was reached",
+    "no_steps": "no steps were run",
+    "steps": _steps,
+    "missed": "{condition} is {value_s:.4g} s, and the limit {limit_s:g} s",
+    # Notes of a server.
+    "queue_grows": "The rate of {rate_per_s:.4g} requests/s is above the capacity of {capacity_per_s:.4g}: the queue "
+    "grows as long as requests come, and so do latencies; {replicas} replicas sustain it.",
+    "truncated": "{requests:,} answers were cut at the longest sequence, {tokens:,} tokens.",
+    "interrupted": "The run was stopped: figures are those of the requests that were answered, without bands.",
+    "few_requests": "Fewer than ten requests are beyond the 99th percentile; simulate more requests.",
+    "equal_pauses": "Pauses of clients are simulated as equal, at their mean.",
+    "never_within": _never_within,
+    "not_within": _not_within,
+    "narrowed": "{engine} loads the float32 weights of this model in 16 bits, as by default.",
+    "longest_sequence": _longest,
+    # Notes of a fleet.
+    "fleet_above_capacity": _fleet_above_capacity,
+    "late_without_objective": "Without an objective, requests are late that wait longer than the mean service, "
+    "{longest_wait_s:.4g} s; pass slo.",
+    "bound": "a bound, not simulated: replicas exist while requests need them, and no request waits",
+    "memory_in_tokens": "engines are simulated with memory in tokens and without prefix caches; detail full simulates "
+    "each step",
+    "assumed_interruptions": "spot machines are assumed to be interrupted {interruptions_per_h:g} times an hour, with "
+    "a notice of {notice_s:g} s; pass interruptions",
+    # Changes of fleets.
+    "differs": _differs,
+    "no_fleet": _no_fleet,
+    "misses": "the fleet {when} misses {slo}",
+    # Comparisons.
+    "slower": _slower,
+    "expert_loads": "experts have {load} loads in {engine}; --layout expert_load=... states others",
+    "model_narrowed": "{engine} loads the float32 weights of {model} in 16 bits",
+}
+"""Code -> its sentence, as a template or a function of the values."""

@@ -1,0 +1,31 @@
+"""Notices of results: codes with values, whose sentences `report/notices.py` has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..report.render import render
+from .declared import declared, fact
+
+
+@declared(kw_only=False)
+class Notice:
+    """A finding about a result. `str(notice)` is its sentence."""
+
+    code: str = fact("Code of the finding, such as `truncated`.")
+    values: Mapping[str, Any] = fact("Names and numbers in its sentence.")
+
+    def __str__(self) -> str:
+        sentence: str = render(self, "sentence")
+        return sentence
+
+
+def notice(code: str, **values: Any) -> Notice:
+    """Return a notice."""
+    return Notice(code, values)
+
+
+def sentences(notices: Iterable[Notice]) -> tuple[str, ...]:
+    """Return the sentences of notices."""
+    return tuple(map(str, notices))
