@@ -39,7 +39,7 @@ _SHARE = Range(0, 1, "share of the present cost")
 
 
 class AdviceError(InputError):
-    """The question cannot be answered; the message states what was given and what is expected."""
+    """The question cannot be answered; the message states the value and the expected values."""
 
 
 @shows(SizedOptions)

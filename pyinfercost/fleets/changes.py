@@ -29,16 +29,16 @@ _OF_LATENCY = {
 def fleet_changes(before: FleetComparable, after: FleetComparable, *, limits: Iterable[str] = ()) -> FleetChanges:
     """Return the changes from one fleet, comparison or plan to another: of the best fleets, and of each one.
 
-    The best fleet is the cheapest that holds the objective; of a single fleet it is that one. Fleets are joined by
-    deployment and autoscaler, those of plans by committed replicas, too.
+    The best fleet is the cheapest that meets the objective, or a single fleet itself. Fleets are joined by
+    deployment and autoscaler, and in plans also by committed replicas.
 
     Args:
         before: The first result: a `FleetResult`, a `FleetComparison`, a `FleetPlan`, the JSON object of its
             `to_dict`, or the path of a file with it or of an HTML report.
         after: The second result, in the same forms.
         limits: Limits on changes of figures of the best fleet, such as `usd_per_month:+5%` (grows by at most 5 %) and
-            `late_share:+0.01` (grows by at most 0.01). Figures are those of `FLEET_FIGURES`. An unknown figure breaks
-            all limits on it, and without a fleet that holds the objective all are unknown.
+            `late_share:+0.01` (grows by at most 0.01). Figures are in `FLEET_FIGURES`. An unknown figure breaks
+            all limits on it, and without a fleet that meets the objective all are unknown.
 
     Returns:
         The changes, whose `failed` has the broken limits.
@@ -75,7 +75,7 @@ def fleet_changes(before: FleetComparable, after: FleetComparable, *, limits: It
 
 @dataclass(frozen=True)
 class _Name:
-    """What fleets are joined by; `number` tells those apart that have the rest in common."""
+    """Key by which fleets are joined; `number` tells those apart that have the rest in common."""
 
     deployment: str
     policy: str
@@ -85,7 +85,7 @@ class _Name:
 
 @dataclass(frozen=True)
 class _Read:
-    """One side: what it is, figures of its best fleet, and those of each fleet."""
+    """One side: its description, figures of its best fleet, and of each fleet."""
 
     side: FleetSide
     best: Mapping[str, float | None]

@@ -96,7 +96,7 @@ class FleetCase:
     def routing(self) -> str:
         """How requests are shared by replicas.
 
-        Slots are as fast beside others as alone: filling one replica after the other lets the rest leave.
+        Slots are as fast with others as alone: filling one replica after the other lets the rest leave.
         """
         slots = all(isinstance(pool.replica.core, _core.SlotReplica) for pool in self.pools)
         return self.rules.routing or ("first" if slots else self.pools[-1].autoscaler.routing)
@@ -248,7 +248,7 @@ def result_of_case(case: FleetCase, found: Mapping[str, Any]) -> FleetResult:
 def bound_of(replica: Replica, terms: Terms, traffic: Traffic, rules: Rules, load: Load) -> FleetResult:
     """Return the oracle's bound: at any time the replicas that this time and the one after it need.
 
-    There is always one, and what is committed is paid all the time, as by every policy on these terms.
+    There is always one replica, and committed replicas are paid all the time, as by every policy on these terms.
     """
     import numpy as np
 

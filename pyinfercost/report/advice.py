@@ -216,7 +216,7 @@ _SHOWN: Mapping[str, Callable[[float], str]] = {"%": lambda share: f"{100 * shar
 
 
 def step_columns(advice: Advice, plan: AdvicePlan, *, wide: bool = False) -> list[Column]:
-    """Return the steps of a plan, each with what it adds."""
+    """Return the steps of a plan, each with its additional saving."""
     steps = plan.steps
     return [
         Column("step", "", [str(number) for number in range(1, len(steps) + 1)]),
@@ -258,7 +258,7 @@ def plans_of(advice: Advice) -> list[tuple[str, AdvicePlan]]:
 
 
 def saved_text(plan: AdvicePlan) -> str:
-    """Return what a plan saves, with its band."""
+    """Return the saving of a plan, with its band."""
     span = range_text(plan.saving_low_share, plan.saving_high_share)
     return f"saves {share_text(plan.saving_share)} % ({span} % within the bands)"
 
@@ -278,7 +278,7 @@ def condition_pairs(advice: Advice) -> list[tuple[str, str]]:
 
 
 def accuracy_pairs(advice: Advice) -> list[tuple[str, str]]:
-    """Return what is known about the accuracy of options that change results, of rows and of plans."""
+    """Return known accuracies of options that change results, of rows and of plans."""
     steps = [step for plan in (advice.here, advice.best) if plan is not None for step in plan.steps]
     known: list[AdviceRow | AdviceStep] = [*advice.rows, *steps]
     found = {each.option: each.accuracy for each in known if each.risk != "none"}
@@ -298,7 +298,7 @@ def unhelpful_pairs(advice: Advice) -> list[tuple[str, str]]:
 
 
 def amount_text(advice: Advice, setup: AdvisedSetup) -> tuple[str, str]:
-    """Return the objective of a setup with its unit, and what it is of."""
+    """Return the objective of a setup with its unit, and its reference."""
     value = setup.figures.get(advice.objective)
     if value is None:
         return "unknown", ""

@@ -77,7 +77,7 @@ def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def comparison_layout(comparison: Comparison) -> Layout:
-    """Return what all rows share, the table of figures, that of ratios to the first row, and what failed."""
+    """Return what all rows share, the tables of figures and of ratios to the first row, and the failed rows."""
     parts: list[Part] = []
     shared = shared_terms(comparison)
     if shared:
@@ -187,7 +187,7 @@ def _is_count(text: str) -> bool:
 def shown_figures(rows: Sequence[ComparedModel]) -> list[Shown]:
     """Return the figures of the tables that some row knows.
 
-    Items are tokens for a language model, so that figures of tokens replace those of items.
+    Items are tokens for a language model, so that figures of tokens replace figures of items.
     """
     known = {key for key in FIGURES for row in rows if row.figures[key] is not None}
     known -= set(OF_TOKENS if read_tokens(rows) else OF_TOKENS.values())

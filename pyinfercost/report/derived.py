@@ -37,7 +37,7 @@ def columns(result: Result) -> tuple[str, ...]:
 
 
 def columns_of(record: Any) -> tuple[str, ...]:
-    """Return the names of the columns that `row_of` has for a record, or for those of a class."""
+    """Return the names of the columns that `row_of` has for a record, or for records of a class."""
     return tuple(name for each in declarations_of(record) for name, _ in _cells(each, None))
 
 
@@ -124,7 +124,7 @@ def pairs_of(record: Any, *, figures: bool) -> list[tuple[str, str]]:
 
 
 def _text(each: Declared, value: Any) -> str:
-    """Return what a table shows of a value; empty if nothing."""
+    """Return the text of a value in a table; empty without one."""
     template = each.shown.partition(": ")[2]
     if value is None or value == "" or (each.quiet and not value):
         return ""

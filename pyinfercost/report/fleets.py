@@ -275,7 +275,7 @@ def duration_text(result: FleetResult) -> str:
 
 
 def objective_text(result: FleetResult) -> str:
-    """Return the objective, whether it holds, and the share of late requests; empty without one."""
+    """Return the objective, whether it is met, and the share of late requests; empty without one."""
     if not result.slo:
         return ""
     values = ", ".join(f"{name} {_number(value)} s" for name, value in result.slo_values.items())

@@ -139,7 +139,7 @@ def _figures(interval: Interval) -> dict[str, float | None]:
 
 
 def _totals(interval: Interval) -> dict[str, Any]:
-    """Return what a joined interval has beside its own figures: counts, and the figures of columns."""
+    """Return the additional figures of a joined interval: counts, and the figures of columns."""
     return {
         "requests": {outcome: interval.count("requests", outcome) for outcome in OUTCOMES},
         **{name: interval.count(name) for name in _COUNTS},

@@ -71,7 +71,7 @@ def report_line(report: MonitorReport) -> str:
 
 
 def findings(report: MonitorReport) -> list[str]:
-    """Return what a reader has to know first, in sentences: money, drift, prediction, plan, and the suggestion."""
+    """Return the main findings as sentences: money, drift, prediction, plan, and the suggestion."""
     return [
         *_of_money(report),
         *_of_drift(report),
@@ -225,7 +225,7 @@ def span_text(seconds: float) -> str:
 
 
 def slots_text(report: MonitorReport) -> str:
-    """Return what a slot is called."""
+    """Return the name of a slot."""
     return {_HOUR_S: "hours", _DAY_S: "days"}.get(report.slot_s, f"intervals of {span_text(report.slot_s)}")
 
 
@@ -385,13 +385,13 @@ def use_columns(report: MonitorReport) -> list[Column]:
 
 
 def stretch_columns(report: MonitorReport) -> list[Column]:
-    """Return the peak, the rest and all of the log, beside the plan."""
+    """Return the peak, the rest and all of the log, next to the plan."""
     rows = [*report.stretches, report.whole]
     return [Column("", "", [each.name for each in rows], numeric=False), *_against(rows)]
 
 
 def slot_columns(slots: Sequence[Stretch]) -> list[Column]:
-    """Return one row for each slot, beside the plan."""
+    """Return one row for each slot, next to the plan."""
     return [Column("begin", "UTC", [short_time(each.start_s) for each in slots], numeric=False), *_against(slots)]
 
 
@@ -435,7 +435,7 @@ def _suggestion_parts(suggestion: Suggestion) -> list[Part]:
 
 
 def verified_notes(suggestion: Suggestion) -> list[Note]:
-    """Return whether the suggested fleet holds on the last day, which it was not planned on."""
+    """Return whether the suggested fleet meets the objective on the last day, which is not part of the planning."""
     best, verified = suggestion.plan.best, suggestion.plan.verified
     if best is None:
         return [Note(f"No fleet that was tried holds {suggestion.plan.slo}", ALARM)]

@@ -206,7 +206,7 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
         return lines
     if estimate.memory is not None:
         return [*lines, *estimate_lines(estimate), *memory_lines(estimate.memory)]
-    # The counts are of the whole batch, and a device holds its share.
+    # The counts are of the whole batch, and each device has its share.
     memory = quantity(total.peak_memory_bytes, "B") if estimate.layout.copies == 1 else "the largest share of the batch"
     if estimate.stages:
         memory = f"{quantity(max(stage.memory_bytes for stage in estimate.stages), 'B')} in the fullest stage"

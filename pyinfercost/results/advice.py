@@ -1,4 +1,4 @@
-"""Result types: tactics that make a model cheaper, each with what it saves, and the plan that combines them."""
+"""Result types: tactics that make a model cheaper, each with its saving, and the plan that combines them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RISKS = ("none", "rounding", "small", "retrain")
 floats and TF32; by formats of 8 and 4 bits; so far that the model is to be trained again."""
 
 EFFORTS = ("setting", "code", "build", "training")
-"""What a tactic takes, least first: an argument or a flag, a few lines of code, an engine or a format that is built and
+"""Effort of a tactic, least first: an argument or a flag, a few lines of code, an engine or a format that is built and
 checked, a training."""
 
 OBJECTIVES = figures.keys(figures.OBJECTIVE)
@@ -26,16 +26,16 @@ MONEY = tuple(key for key in OBJECTIVES if figures.PRICE in figures.FIGURES[key]
 """Objectives that are money."""
 
 FIGURES = figures.keys(figures.ADVICE)
-"""Figures of a setup without traffic; with traffic, those of the workload or the fleet come on top."""
+"""Figures of a setup without traffic; with traffic, figures of the workload or the fleet are added."""
 
 
 @declared
 class AdvisedSetup:
-    """One way to run the model, with its figures."""
+    """A setup of the model, with its figures."""
 
-    text: str = fact('What it is, in words: `"fp16, compiled, batch 32 on l4"`.', row=False)
+    text: str = fact('The setup in words: `"fp16, compiled, batch 32 on l4"`.', row=False)
     figures: Mapping[str, Any] = fact(
-        "Figures by name: those of `estimate` and the peak memory of a device, or with requests those of `serve` or "
+        "Figures by name: of `estimate` and the peak memory of a device, or with requests of `serve` or "
         "`fleet`; None where one is unknown."
     )
     evidence: str = fact("What the band of most of the latency rests on; empty if the machine states nothing.")
@@ -48,7 +48,7 @@ class AdvisedSetup:
 
 @declared
 class AccuracyNote:
-    """What is known about the accuracy that a tactic costs."""
+    """Known loss of accuracy by a tactic."""
 
     text: str = fact('In words: `"unmeasured; published: 0.1 to 0.5 points of top-1"`.')
     lost_low: float | None = fact(
@@ -64,7 +64,7 @@ class AccuracyNote:
 class TrainingNote:
     """What the training of a row costs, and how many inferences pay for it."""
 
-    text: str = fact("In words, with what is assumed.")
+    text: str = fact("In words, with its assumptions.")
     steps: int = fact("Steps of the training, an assumption.")
     batch: int = fact("Items of a step.")
     seconds: float = figure("Seconds of all steps on the machine of the baseline.", unit="s", better=LESS)

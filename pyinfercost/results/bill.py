@@ -1,4 +1,4 @@
-"""Result type: what a service costs over a time, by what is paid for."""
+"""Result type: cost of a service over a time, by kind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MONTH_S = 8766 / 12 * SECONDS_PER_HOUR
 """Seconds of a month: a twelfth of 365.25 days."""
 
 USES = ("busy", "idle", "cold", "draining")
-"""What the paid time of machines is spent on: with requests, without, before they are ready, and before they leave."""
+"""Uses of the paid time of machines: with requests, without, before they are ready, and before they leave."""
 
 _MILLION = 1e6
 
@@ -43,7 +43,7 @@ class BillLine:
     """One line of a bill."""
 
     kind: str = fact(
-        'What is paid: `"on-demand"`, `"spot"`, `"reserved"`, `"committed"`, `"purchase"`, `"given"`, `"requests"`, '
+        'Kind of cost: `"on-demand"`, `"spot"`, `"reserved"`, `"committed"`, `"purchase"`, `"given"`, `"requests"`, '
         '`"memory"`, `"provisioned"`, `"egress"`, `"storage"`, `"electricity"` or `"staff"`.'
     )
     item: str = fact("Of what, such as the name of an instance.")
@@ -57,7 +57,7 @@ class Bill(PaidTokens):
     """The bill of a service."""
 
     duration_s: float = fact("The time that it covers.", row=False)
-    lines: tuple[BillLine, ...] = fact("What is paid.")
+    lines: tuple[BillLine, ...] = fact("Lines of the bill.")
     use_usd: Mapping[str, float] = fact("Use of the paid time of machines, of `USES` -> USD of it.")
     hourly_usd: Mapping[str, tuple[float, ...]] = fact(
         "Kind of line or use -> USD in each bin of time, for plots; lines by the month are spread evenly.", series=True

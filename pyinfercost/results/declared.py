@@ -1,4 +1,4 @@
-"""Declarations of results: a field says once what it is, and documents, rows, tables and documentation follow.
+"""Declarations of results: each field is described once, and documents, rows, tables and documentation follow.
 
 A class states its fields in its body, each as a fact or as a figure:
 
@@ -47,15 +47,15 @@ _SCALARS = frozenset({"str", "int", "float", "bool", "None", "Quantity"})
 
 
 class Declared(NamedTuple):
-    """What a class says of a field or a property.
+    """The declaration of a field or a property.
 
     Attributes:
         name: Its name: the key in documents and the column in rows.
         text: Its sentence in documentation.
         unit: Its unit, by its name: `"s"`, `"per s"`, `"B"`, `"J"`, `"USD"`, `"share"`, ...; empty without one.
         shown: `"line: text"`: the line of the table that has it, and what stands there for `{}`, the value with its
-            unit; for a mapping `{name}` and `{value}` of each item; of a truth `"if it holds|if not"`. Empty for a
-            field that no table has. Fields of the same line stand beside each other.
+            unit; for a mapping `{name}` and `{value}` of each item; of a truth `"if true|if false"`. Empty for a
+            field that no table has. Fields of the same line stand side by side.
         is_figure: Whether it is a figure, else a fact about what was computed.
         better: `LESS`, `MORE`, or empty for a figure without a better direction.
         title: Name in tables and sentences; empty for a figure that they name otherwise, or not at all.
@@ -63,11 +63,11 @@ class Declared(NamedTuple):
         headline: Words after its amount where it leads a page or a line; empty for other figures.
         quiet: Whether tables omit it where it is 0.
         spread: Keys of this mapping, whose items stand at its place in documents, and whose figures rows have.
-        row: Whether rows have a column of it; that of a mapping or of a tuple of texts has its items
+        row: Whether rows have a column of it; a mapping or a tuple of texts has its items
             as one text.
         series: Whether it is a series over time, which documents of several results omit.
         inner: Whether documents and rows do not have it.
-        brief: Whether documents have no series over time of what is in it.
+        brief: Whether documents have no series over time of its parts.
         annotation: Its type as text.
     """
 
@@ -157,7 +157,7 @@ def declared(cls: _Class | None = None, /, *, kw_only: bool = True, after: str =
     Args:
         cls: The class.
         kw_only: Whether its fields are arguments by keyword only.
-        after: Name of the declaration that those of its base follow; by default they come first.
+        after: Name of the declaration that the base's declarations follow; by default they come first.
     """
     return partial(_made, kw_only=kw_only, after=after) if cls is None else _made(cls, kw_only=kw_only, after=after)
 
@@ -195,7 +195,7 @@ def attributes_of(cls: Any) -> list[str]:
 
 
 def declarations_of(record: Any) -> tuple[Declared, ...]:
-    """Return what a class, or the class of a record, declares, in the order of its body; empty for others."""
+    """Return the declarations of a class, or of the class of a record, in the order of its body; empty for others."""
     found: tuple[Declared, ...] = getattr(record, "__declared__", ())
     return found
 
@@ -211,7 +211,7 @@ def shared_fields(base: Any, record: Any) -> dict[str, Any]:
 
 
 def document_of(value: Any, *, series: bool = True) -> Any:
-    """Return what JSON has of a value: a record as the object of its declarations, an unknown number as None.
+    """Return the JSON value of a value: a record as the object of its declarations, an unknown number as None.
 
     Args:
         value: The value.
@@ -244,7 +244,7 @@ class Part:
     __slots__ = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what it declares as JSON values."""
+        """Return its declarations as JSON values."""
         found: dict[str, Any] = document_of(self)
         return found
 

@@ -253,7 +253,7 @@ CATALOG: tuple[Figure, ...] = (
     _row("kernel_bytes", "bytes of the kernel", "B", LAYER, needs=_TIMED, words="bytes that its kernel moves"),
     # Use of the machine.
     _row("transfer_s", "transfer", "s", ESTIMATE, CHANGE, DIFF, SWEEP, GRID, better=LESS, needs=(HARDWARE, LINK),
-         spare=6, words="seconds to move inputs in and results out, beside the latency"),
+         spare=6, words="seconds to move inputs in and results out, in addition to the latency"),
     _row("cold_start_s", "cold start", "s", ESTIMATE, CHANGE, DIFF, SWEEP, better=LESS, needs=(HARDWARE, LINK),
          words="seconds until a device is ready for its first forward"),
     _row("tokens", "tokens", "", ESTIMATE, needs=(HARDWARE, TOKENS), words="tokens that a forward reads"),
@@ -278,7 +278,7 @@ CATALOG: tuple[Figure, ...] = (
          words="whether the peak fits the machine's memory; unknown if its owner chooses the size"),
     _row("max_sequences", "sequences that fit", "", ESTIMATE, PHASES, SWEEP, better=MORE,
          needs=(HARDWARE, CACHE), after={SWEEP: "fits_in_memory"}, card=MEMORY,
-         words="sequences of as many tokens whose caches fit beside weights and what the engine keeps for itself"),
+         words="sequences of as many tokens whose caches fit next to the weights and the engine's reserve"),
     _row("memory_left_bytes", "memory left", "B", ESTIMATE, PHASES, better=MORE, needs=(HARDWARE, CACHE),
          words="memory of the machine that weights, caches and activations leave; below 0 if it does not suffice"),
     _row("machine_memory_bytes", "memory of the machine", "B", SWEEP, better=MORE, needs=_TIMED,

@@ -35,13 +35,13 @@ FLEET_FIGURES = (
 class FleetSide:
     """One of the two results."""
 
-    kind: str = fact('What it is: `"fleet"`, `"comparison"` or `"plan"`.')
+    kind: str = fact('Its kind: `"fleet"`, `"comparison"` or `"plan"`.')
     model: str = fact("Name of the model.")
     traffic: str = fact("The traffic in words.")
     slo: str = fact("The objective, as text.")
-    deployment: str | None = fact("Deployment of its best fleet; None if none holds the objective.")
+    deployment: str | None = fact("Deployment of its best fleet; None if none meets the objective.")
     policy: str | None = fact("Autoscaler of its best fleet, likewise.")
-    slo_met: bool | None = fact("Whether that fleet holds the objective; None without one.")
+    slo_met: bool | None = fact("Whether that fleet meets the objective; None without one.")
     fleets: int = fact("Number of fleets.")
 
 
@@ -58,7 +58,7 @@ class FleetChange:
 
 @declared
 class FleetChanges(Result):
-    """Differences between two fleets, comparisons or plans: those of the best fleets first."""
+    """Differences between two fleets, comparisons or plans, with the best fleets first."""
 
     document_key = "fleet_changes"
 

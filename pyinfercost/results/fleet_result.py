@@ -1,4 +1,4 @@
-"""Result types: a fleet of replicas under traffic, and several fleets beside each other."""
+"""Result types: a fleet of replicas under traffic, and several fleets side by side."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class FleetPool:
     failed: int = fact("Replicas that were lost without one.")
     requests: int = fact("Requests that they answered.")
     reserved_s: float = fact(
-        "What is paid, in seconds: replicas from creation until they are gone, and the capacity of unused devices of "
+        "Paid time, in seconds: replicas from creation until they are gone, and the capacity of unused devices of "
         "instances and of committed machines that are off."
     )
     used_s: float = fact("Of these, with at least one request.")
@@ -69,7 +69,7 @@ class FleetDemand:
 
 @declared
 class FleetResult(Result):
-    """A fleet under traffic: what users feel, and what it costs."""
+    """A fleet under traffic: latencies and costs."""
 
     document_key = "fleet"
 
@@ -117,7 +117,7 @@ class FleetResult(Result):
         "logarithmic scale.",
         spread=FLEET_LATENCIES,
     )
-    bill: Bill | None = fact("What it costs; None without a price.", row=True)
+    bill: Bill | None = fact("Its bill; None without a price.", row=True)
     energy_j: float | None = figure("Energy of all machines; None if it is unknown.", better=LESS)
     carbon_g: float | None = figure(
         "Grams of CO2 equivalent, with the overhead of the data center; None without a place.", better=LESS
@@ -161,7 +161,7 @@ class FleetResult(Result):
     @property
     @derived(better=LESS, title="replicas, peak")
     def peak_replicas(self) -> int:
-        """Most replicas at a time; of several pools the sum of those of each, which may be at different times."""
+        """Most replicas at a time; of several pools the sum of their peaks, which may be at different times."""
         return sum(pool.peak_replicas for pool in self.pools)
 
     @property
@@ -206,13 +206,13 @@ class FleetResult(Result):
         return render(self, "plot_timeline", ax=ax, **options)  # type: ignore[no-any-return]
 
     def plot_money(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw USD per hour over time by what is paid; options as in `plots.plot_money`."""
+        """Draw USD per hour over time by kind of cost; options as in `plots.plot_money`."""
         return render(self, "plot_money", ax=ax, **options)  # type: ignore[no-any-return]
 
 
 @declared
 class FleetComparison(Result):
-    """Fleets under the same traffic, of several deployments and autoscalers, the cheapest that holds first."""
+    """Fleets under the same traffic, of several deployments and autoscalers, ranked by objective and cost."""
 
     document_key = "comparison"
 
@@ -246,7 +246,7 @@ class FleetComparison(Result):
     @property
     @derived(is_figure=False, brief=True)
     def best(self) -> FleetResult | None:
-        """The cheapest fleet that holds the objective; None if none does, or without an objective that decides."""
+        """The cheapest fleet that meets the objective; None if none does, or without an objective that decides."""
         first = self.fleets[0] if self.fleets else None
         return first if first is not None and first.slo_met is not False else None
 

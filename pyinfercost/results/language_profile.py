@@ -33,7 +33,7 @@ class LanguageProfile(WithFigures, Result):
         prefill: Profile of the forward that reads the prompts, with logits for their last tokens.
         decode: Profile of the forward that generates one token of each sequence.
         kv_cache: Keys, values and states after the decode step; None for a model without them.
-        memory: Memory of the decode step on one device, and the sequences of this context that fit beside a prefill;
+        memory: Memory of the decode step on one device, and the sequences of this context that fit with a prefill;
             None without hardware.
         figures: Figures by key, in the order of reports.
         engine_command: Command line of the serving engine that starts this deployment; empty without one.
@@ -66,7 +66,7 @@ class LanguageProfile(WithFigures, Result):
         return text
 
     def to_html(self, *, hint: str = "", command: str = "") -> str:
-        """Return a report as one HTML page: that of `Profile.to_html`, with both phases.
+        """Return a report as one HTML page, like `Profile.to_html`, with both phases.
 
         It begins with the decode step, whose JSON it includes, and has the figures of both phases as a table. With a
         machine it estimates both on any machine, in any precision, execution and open size.

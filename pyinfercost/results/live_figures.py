@@ -70,7 +70,7 @@ _ROWS = (
     LiveFigure("cached_prompt_tokens", COUNTER, "Tokens of prompts that were in a cache of prefixes."),
     LiveFigure("output_tokens", COUNTER, "Generated tokens."),
     LiveFigure("queue_s", COUNTER, "Time of requests before their service."),
-    LiveFigure("service_s", COUNTER, "Time of requests in service; of several at once, that of each."),
+    LiveFigure("service_s", COUNTER, "Time of requests in service; of several at once, the time of each."),
     LiveFigure("in_flight", GAUGE, "Requests in service."),
     LiveFigure("waiting", GAUGE, "Requests before their service."),
     # What users felt
@@ -95,7 +95,7 @@ _ROWS = (
     LiveFigure("preemptions", COUNTER, "Times that a running sequence lost its memory."),
     LiveFigure("cold_starts", COUNTER, "Starts of a replica."),
     LiveFigure("restarts", COUNTER, "Times that the observed server began again."),
-    # What it cost
+    # Cost
     LiveFigure("cost_usd", COUNTER, "Money for the paid time, by use.", ("use",)),
     LiveFigure("price_usd_per_h", GAUGE, "Price of all devices."),
     LiveFigure("usd_per_request", GAUGE, "Money for an answered request, with all paid time, lately.",
@@ -104,7 +104,7 @@ _ROWS = (
                ratio=Ratio("cost_usd", "output_tokens", 1e6)),
     LiveFigure("joules_per_token", GAUGE, "Energy of a generated token, with idle time, lately.",
                ratio=Ratio("energy_j", "output_tokens")),
-    # Beside the prediction
+    # Against the prediction
     LiveFigure("measured_s", COUNTER, "Measured time of what has a prediction, by part.", ("part",)),
     LiveFigure("predicted_s", COUNTER, "Predicted time of the same, by part.", ("part",)),
     LiveFigure("predicted_low_s", COUNTER, "The same at the low end of the error band.", ("part",)),

@@ -25,7 +25,7 @@ _SERIES = {
 class Interval(PaidTokens):
     """Counts of an observer between two moments."""
 
-    number: int = fact("Place in the order of time; a joined interval has that of its last part.")
+    number: int = fact("Place in the order of time; a joined interval has the place of its last part.")
 
     @property
     @derived(is_figure=False)
@@ -50,7 +50,7 @@ class Interval(PaidTokens):
     )
 
     def count(self, figure: str, label: str | None = None) -> float | None:
-        """Return the difference of a counter, that of one value of its label or the sum; None if it is unknown."""
+        """Return the difference of a counter, of one value of its label or the sum; None if it is unknown."""
         return _sum(self.counts, figure, label)
 
     def gauge(self, figure: str) -> float | None:
@@ -156,7 +156,7 @@ class Interval(PaidTokens):
     @property
     @derived()
     def measured_to_first(self) -> float | None:
-        """Ratio of measured to predicted, divided by that of the start: of all parts the one farthest from 1."""
+        """Ratio of measured to predicted, divided by the ratio at the start: of all parts the farthest from 1."""
         found = [value for each, value in self.gauges.items() if each.figure == "measured_to_first" and value > 0]
         return max(found, key=lambda value: max(value, 1 / value)) if found and self.known else None
 

@@ -1,4 +1,4 @@
-"""Result type: what a monitor recorded, beside the prediction and the plan, and what a new plan would be."""
+"""Result type: the recording of a monitor, against the prediction and the plan, and a new plan."""
 
 from __future__ import annotations
 
@@ -202,24 +202,24 @@ class ReportedPlan:
 
 @declared
 class Suggestion:
-    """What a plan for the recorded traffic says."""
+    """A plan for the recorded traffic."""
 
     plan: FleetPlan = fact("The plan.")
     requests: int = fact("Requests of the traffic.")
     usd_per_month: float | None = fact("USD of a month as paid now; None without a price.")
-    notes: tuple[str, ...] = fact("What is assumed.")
+    notes: tuple[str, ...] = fact("Assumptions.")
 
     @property
     @derived(unit="USD", better=MORE)
     def saved_usd_per_month(self) -> float | None:
-        """USD that the plan saves in a month; None if they are unknown, or no fleet holds the objective."""
+        """USD that the plan saves in a month; None if they are unknown, or no fleet meets the objective."""
         best = None if self.plan.best is None else self.plan.best.usd_per_month
         return None if best is None or self.usd_per_month is None else self.usd_per_month - best
 
 
 @declared
 class MonitorReport(Result):
-    """What a monitor recorded: predicted against measured, what drifted, what it cost, and what the plan said."""
+    """The recording of a monitor: predicted against measured times, drift, cost, and the plan."""
 
     document_key = "monitor_report"
 
@@ -244,8 +244,8 @@ class MonitorReport(Result):
     times: tuple[MeasuredTime, ...] = fact("What users felt.")
     parts: tuple[PredictedPart, ...] = fact("What has a prediction.")
     plan: ReportedPlan | None = fact("The plan; None without one.")
-    suggestion: Suggestion | None = fact("What a plan for the recorded traffic says; None if it was not asked for.")
-    notes: tuple[str, ...] = fact("What is missing or assumed.")
+    suggestion: Suggestion | None = fact("A plan for the recorded traffic; None if it was not asked for.")
+    notes: tuple[str, ...] = fact("Missing data and assumptions.")
 
     @property
     def model(self) -> str:

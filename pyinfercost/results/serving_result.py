@@ -65,7 +65,7 @@ class ServedTokens:
 class ServingResult(ServedTokens, Result):
     """What requests to a server take and cost: `result["ttft_s"].p99` is the p99 of the time to the first token.
 
-    Times are those of a client. Rates and shares are over `duration_s`, the whole run with its beginning and end.
+    Times are as a client measures them. Rates and shares are over `duration_s`, the whole run.
     """
 
     document_key = "serve"
@@ -192,7 +192,7 @@ class ServingResult(ServedTokens, Result):
     @property
     @derived(shown="paid: {}", inner=True)
     def paid_text(self) -> str:
-        """What an hour costs and who says so, in words; empty where the price is that of each device, as given."""
+        """The price of an hour with its source, in words; empty for a given price of each device."""
         if self.usd_per_h is None or self.paid_devices is None:
             return ""
         if self.instances is not None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .serving_result import ServingResult
 
 GOALS = ("replicas", "rate", "layout", "cheapest")
-"""What is searched: the fewest replicas, the highest rate, the layout of the fewest devices, the least cost."""
+"""Goals of a search: the fewest replicas, the highest rate, the layout of the fewest devices, the least cost."""
 
 
 @declared(after="usd_per_h")

@@ -56,7 +56,7 @@ class Phases(NamedTuple):
         decode: Graph of the decode step, with `batch` and `context` as named sizes.
         prefill: Graph of the prefill, with `batch` and `sequence` as named sizes.
         context: Longest sequence in tokens; 0 if it is unknown.
-        quantize: Format of its weights, if it is not that of the checkpoint.
+        quantize: Format of its weights, if it is not the checkpoint's.
     """
 
     name: str
@@ -105,7 +105,7 @@ def serve(
             and `queue`, each with `_mean` or a percentile; limits are seconds.
         replicas: Copies of the deployment behind a router.
         routing: `"least_loaded"`, `"round_robin"`, or `"prefix_aware"`: to the copy with the longest cached prefix.
-        correction: What a measurement of the server said about its step costs, from `calibrate_serving`.
+        correction: Correction of step costs by a measurement of the server, from `calibrate_serving`.
         progress: Called with the requests that have arrived and their number, now and then.
         **settings: Settings of the scheduler in the place of the engine's own: `max_num_seqs`,
             `max_num_batched_tokens`, `num_gpu_blocks`, `max_model_len`, `enable_prefix_caching`, and the others of
@@ -113,7 +113,7 @@ def serve(
 
     Returns:
         Latencies with percentiles and bands, throughput, use of the memory, cost, and the bottleneck. After Ctrl-C,
-        those of the requests that were answered, without bands.
+        only of the requests that were answered, without bands.
 
     Raises:
         ServeError: The model does not fit the memory, or no request of the workload does; or `on` is missing.
@@ -145,7 +145,7 @@ def serve(
     run = Run(costs, scheduler, workload, facts, copies, routing, blocks)
     found = simulated(run, progress)
     result = result_of("" if phases is None else phases.name, run, found, objective)
-    del found  # as large as those of the bands
+    del found  # as large as each simulation of the bands
     result = result if result.interrupted else with_bands(result, run)
     return result if on is None or phases is None else started(result, on, phases, scheduler, settings)
 
@@ -153,7 +153,7 @@ def serve(
 def started(
     result: ServingResult, on: Deployment, phases: Phases, scheduler: Scheduler, settings: Mapping[str, Any]
 ) -> ServingResult:
-    """Return the result with the command line of the engine, and notes about what it loads and how it is started.
+    """Return the result with the command line of the engine, and notices about loading and starting it.
 
     Args:
         result: The result.
@@ -276,7 +276,7 @@ def _captured(spec: str) -> Phases:
         longest = positions(config)
         prefill = TEXT_PREFILL if takes_more_than_text(config) else "prefill"
     at = max(2, min(_CAPTURED, longest // 2))
-    # Engines compute no masks, so that one graph holds on both sides of a window.
+    # Engines compute no masks, so that one graph is valid on both sides of a window.
     decode = graph_over(f"{spec}#decode", {"batch": [2, 3], "context": [at, 2 * at - 1]}, across_windows=True).graph
     return Phases(
         spec,

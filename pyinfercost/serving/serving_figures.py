@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _FULL = 0.97  # share of the blocks, or of the sequences, from which on they are all in use
 _ENOUGH = 1000  # requests, of which ten are beyond the 99th percentile
 _LEAST_LENGTH = 1.0
-_MOST_KEPT = 2**20  # values of a latency, beyond which those of equally spaced ranks stand for all
+_MOST_KEPT = 2**20  # values of a latency, beyond which values of equally spaced ranks stand for all
 
 
 def result_of(
@@ -99,7 +99,7 @@ def result_of(
 
 
 def _latency(times: Mapping[str, Any]) -> Latency:
-    """Return the distribution of a latency without bands; of many values, those of equally spaced ranks are kept."""
+    """Return the distribution of a latency without bands; of many values, equally spaced ranks are kept."""
     import numpy as np
 
     known = times["sorted_s"]

@@ -69,7 +69,7 @@ def color_of(name: str) -> str:
 
 
 def cards(result: FleetResult, static: FleetResult | None = None) -> Cards:
-    """Return the headline figures of a fleet, and what it saves against replicas for the peak."""
+    """Return the headline figures of a fleet, and its saving against replicas for the peak."""
     bill = result.bill
     found = [_cost_card(result)]
     if static is not None and static is not result:
@@ -135,7 +135,7 @@ def chart_panel(
     top: float | None = None,
     note: str = "",
 ) -> Panel:
-    """Return a panel with a chart over time; the arguments are those of `over_time`, and a note."""
+    """Return a panel with a chart over time; arguments as in `over_time`, and a note."""
     return Panel(title, [over_time(title, edges_s, areas=areas, lines=lines, top=top)], note)
 
 

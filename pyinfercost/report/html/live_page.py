@@ -32,7 +32,7 @@ class HtmlPage(NamedTuple):
 
 @cache
 def live_page() -> HtmlPage:
-    """Return the page that polls `/api/history.json` of its own server; it holds no data itself."""
+    """Return the page that polls `/api/history.json` of its own server; it has no data itself."""
     return _page("Live cost", "", connects="'self'")
 
 

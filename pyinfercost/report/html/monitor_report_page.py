@@ -1,4 +1,4 @@
-"""HTML report of a monitor's log: findings, predicted against measured, money, and the time beside the plan."""
+"""HTML report of a monitor's log: findings, predicted against measured, money, and the time against the plan."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _findings(report: MonitorReport) -> list[Part]:
 
 
 def _charts(report: MonitorReport) -> Group:
-    """Return requests, money, replicas, and measured / predicted over time, beside the plan."""
+    """Return requests, money, replicas, and measured / predicted over time, against the plan."""
     import numpy as np
 
     slots = report.slots

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ...results.profile import Profile
 
 PROFILE_ID = "pyinfercost-profile"
-"""Id of the script element that holds the profile's JSON; the profile is read back from it."""
+"""Id of the script element with the profile's JSON; the profile is read back from it."""
 
 _OF_FILES = (".json", ".gguf", ".onnx", ".pt2", ".safetensors")
 
@@ -49,7 +49,7 @@ _CARDS = [
     }
     for figure in sorted(figures.of_scope(figures.CARD), key=lambda figure: figures.HARDWARE not in figure.needs)
 ]
-"""Figures of the catalog that the page's script shows as cards, with those of a machine first."""
+"""Figures of the catalog that the page's script shows as cards, with figures of a machine first."""
 
 _SCRIPTS = (
     "numbers",

@@ -51,7 +51,7 @@ def serving_page(result: ServingResult) -> str:
 
 
 def _verdict(result: ServingResult) -> Panel:
-    """Return whether the objective holds, and what limits the server."""
+    """Return whether the objective is met, and the limits of the server."""
     said = f"Bottleneck: {result.bottleneck}."
     if result.slo:
         share = f"{percent(result.slo_share or 0)} % of the requests are within it."
