@@ -10,8 +10,6 @@ from .._checks import Range, whole
 from .._escapes import visible
 from ..results.figures import OF_TOKENS
 from ..results.units import amount, percent, quantity, scale_for, significant
-from .derived import SCHEMA_VERSION
-from .documents import profile_document
 from .language_lines import memory_lines, rate, started_by
 from .layout import ALARM, GAP, Column, Note, Pairs, Table
 from .summary import heading, ledger, sizes_text
@@ -62,22 +60,6 @@ def language_line(result: LanguageProfile) -> str:
         times = [f"{name} {quantity(result.figures[key] or 0.0, 's')}" for name, key in _TIMES]
         parts.append(f"{', '.join(times)} on {estimate.hardware}")
     return visible(", ".join(parts))
-
-
-def language_document(result: LanguageProfile) -> dict[str, Any]:
-    """Return the JSON object: figures, KV cache, memory, and the documents of both phases."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "model": result.model,
-        "precision": result.precision,
-        "sizes": dict(result.sizes),
-        "figures": dict(result.figures),
-        "kv_cache": None if result.kv_cache is None else result.kv_cache.to_dict(),
-        "memory": None if result.memory is None else result.memory.to_dict(),
-        "prefill": profile_document(result.prefill),
-        "decode": profile_document(result.decode),
-        "engine_command": result.engine_command,
-    }
 
 
 def language_rows(result: LanguageProfile) -> list[dict[str, Any]]:

@@ -71,6 +71,28 @@ def _slower(model: str, hardware: str, sizes: Mapping[str, int], reason: str) ->
     return f"{model} on {hardware}{at}: {reason}"
 
 
+def _needed(requests: str, replicas: int, given: int | None) -> str:
+    need = f"{requests} need {replicas:,} replica{'s' * (replicas != 1)}"
+    there = f", and there {'are' if given != 1 else 'is'} {given:,}"
+    return f"{need} of this server" if given is None else need + there
+
+
+def _busiest_days(days: float, most: int, simulated: int) -> str:
+    chosen = "day was" if simulated == 1 else f"{simulated} days were"
+    return f"of {days:.3g} days with more than {most:,} requests, the busiest {chosen} simulated: other days cost less"
+
+
+def _sampled(share: float, most: int) -> str:
+    return (
+        f"simulated with {share:.3g} of the requests, which are more than {most:,}: all of them cost about "
+        f"{1 / share:.3g} times as much, with replicas that are better used"
+    )
+
+
+def _slo(slo: str, missed: str) -> str:
+    return f"requests have to hold {slo}" + (f", and do not now: {missed}" if missed else "")
+
+
 _WORDS: Mapping[str, str | Callable[..., str]] = {
     # Requests that a server does not answer.
     "unfinished": "not finished when the run was stopped",
@@ -115,5 +137,14 @@ _WORDS: Mapping[str, str | Callable[..., str]] = {
     "slower": _slower,
     "expert_loads": "experts have {load} loads in {engine}; --layout expert_load=... states others",
     "model_narrowed": "{engine} loads the float32 weights of {model} in 16 bits",
+    # Advice.
+    "assumed_price": "no price was given: {price}, the cheapest known of {machine}, is assumed",
+    "refused": "{why}: they are in no figure, and no other setup may refuse more",
+    "needed": _needed,
+    "busiest_days": _busiest_days,
+    "sampled": _sampled,
+    "simulated": "{requests:,} requests in {hours:.3g} h were simulated for each fleet, and a month repeats them",
+    "no_slo": "no limits of latencies were given: plans may make requests slower; pass slo=",
+    "slo": _slo,
 }
 """Code -> its sentence, as a template or a function of the values."""

@@ -53,7 +53,6 @@ _RENDERERS = {
         "html": "html.page.exploration_page",
     },
     "LanguageProfile": {
-        "dict": "language.language_document",
         "rows": "language.language_rows",
         "columns": "language.COLUMNS",
         "line": "language.language_line",

@@ -7,8 +7,9 @@ from typing import Any
 
 from ..report.render import render
 from . import figures
-from .declared import declared, fact, figure
+from .declared import declared, derived, fact, figure
 from .figures import LESS, MORE
+from .notices import Notice, sentences
 from .result import Result
 
 RISKS = ("none", "rounding", "small", "retrain")
@@ -182,9 +183,13 @@ class Advice(Result):
         "Ranges of the tactics over sizes and machines; empty unless it was asked for."
     )
     setups: int = fact("Number of setups that were evaluated.")
-    notes: tuple[str, ...] = fact(
-        "Facts about the question that a reader needs: an assumed price, sizes that are fixed."
-    )
+    notices: tuple[Notice, ...] = fact("Notices about the question, such as an assumed price.")
+
+    @property
+    @derived(is_figure=False)
+    def notes(self) -> tuple[str, ...]:
+        """The notices in words."""
+        return sentences(self.notices)
 
     def row(self, tactic: str) -> AdviceRow | None:
         """Return the row of a tactic; None if it does not help."""

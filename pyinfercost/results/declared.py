@@ -225,7 +225,7 @@ def document_of(value: Any, *, series: bool = True) -> Any:
             own = document_of(getattr(value, each.name), series=series and not each.brief)
             found |= own if each.spread else {each.name: own}
         return found
-    if isinstance(value, Settings):
+    if isinstance(value, Settings) or hasattr(value, "document_key"):  # a result with a renderer of its own
         return value.to_dict()
     if isinstance(value, Expr):
         return str(value)
