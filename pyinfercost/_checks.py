@@ -144,7 +144,7 @@ def whole_in(text: object, name: str, within: Range = COUNT, error: type[InputEr
 
 
 def flag(value: object, name: str, error: type[InputError] = InputError) -> bool:
-    """Return a truth value; raise an error for anything but `True` and `False`, also those of numpy."""
+    """Return a truth value; raise an error for anything but `True` and `False`, also of numpy."""
     if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
         return bool(value)
     raise error(f"{name} is {shown(value)}; expected True or False")
@@ -215,7 +215,7 @@ def open_file(path: str | PathLike[str], *, buffering: int = -1) -> BinaryIO:
 
 @contextmanager
 def errors_of_reading(path: str | PathLike[str]) -> Iterator[None]:
-    """Turn errors of the system in this block into those of the package, with the path.
+    """Turn errors of the system in this block into errors of the package, with the path.
 
     Raises:
         FileAccessError: The file cannot be read.
@@ -323,7 +323,7 @@ def write_text(path: str | PathLike[str], pieces: Iterable[str]) -> None:
 
 @contextmanager
 def errors_of_writing(path: object, lost: str = "") -> Iterator[None]:
-    """Turn errors of the system in this block into those of the package, with the path.
+    """Turn errors of the system in this block into errors of the package, with the path.
 
     Args:
         path: What is written.
@@ -375,7 +375,7 @@ def file_in_folder(path: str | PathLike[str]) -> Path:
 
 
 def is_file(path: Path) -> bool:
-    """Return whether a path is that of a file; False for a path that no file system takes."""
+    """Return whether a path leads to a file; False for a path that no file system takes."""
     return _answer(path.is_file)
 
 
@@ -385,7 +385,7 @@ def why_no_file(path: Path) -> str:
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether a path is that of a folder; False for a path that no file system takes."""
+    """Return whether a path leads to a folder; False for a path that no file system takes."""
     return _answer(path.is_dir)
 
 

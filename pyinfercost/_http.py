@@ -97,7 +97,7 @@ def header_token(value: str, name: str, error: type[Error]) -> str:
 
 
 def status_words(status: int) -> str:
-    """`the status 404 (Not Found)`; the phrase is that of the standard, not that of the server."""
+    """`the status 404 (Not Found)`; the phrase is from the standard, not from the server."""
     return f"the status {status}" + (f" ({http.HTTPStatus(status).phrase})" if status in _STATUSES else "")
 
 
@@ -117,7 +117,7 @@ def ask(
     Args:
         url: The address, as checked by `http_address`.
         method: The method.
-        headers: Headers, beside those of the encoding and of this package.
+        headers: Headers, in addition to the encoding and this package's.
         body: What is sent.
         timeout_s: Seconds for the whole answer, also of a server that sends it byte by byte.
         most_bytes: Most bytes of the text, unpacked.
@@ -152,7 +152,7 @@ def ask(
     except (OSError, http.client.HTTPException, ValueError, zlib.error) as error:
         late = time.monotonic() >= deadline_s  # the connection was closed at the deadline
         told = f"no whole answer in {timeout_s:g} s" if late else f"the answer broke off ({_told(repr(error))})"
-        # A reset or unreachable host is that of a process that ends.
+        # A reset or unreachable host belongs to a process that ends.
         return Gone(told, is_down=not late and isinstance(error, OSError))
 
 
@@ -173,7 +173,7 @@ def _exchange(
     watch = None
     try:
         connection.connect()
-        # The timeout of a socket is that of one read; a server that sends a byte now and then needs a deadline for all.
+        # The timeout of a socket is for one read; a server that sends a byte now and then needs a deadline for all.
         # The connection forgets the socket of an answer without a length.
         watch = threading.Timer(max(0.0, deadline_s - time.monotonic()), _shut, [connection.sock])
         watch.daemon = True

@@ -1,4 +1,4 @@
-"""`pyinfercost cache`: what the cache holds, and how to empty it."""
+"""`pyinfercost cache`: list the cache, and empty it."""
 
 from __future__ import annotations
 

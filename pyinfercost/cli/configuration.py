@@ -1,6 +1,6 @@
 """The configuration file `pyinfercost.toml`: found, read and checked. `configured.py` gives its values to the commands.
 
-Names of options are those of the command line without `--`, with `_` for `-`.
+Options are named as on the command line without `--`, with `_` for `-`.
 """
 
 from __future__ import annotations

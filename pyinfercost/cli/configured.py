@@ -38,7 +38,7 @@ def configure(context: click.Context, path: str | None, *, needs: Mapping[str, s
 
     Args:
         context: Context of the group of all commands.
-        path: The file; None for that of the current folder or the nearest above it.
+        path: The file; by default the one in the current folder or the nearest above it.
         needs: Options of deployments that need a machine. Their defaults do not apply without one.
 
     Raises:

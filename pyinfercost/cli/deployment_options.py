@@ -149,10 +149,10 @@ def deployment_of_options(options: Mapping[str, Any]) -> Deployment:
 
 
 def read_deployments(path: str) -> list[Deployment]:
-    """Return the deployments in a JSON file that holds one or a list.
+    """Return the deployments in a JSON file with one or a list.
 
     Raises:
-        click.UsageError: The file holds anything else.
+        click.UsageError: The file has anything else.
     """
     document = read_json(path)
     documents = document if isinstance(document, list) else [document]
@@ -167,7 +167,7 @@ def usage_errors(option: str | None = None) -> Iterator[None]:
     """Turn errors about names and values into usage errors; an invalid file is still a failure.
 
     Args:
-        option: The option that holds the value, named in the message.
+        option: The option with the value, named in the message.
     """
     from ..deployment import StartupError, TransferError
     from ..hardware import HardwareFileError, MissingFactError

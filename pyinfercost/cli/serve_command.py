@@ -211,7 +211,7 @@ def _correction(
 
 
 def _means(text: str) -> str | dict[str, float] | tuple[str, str]:
-    """Return measured means in seconds by name; the path of a file as it is, or those of two pages of metrics."""
+    """Return measured means in seconds by name; the path of a file as it is, or the means of two pages of metrics."""
     if "=" not in text:
         before, comma, after = text.partition(",")
         return (before, after) if comma else text

@@ -48,7 +48,7 @@ class Answer:
         choice: The points to show.
         result: The computed points.
         points: Number of points in the grid.
-        filtered: Whether `result` holds only points that satisfy the condition.
+        filtered: Whether `result` has only points that satisfy the condition.
         prices: Price of a device-hour by machine.
         folder: Folder that stores the points, if any.
         stopped: Progress of an interrupted sweep; empty if it finished.
@@ -179,7 +179,7 @@ def _with_prices(
 
 
 def _prices_of(chosen: Sweep | StoredSweep, known: Mapping[str, Price]) -> Mapping[str, Price]:
-    """Return the prices of the layouts that a table has, if prices are those of layouts."""
+    """Return the prices of the layouts that a table has, if prices depend on layouts."""
     if not (isinstance(chosen, Sweep) and any(" x " in name for name in known) and "layout" in chosen):
         return known
     rows = zip(*(chosen[name].tolist() for name in ("devices", "hardware", "layout")), strict=True)

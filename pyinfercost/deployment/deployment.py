@@ -497,7 +497,7 @@ def _loaded(
     return load(hardware, threads=threads, instances=instances, sustained=sustained and not already, host=host)
 
 
-@lru_cache(maxsize=512)  # by identity: a search asks for those of few machines, and reading them all takes 0.1 ms
+@lru_cache(maxsize=512)  # by identity: a search asks for few machines, and reading them all takes 0.1 ms
 def _facts(machine: _core.Hardware) -> str:
     """Return all that is known of a machine."""
     return machine.__getstate__()

@@ -141,15 +141,15 @@ def engine_command(
 ) -> str:
     """Return the command line that starts a deployment; empty for what is no serving engine.
 
-    Settings without a flag, such as those of a file of options, and checkpoints that are needed, follow as a comment.
+    Settings without a flag, such as in a file of options, and checkpoints that are needed, follow as a comment.
 
     Args:
         on: The deployment of one replica.
         model: Name or spec of the model.
         settings: Settings of the scheduler that differ from the engine's own, by the names of `Scheduler`;
-            `cache_tokens` are those of all sequences together, for llama.cpp.
-        kv_cache: Format of the KV cache, if it is not that of the model.
-        quantize: Format of the weights, if it is not that of the checkpoint.
+            `cache_tokens` are of all sequences together, for llama.cpp.
+        kv_cache: Format of the KV cache, if it is not the model's.
+        quantize: Format of the weights, if it is not the checkpoint's.
     """
     start = _STARTS.get(on.engine)
     if start is None:

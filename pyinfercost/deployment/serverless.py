@@ -114,18 +114,18 @@ def _of_catalog(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
 def invocation_usd(
     price: Serverless, seconds: float, *, gb: float = 0.0, vcpus: float = 0.0, devices: float = 0.0, ready: bool = False
 ) -> float:
-    """Return the USD of one request: its own price, and that of its billed seconds.
+    """Return the USD of one request: its own price, and its billed seconds.
 
     Args:
         price: The price.
-        seconds: Seconds of the request, those of a cold start included where the service bills them.
+        seconds: Seconds of the request, with a cold start where the service bills them.
         gb: Memory of the environment in GB.
         vcpus: Hardware threads, where they have a price of their own.
         devices: Devices.
-        ready: Whether it runs in memory that is kept ready, whose own price is that of `provisioned_usd`.
+        ready: Whether it runs in memory that is kept ready, whose own price is `provisioned_usd`.
 
     Raises:
-        PriceError: The memory exceeds that of the service, or the service keeps none ready.
+        PriceError: The memory exceeds the service's, or the service keeps none ready.
     """
     _check(price, gb, vcpus, devices)
     usd_per_gb_s = price.usd_per_gb_s
@@ -146,7 +146,7 @@ def provisioned_usd(price: Serverless, seconds: float, *, gb: float, environment
         environments: Their number.
 
     Raises:
-        PriceError: The memory exceeds that of the service, or the service keeps none ready.
+        PriceError: The memory exceeds the service's, or the service keeps none ready.
     """
     _check(price, gb, 0.0, 0.0)
     ready_s = _checks.number(seconds, "seconds", _SECONDS, PriceError)

@@ -14,7 +14,7 @@ LayoutLike: TypeAlias = "Layout | str | Mapping[str, Any]"
 """A layout as `Layout.parse` accepts it: a `Layout`, its text (`"tensor=4,data=2"`), or its fields by name."""
 
 FACTORS = ("tensor", "pipeline", "context", "data")
-"""Fields of a `Layout` whose product is the number of devices; those of `data` are copies of the others."""
+"""Fields of a `Layout` whose product is the number of devices; `data` counts copies of the others."""
 
 _NOT_OF_A_RANK = ("zero", "micro_batches", "schedule", "expert_load")
 _MOST_SHARDED = 1  # stage of ZeRO with stages of a pipeline
@@ -207,12 +207,12 @@ class Layout(Settings):
 
     @property
     def together(self) -> int:
-        """Devices that exchange data, and so lie in one machine or in connected ones: those of one copy, or all."""
+        """Devices that exchange data, and so lie in one machine or in connected ones: of one copy, or all."""
         return self.devices if self.expert > self.tensor else self.ranks
 
     @property
     def given(self) -> dict[str, Any]:
-        """The fields that differ from those of one device."""
+        """The fields that differ from a single device."""
         return {each.name: value for each in self.fields if (value := getattr(self, each.name)) != each.default}
 
     def __str__(self) -> str:

@@ -238,7 +238,7 @@ def _rows_of(
 
 
 def _of_profile(name: str, found: Profile | LanguageProfile, phase: str = "") -> Iterator[ComparedModel]:
-    """Yield the row of a profile, or those of both phases."""
+    """Yield the row of a profile, or the rows of both phases."""
     if isinstance(found, LanguageProfile):
         yield from _of_profile(f"{name} (prefill)", found.prefill, "prefill")
         yield from _of_profile(f"{name} (decode)", found.decode, "decode")

@@ -185,7 +185,7 @@ _OF_BOUNDARY: Mapping[str, tuple[Callable[[Boundary], Any], bool]] = MappingProx
         "reads_cache": (lambda at: int(at.reads_cache), False),
     }
 )
-"""Input -> its quantity at the boundary, and whether it is that of the largest share of the batch on one device."""
+"""Input -> its quantity at the boundary, and whether it is of the largest share of the batch on one device."""
 
 _OF_POINTS = frozenset(
     {
@@ -193,7 +193,7 @@ _OF_POINTS = frozenset(
         *("draft_tokens_per_step", "loaded_bytes", "recorded_graphs"),
     }
 )
-"""Inputs that are attributes of `Points`; those of neither kind are `TERMS`."""
+"""Inputs that are attributes of `Points`; the others are `TERMS`."""
 
 COST_FIGURES = frozenset(_core.cost_figures())
 """Figures that are derived."""

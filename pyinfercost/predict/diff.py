@@ -62,7 +62,7 @@ def profile_changes(before: ProfileLike, after: ProfileLike, *, limits: Iterable
         after: The second profile, in the same forms.
         limits: Limits on changes of figures, such as `latency_s:+5%` (grows by at most 5 %), `throughput_per_s:-5%`
             (falls by at most 5 %), `peak_memory_bytes:+1e6` (in the figure's own unit) and `flops:any` (does not
-            change). Figures are those of `totals`, and `unmodelled_ops`. An unknown figure breaks all limits on it.
+            change). Figures are in `totals`, and `unmodelled_ops`. An unknown figure breaks all limits on it.
 
     Returns:
         A `ProfileChanges`, whose `failed` has the broken limits. An unknown figure of a side is None, and so are its
@@ -258,7 +258,7 @@ def _sum(one: Any, other: Any) -> Any:
 
 
 def _joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Return the paths of both in the order of the second; those of the first alone precede their next common path."""
+    """Return the paths of both in the order of the second; paths of the first alone precede their next common path."""
     joined: dict[str, None] = {}
     left = [path for path in before if path not in after]
     places = {path: place for place, path in enumerate(before)}

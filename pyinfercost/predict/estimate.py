@@ -53,7 +53,7 @@ def estimate(
         dynamic: Dimensions of the inputs that are named sizes, as in `capture`.
         rules: Work of the caller's own ops, as in `count`.
         sizes: Values of named sizes, for names that options have too.
-        **options: Fields of `Deployment`, such as `hardware`, which override those of `on`, and sizes by name, such as
+        **options: Fields of `Deployment`, such as `hardware`, which override `on`, and sizes by name, such as
             `batch=8`; a size left out takes the graph's default. A spec is captured at its sizes.
 
     Returns:
@@ -149,8 +149,8 @@ class Evaluation(NamedTuple):
     """One point, evaluated.
 
     Attributes:
-        plan: The plan; of a pipeline that of all stages, one after another.
-        point: Sizes on the device with the largest share of the batch; of a pipeline those of a micro-batch.
+        plan: The plan; of a pipeline, of all stages, one after another.
+        point: Sizes on the device with the largest share of the batch; of a pipeline, of a micro-batch.
         totals: The evaluator's columns at this point.
         at: What costs are derived from.
         stages: The stages of a pipeline.

@@ -50,7 +50,7 @@ class MemoryLimits(NamedTuple):
 
 
 def block_tokens(engine: str, *, gpu: bool) -> int:
-    """Return the tokens that a page of an engine's cache holds; a sequence takes whole pages."""
+    """Return the tokens of a page of an engine's cache; a sequence takes whole pages."""
     return _core.cache_block_tokens(engine, gpu)
 
 
@@ -112,7 +112,7 @@ def sequences_that_fit(
 
 
 def sequences_of(graph: Graph, precision: str, value: Callable[[Quantity], Any]) -> Any:
-    """Return the sequences whose caches a forward holds."""
+    """Return the sequences whose caches a forward keeps."""
     import numpy as np
 
     caches = caches_of(graph, precision)
@@ -152,7 +152,7 @@ def memory_on(
 ) -> MemoryUse | None:
     """Return the memory of a forward on one device; of a pipeline, on a device of the fullest stage.
 
-    A pipeline holds as many sequences as the stage with the least room.
+    A pipeline has room for as many sequences as the stage with the least room.
 
     Args:
         on: Where and how the model runs.

@@ -41,7 +41,7 @@ def plans_class(pipeline: Pipeline) -> type[StagePlans]:
 
 
 def parts_of_stage(schedule: str, number: int, stages: int, micro_batches: int) -> MicroBatches:
-    """Return the micro-batches of a step in a stage, and how many it holds at the same time."""
+    """Return the micro-batches of a step in a stage, and the most that are in it at the same time."""
     held = _core.training_in_flight(schedule, stage=number, stages=stages, micro_batches=micro_batches)
     return MicroBatches(micro_batches, held)
 
@@ -53,7 +53,7 @@ class TrainingStagePlans(StagePlans):
     def memory_bytes(
         self, number: int, peak: float, share: Mapping[str, int], parts: Mapping[str, int], machine: Hardware
     ) -> int:
-        """Return the memory of a stage at one point: activations of the micro-batches that it holds, and gradients."""
+        """Return the memory of a stage at one point: activations of its micro-batches, and gradients."""
         batch = self.graph.size_of_role("batch")
         count = 1 if batch is None else -(-share[batch] // max(1, parts[batch]))
         return self._peak_bytes(number, parts, count, machine)

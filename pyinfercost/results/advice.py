@@ -7,9 +7,9 @@ from typing import Any
 
 from ..report.render import render
 from . import figures
-from .declared import declared, derived, fact, figure
+from .declared import declared, fact, figure
 from .figures import LESS, MORE
-from .notices import Notice, sentences
+from .notices import WithNotices
 from .result import Result
 
 RISKS = ("none", "rounding", "small", "retrain")
@@ -161,8 +161,8 @@ class TacticRange:
     risk: str = fact("How far results may change: `none`, `rounding`, `small` or `retrain`.")
 
 
-@declared
-class Advice(Result):
+@declared(after="setups")
+class Advice(WithNotices, Result):
     """What would make a model cheaper."""
 
     document_key = "advice"
@@ -183,13 +183,6 @@ class Advice(Result):
         "Ranges of the tactics over sizes and machines; empty unless it was asked for."
     )
     setups: int = fact("Number of setups that were evaluated.")
-    notices: tuple[Notice, ...] = fact("Notices about the question, such as an assumed price.")
-
-    @property
-    @derived(is_figure=False)
-    def notes(self) -> tuple[str, ...]:
-        """The notices in words."""
-        return sentences(self.notices)
 
     def row(self, tactic: str) -> AdviceRow | None:
         """Return the row of a tactic; None if it does not help."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from ..errors import UnknownNameError
 from ..report.render import render
 from . import figures
-from .declared import declared, derived, fact
+from .declared import declared, fact
 from .figures import WithFigures
-from .notices import Notice, sentences
+from .notices import WithNotices
 from .result import Result
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ class ComparedModel(WithFigures):
     )
 
 
-@declared
-class Comparison(Result):
+@declared(after="rows")
+class Comparison(WithNotices, Result):
     """Models and deployments side by side. `print(comparison)` shows a row for each, with ratios to the first one."""
 
     document_key = "compare"
@@ -66,16 +66,6 @@ class Comparison(Result):
     rows: tuple[ComparedModel, ...] = fact(
         "The compared models: all deployments of the first model, then of the next one."
     )
-    notices: tuple[Notice, ...] = fact(
-        "Notices about rows, such as why a compiled model takes longer than the eager one.",
-        default=(),
-    )
-
-    @property
-    @derived(is_figure=False)
-    def notes(self) -> tuple[str, ...]:
-        """The notices in words."""
-        return sentences(self.notices)
 
     @property
     def failed(self) -> tuple[ComparedModel, ...]:

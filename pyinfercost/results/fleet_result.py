@@ -10,7 +10,7 @@ from .bill import MONTH_S, Bill
 from .declared import declared, derived, fact, figure
 from .figures import LESS
 from .latency import Distribution
-from .notices import Notice, sentences
+from .notices import WithNotices
 from .result import Result
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ class FleetDemand:
     waiting: NDArray[np.float64] = fact("Mean requests that wait, over the time of the bin.")
 
 
-@declared
-class FleetResult(Result):
+@declared(after="demand")
+class FleetResult(WithNotices, Result):
     """A fleet under traffic: latencies and costs."""
 
     document_key = "fleet"
@@ -124,13 +124,6 @@ class FleetResult(Result):
     )
     pools: tuple[FleetPool, ...] = fact("The replicas of each kind.")
     demand: FleetDemand = fact("Requests over time.", series=True)
-    notices: tuple[Notice, ...] = fact("Limits of the result.")
-
-    @property
-    @derived(is_figure=False)
-    def notes(self) -> tuple[str, ...]:
-        """The limits of the result in words."""
-        return sentences(self.notices)
 
     def __getitem__(self, name: str) -> Distribution:
         """Return a time of requests by its key in `FLEET_LATENCIES`."""

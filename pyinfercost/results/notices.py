@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..report.render import render
-from .declared import declared, fact
+from .declared import declared, derived, fact
 
 
 @declared(kw_only=False)
@@ -24,6 +24,19 @@ class Notice:
 def notice(code: str, **values: Any) -> Notice:
     """Return a notice."""
     return Notice(code, values)
+
+
+@declared
+class WithNotices:
+    """A result with notices."""
+
+    notices: tuple[Notice, ...] = fact("Notices: assumptions, explanations, and limits of the figures.", default=())
+
+    @property
+    @derived(is_figure=False)
+    def notes(self) -> tuple[str, ...]:
+        """The notices in words."""
+        return sentences(self.notices)
 
 
 def sentences(notices: Iterable[Notice]) -> tuple[str, ...]:
