@@ -278,7 +278,7 @@ def _slower(rows: Iterable[ComparedModel]) -> list[Notice]:
             reason = None if plain is None else why_slower((name, plain.execution), (_times(row), _times(plain)))
             if reason is not None:
                 where = {"model": row.model, "hardware": row.hardware, "sizes": dict(row.sizes)}
-                found.append(notice("slower", **where, reason=reason))
+                found.append(notice("slower", **reason, **where))
     return found[:_MOST_NOTES]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from ..results.units import percent, quantity, significant
+
 if TYPE_CHECKING:
     from ..results.notices import Notice
 
@@ -57,18 +59,65 @@ def _fleet_above_capacity(rate_per_s: float, capacity_per_s: float, late_share: 
     )
 
 
-def _differs(name: str, before: str, after: str) -> str:
-    effect = "this changes " + ("late shares, and which fleet is the best" if name == "slo" else "all figures")
-    return f"{name} differs: {before or 'not given'} before, {after or 'not given'} after; {effect}"
+_EFFECTS = {
+    "model": "all figures",
+    "traffic": "all figures",
+    "slo": "late shares, and which fleet is the best",
+    "hardware": "times, energy and cost, too",
+    "precision": "bytes and times, too",
+    "engine": "kernels, bytes and times, too",
+    "serving": "times and tokens, too",
+    "execution": "times, too",
+    "threads": "times, too",
+    "instances": "times, energy and memory, too",
+    "sustained": "times, too",
+    "devices": "times, energy and memory, too",
+    "layout": "kernels, times, energy and memory, too",
+    "host": "times, too",
+    "price": "costs, too",
+    "utilization": "costs, too",
+}
+"""Term of two sides that differs -> the figures that this changes."""
+
+
+def _differs(name: str, before: object, after: object) -> str:
+    return f"{_both(name, before, after)}; this changes {_EFFECTS[name]}"
+
+
+def _size_differs(name: str, before: object, after: object) -> str:
+    return f"size {_both(name, before, after)}; this may change all figures"
+
+
+def _both(name: str, before: object, after: object) -> str:
+    one, other = ("not given" if value in (None, "") else value for value in (before, after))
+    return f"{name} differs: {one} before, {other} after"
+
+
+def _unmodelled(when: str, calls: Mapping[str, int]) -> str:
+    return f"not modelled {when}, and in no figure there: {', '.join(f'{op} x{n}' for op, n in calls.items())}"
 
 
 def _no_fleet(slo: str, when: str) -> str:
     return f"no fleet holds {slo or 'the objective'} {when}; figures of the best one are not known"
 
 
-def _slower(model: str, hardware: str, sizes: Mapping[str, int], reason: str) -> str:
-    at = "".join(f", {size} {value}" for size, value in sizes.items())
-    return f"{model} on {hardware}{at}: {reason}"
+def _slower(
+    execution: str,
+    other: str,
+    ratio: float,
+    effect: str,
+    added_s: float,
+    op_shares: Mapping[str, float],
+    model: str = "",
+    hardware: str = "",
+    sizes: Mapping[str, int] | None = None,
+) -> str:
+    at = "".join(f", {size} {value}" for size, value in (sizes or {}).items())
+    ops = " and ".join(f"{op} ({percent(share)} %)" for op, share in op_shares.items())
+    return (
+        f"{f'{model} on {hardware}{at}: ' if model else ''}{execution} takes {significant(ratio)} times as long as "
+        f"{other}: kernels with the effect {effect!r} take {quantity(added_s, 's')} more, foremost those of {ops}"
+    )
 
 
 def _needed(requests: str, replicas: int, given: int | None) -> str:
@@ -129,8 +178,10 @@ _WORDS: Mapping[str, str | Callable[..., str]] = {
     "each step",
     "assumed_interruptions": "spot machines are assumed to be interrupted {interruptions_per_h:g} times an hour, with "
     "a notice of {notice_s:g} s; pass interruptions",
-    # Changes of fleets.
+    # Changes.
     "differs": _differs,
+    "size_differs": _size_differs,
+    "unmodelled": _unmodelled,
     "no_fleet": _no_fleet,
     "misses": "the fleet {when} misses {slo}",
     # Comparisons.

@@ -9,7 +9,7 @@ from ..report.render import render
 from .bill import Bill
 from .declared import declared, derived, fact, titled
 from .fleet_result import FLEET_LATENCIES
-from .notices import Notice, sentences
+from .notices import WithWarnings
 from .profile_changes import UNCHANGED, BrokenLimit, Change
 from .result import Result
 
@@ -56,22 +56,14 @@ class FleetChange:
     figures: Mapping[str, Change] = fact("Change of each figure in `FLEET_FIGURES`.", spread=FLEET_FIGURES)
 
 
-@declared
-class FleetChanges(Result):
+@declared(after="after")
+class FleetChanges(WithWarnings, Result):
     """Differences between two fleets, comparisons or plans, with the best fleets first."""
 
     document_key = "fleet_changes"
 
     before: FleetSide = fact("The first result.")
     after: FleetSide = fact("The second one.")
-    notices: tuple[Notice, ...] = fact("Differences between the simulations, and sides that miss the objective.")
-
-    @property
-    @derived(is_figure=False)
-    def warnings(self) -> tuple[str, ...]:
-        """The notices in words."""
-        return sentences(self.notices)
-
     best: Mapping[str, Change] = fact(
         "Figure of `FLEET_FIGURES` -> its change from the best fleet before to the best one after."
     )

@@ -39,6 +39,19 @@ class WithNotices:
         return sentences(self.notices)
 
 
+@declared
+class WithWarnings:
+    """A result with notices that are warnings."""
+
+    notices: tuple[Notice, ...] = fact("Warnings: differences other than the model, and what figures lack.", default=())
+
+    @property
+    @derived(is_figure=False)
+    def warnings(self) -> tuple[str, ...]:
+        """The notices in words."""
+        return sentences(self.notices)
+
+
 def sentences(notices: Iterable[Notice]) -> tuple[str, ...]:
     """Return the sentences of notices."""
     return tuple(map(str, notices))
