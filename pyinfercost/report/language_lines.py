@@ -72,6 +72,13 @@ def memory_lines(use: MemoryUse) -> list[tuple[str, str]]:
     return lines
 
 
+def instances_text(usd_per_h: float, instances: int, each: int, used: int) -> str:
+    """Return the price of instances and the number of their unused devices, in words."""
+    unused = instances * each - used
+    said = f"{usd_per_h:.4g} USD/h for {instances:,} instance{'' if instances == 1 else 's'} of {each} devices"
+    return said + (f", {unused:,} of them unused" if unused else "")
+
+
 def started_by(command: str) -> list[Part]:
     """Return the command line of an engine; nothing for an empty one."""
     if not command:

@@ -20,13 +20,6 @@ START_EVIDENCE = ("none", "given", "published", "fitted", "reported", "assumed")
 `published` by a vendor, `fitted` to measurements of other machines, `reported` by providers and users, `assumed`."""
 
 
-def paid_text(usd_per_h: float, instances: int, each: int, used: int) -> str:
-    """Return the price of instances and the number of their unused devices, in words."""
-    unused = instances * each - used
-    said = f"{usd_per_h:.4g} USD/h for {instances:,} instance{'' if instances == 1 else 's'} of {each} devices"
-    return said + (f", {unused:,} of them unused" if unused else "")
-
-
 @declared
 class Cost:
     """Cost of one item of the batch."""

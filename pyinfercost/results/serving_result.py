@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UnknownNameError
 from ..report.render import render
-from .costs import paid_text
 from .declared import declared, derived, fact, figure
 from .figures import LESS, MORE
 from .latency import Latency
@@ -188,20 +187,6 @@ class ServingResult(ServedTokens, Result):
     def slo_met(self) -> bool | None:
         """Whether all conditions of the objective hold; None without one."""
         return not self.slo_missed if self.slo else None
-
-    @property
-    @derived(shown="paid: {}", inner=True)
-    def paid_text(self) -> str:
-        """The price of an hour with its source, in words; empty for a given price of each device."""
-        if self.usd_per_h is None or self.paid_devices is None:
-            return ""
-        if self.instances is not None:
-            paid = paid_text(self.usd_per_h, self.instances, self.paid_devices // self.instances, self.devices)
-        elif self.price:
-            paid = f"{self.usd_per_h:.4g} USD/h" + (f" for {self.devices} devices" if self.devices > 1 else "")
-        else:
-            return ""
-        return f"{paid}; {self.price}" if self.price else paid
 
     def __getitem__(self, name: str) -> Latency:
         """Return the times of a latency.

@@ -10,7 +10,7 @@ from ...results.units import amount, percent, significant
 from ..colors import ALARM, FLEET, PLAIN, color_variables
 from ..derived import headline_of, headlines, pairs_of
 from ..layout import Column
-from ..serving import latency_columns
+from ..serving import figure_pairs, latency_columns
 from .charts import Curve
 from .fleet_parts import chart_panel, notes_panel
 from .static_page import Cards, Group, Pairs, Panel, Part, Text, static_page, table
@@ -38,7 +38,7 @@ def serving_page(result: ServingResult) -> str:
     if result.rates is not None:
         note = "The same servers at other Poisson rates, in closed form: means."
         main.append(Panel("At other rates", [table(_rate_columns(result.rates))], note))
-    main += [Panel("Figures", [Pairs(pairs_of(result, figures=True))]), *notes_panel(result.notes)]
+    main += [Panel("Figures", [Pairs(figure_pairs(result))]), *notes_panel(result.notes)]
     return static_page(
         title,
         main,
