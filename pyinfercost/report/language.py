@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .._checks import Range, whole
 from .._escapes import visible
 from ..results.figures import OF_TOKENS
+from ..results.latency import TITLES
 from ..results.units import amount, percent, quantity, scale_for, significant
 from .language_lines import memory_lines, rate, started_by
 from .layout import ALARM, GAP, Column, Note, Pairs, Table
@@ -132,8 +133,8 @@ def _timed(reads: Estimate, generates: Estimate) -> list[tuple[str, str, str]]:
 
     drafts = _tpot_s(generates) < generates.latency_s
     return [
-        ("time to first token", quantity(reads.latency_s, "s"), ""),
-        ("time per output token", "", quantity(_tpot_s(generates), "s")),
+        (TITLES["ttft_s"], quantity(reads.latency_s, "s"), ""),
+        (TITLES["tpot_s"], "", quantity(_tpot_s(generates), "s")),
         *([("latency", *each(lambda at: quantity(at.latency_s, "s")))] if drafts else []),
         ("latency, low end", *each(lambda at: quantity(at.latency_low_s, "s"))),
         ("latency, high end", *each(lambda at: quantity(at.latency_high_s, "s"))),

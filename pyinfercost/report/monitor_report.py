@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..results.bill import MONTH_S
 from ..results.declared import titled
+from ..results.latency import TITLES
 from ..results.live_figures import PLANNED, USES
 from ..results.monitor_report import Stretch
 from ..results.units import percent, quantity, significant
@@ -24,12 +25,7 @@ if TYPE_CHECKING:
 
 _COMPARED = titled(Stretch)  # with the plan
 
-FELT = {
-    "ttft_s": "time to first token",
-    "tpot_s": "time per output token",
-    "request_s": "whole request",
-    "queue_wait_s": "wait before service",
-}
+FELT = {**TITLES, "request_s": TITLES["e2e_s"], "queue_wait_s": TITLES["wait_s"]}
 """Distribution -> its title."""
 
 _MAPPED = (("reserved_s", "{}_s", USES), ("cost_usd", "{}_usd", USES), ("planned", "planned_{}", PLANNED))

@@ -156,13 +156,9 @@ def plot_rates(
         ax.set_ylim(0, 1.1 * max(costs))
         ax.set_ylabel(name)
     second = ax.twinx()
-    for color, label, values in (
-        ("C1", "time to first token", rates.ttft_s),
-        ("C2", "time per output token", rates.tpot_s),
-    ):
-        lines += second.plot(
-            rates.rate_per_s, [1e3 * value for value in values], color=color, label=f"{label}, mean", linewidth=1.2
-        )
+    for color, latency in (("C1", "ttft_s"), ("C2", "tpot_s")):
+        values = [1e3 * each for each in getattr(rates, latency)]
+        lines += second.plot(rates.rate_per_s, values, color=color, label=f"{TITLES[latency]}, mean", linewidth=1.2)
     second.set_yscale("log")
     second.set_ylabel("latency (ms)")
     ax.set_xlim(0, rates.rate_per_s[-1] * 1.02)
