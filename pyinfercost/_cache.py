@@ -133,7 +133,7 @@ def read(kind: str, key: str) -> bytes | None:
     """Return the content of an entry, or None if there is none.
 
     Args:
-        kind: What it holds.
+        kind: Kind of its content.
         key: The `digest` of all that it depends on.
     """
     place = folder()
@@ -161,7 +161,7 @@ def write(kind: str, key: str, body: bytes) -> bool:
     """Store the content of an entry; return whether that was possible.
 
     Args:
-        kind: What it holds.
+        kind: Kind of its content.
         key: The `digest` of all that it depends on.
         body: The content.
     """

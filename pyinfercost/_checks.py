@@ -215,7 +215,7 @@ def open_file(path: str | PathLike[str], *, buffering: int = -1) -> BinaryIO:
 
 @contextmanager
 def errors_of_reading(path: str | PathLike[str]) -> Iterator[None]:
-    """Turn errors of the system in this block into those of the package, with the path.
+    """Turn errors of the system in this block into errors of the package, with the path.
 
     Raises:
         FileAccessError: The file cannot be read.
@@ -323,7 +323,7 @@ def write_text(path: str | PathLike[str], pieces: Iterable[str]) -> None:
 
 @contextmanager
 def errors_of_writing(path: object, lost: str = "") -> Iterator[None]:
-    """Turn errors of the system in this block into those of the package, with the path.
+    """Turn errors of the system in this block into errors of the package, with the path.
 
     Args:
         path: What is written.

@@ -125,7 +125,7 @@ def invocation_usd(
         ready: Whether it runs in memory that is kept ready, at the price of `provisioned_usd`.
 
     Raises:
-        PriceError: The memory exceeds that of the service, or the service keeps none ready.
+        PriceError: The memory exceeds the service's, or the service keeps none ready.
     """
     _check(price, gb, vcpus, devices)
     usd_per_gb_s = price.usd_per_gb_s
@@ -146,7 +146,7 @@ def provisioned_usd(price: Serverless, seconds: float, *, gb: float, environment
         environments: Their number.
 
     Raises:
-        PriceError: The memory exceeds that of the service, or the service keeps none ready.
+        PriceError: The memory exceeds the service's, or the service keeps none ready.
     """
     _check(price, gb, 0.0, 0.0)
     ready_s = _checks.number(seconds, "seconds", _SECONDS, PriceError)

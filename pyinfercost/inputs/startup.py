@@ -19,7 +19,7 @@ STORAGES = ("nvme", "network", "memory", "pinned")
 """Locations of weights before they are loaded."""
 
 LOADERS = ("safetensors", "sllm")
-"""Ways to load weights into a device."""
+"""Methods to load weights into a device."""
 
 WARMUPS = ("none", "engine")
 """Work of an engine between the weights and its first request."""

@@ -199,6 +199,9 @@ COST_FIGURES = frozenset(_core.cost_figures())
 """Figures that are derived."""
 
 
+_PRICED = tuple(each for each in figures.of_scope(figures.ESTIMATE) if figures.PRICE in each.needs)
+
+
 class DerivedCosts:
     """The figures of the core's formulas (`csrc/costs/derived.cpp`), at some points: one attribute for each."""
 
@@ -326,9 +329,13 @@ def derived_figures(point: OnePoint) -> dict[str, Any]:
         "tokens_per_s_per_sequence": derived.tokens_per_s_per_sequence if timed else None,
         "ttft_s": derived.ttft_s if boundary.phase == figures.PREFILL else None,
         "tpot_s": derived.tpot_s if boundary.phase == figures.DECODE else None,
-        "cost_usd": None if cost is None else cost.usd,
         "cost": cost,
-        "usd_per_million_tokens": derived.usd_per_million_tokens if cost is not None and tokens else None,
+        **{
+            each.key: float(getattr(derived, each.key))
+            if cost and (tokens or figures.TOKENS not in each.needs)
+            else None
+            for each in _PRICED
+        },
         "carbon_g": derived.carbon_g if energy_known and on.place is not None else None,
         "place": on.place,
     }

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
-
-from ..results.units import percent, quantity, significant
+from typing import Any, NamedTuple
 
 FUSED = ("compiled", "reduce-overhead")
 """Executions in which a compiler fuses operators."""
@@ -23,8 +21,10 @@ class LayerTime(NamedTuple):
     effect: str
 
 
-def why_slower(executions: tuple[str | None, str | None], layers: tuple[Sequence[LayerTime], ...]) -> str | None:
-    """Return why the fused one of two executions of a model takes longer.
+def why_slower(
+    executions: tuple[str | None, str | None], layers: tuple[Sequence[LayerTime], ...]
+) -> dict[str, Any] | None:
+    """Return values of the notice `slower`: why the fused one of two executions of a model takes longer.
 
     The reason is the effect whose layers take most of the added time.
 
@@ -33,7 +33,7 @@ def why_slower(executions: tuple[str | None, str | None], layers: tuple[Sequence
         layers: The layers of both, with times.
 
     Returns:
-        One line; None if both or none are fused, or fusion saves time.
+        The values; None if both or none are fused, or fusion saves time.
     """
     fused = [execution in FUSED for execution in executions]
     if fused[0] == fused[1]:

@@ -47,13 +47,13 @@ def step_costs(
         decode: The captured decode step, with `batch` and `context` as named sizes.
         prefill: The captured prefill of the same model, with `batch` and `sequence` as named sizes.
         on: The machine, layout, precision, serving engine with its settings, and price. Settings about prefixes and
-            chunks of prompts are those of requests and of the scheduler, and do not count here.
+            chunks of prompts depend on requests and the scheduler, and do not count here.
         context: Tokens of a sequence at the end of an answer, for its part of the memory.
         most_sequences: Decoding sequences of a step; by default those that the engine runs at most.
         most_tokens: Most tokens of a step with chunks of prompts.
         most_context: Longest mean context.
         tolerance: Maximum relative error of lines between knots of a table.
-        limits: Settings by which the engine divides the memory; by default those of the deployment.
+        limits: Settings by which the engine divides the memory; by default the deployment's.
 
     Raises:
         StepCostsError: The engine forms no steps, or a graph lacks a size.
@@ -120,7 +120,7 @@ def step_costs(
 def _phase(
     on: Deployment, graph: Graph, ways: Sequence[Serving]
 ) -> tuple[Graph, list[tuple[int, list[PlanFamily]]], list[Holdings]]:
-    """Return a graph as it is launched, the stages of each kind with their plans, and what each stage holds."""
+    """Return a graph as it is launched, the stages of each kind with their plans, and the memory of each stage."""
     texts = [str(way) for way in ways]
 
     def plans(of: Graph) -> list[PlanFamily]:

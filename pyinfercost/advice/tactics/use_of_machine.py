@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from ...inputs.layout import Layout, LayoutError
 from ...predict.plans import graph_of_rank
+from ...results.advice import MONEY
 from ..reasons import bound_words, short
 from ..tactic import Option, Options, Refusal, Tactic
 from .engine import COMPILERS
-from .renting import MONEY
 
 if TYPE_CHECKING:
     from ..case import Case
