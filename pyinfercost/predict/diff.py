@@ -39,7 +39,7 @@ _TERMS = (
     "host",
     "sizes",
 )
-"""Fields of a side that times depend on, besides the model."""
+"""Fields of a side that times depend on, beside the model."""
 
 _SIZE = Range(0, 2**63 - 1)
 _SHARE = Range(1e-30, 1)
@@ -63,7 +63,7 @@ def profile_changes(before: ProfileLike, after: ProfileLike, *, limits: Iterable
         after: The second profile, in the same forms.
         limits: Limits on changes of figures, such as `latency_s:+5%` (grows by at most 5 %), `throughput_per_s:-5%`
             (falls by at most 5 %), `peak_memory_bytes:+1e6` (in the figure's own unit) and `flops:any` (does not
-            change). Figures: all of `totals`, and `unmodelled_ops`. An unknown figure breaks all limits on it.
+            change). Figures are in `totals`, and `unmodelled_ops`. An unknown figure breaks all limits on it.
 
     Returns:
         A `ProfileChanges`, whose `failed` has the broken limits. An unknown figure of a side is None, and so are its
@@ -277,10 +277,9 @@ _DIFFERING = (
 )
 
 
-def _warnings(before: Side, after: Side) -> list[str]:
-    """Return the differences besides the model, and the calls that are in no figure."""
-    found = []
-    for name, why in _DIFFERING:
+def _notices(before: Side, after: Side) -> Iterator[Notice]:
+    """Yield the differences other than the model, and the calls that are in no figure."""
+    for name in _DIFFERING:
         one, other = getattr(before, name), getattr(after, name)
         if name == "host" and (before.hardware != after.hardware or None in (one, other)):
             continue  # machines have hosts of their own

@@ -1,4 +1,4 @@
-"""Why fused kernels take longer than the same model without fusion, in one line."""
+"""Reasons for which fused kernels take longer than the same model's that are not fused."""
 
 from __future__ import annotations
 
@@ -47,12 +47,14 @@ def why_slower(
     effect = max(added, key=lambda name: added[name])
     by_op = _summed((layer.op, layer.latency_s) for layer in layers[slow] if layer.effect == effect)
     first = sorted(by_op, key=lambda op: -by_op[op])[:_MOST_OPS]
-    ops = " and ".join(f"{op.removeprefix('aten.')} ({percent(by_op[op] / by_effect[slow][effect])} %)" for op in first)
-    ratio = significant(totals[slow] / totals[fast])
-    return (
-        f"{executions[slow]} takes {ratio} times as long as {executions[fast]}: kernels with the effect {effect!r} "
-        f"take {quantity(added[effect], 's')} more, foremost the kernels of {ops}"
-    )
+    return {
+        "execution": executions[slow],
+        "other": executions[fast],
+        "ratio": totals[slow] / totals[fast],
+        "effect": effect,
+        "added_s": added[effect],
+        "op_shares": {op.removeprefix("aten."): by_op[op] / by_effect[slow][effect] for op in first},
+    }
 
 
 def _summed(parts: Iterable[tuple[str, float]]) -> Mapping[str, float]:
