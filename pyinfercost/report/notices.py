@@ -116,7 +116,7 @@ def _slower(
     ops = " and ".join(f"{op} ({percent(share)} %)" for op, share in op_shares.items())
     return (
         f"{f'{model} on {hardware}{at}: ' if model else ''}{execution} takes {significant(ratio)} times as long as "
-        f"{other}: kernels with the effect {effect!r} take {quantity(added_s, 's')} more, foremost those of {ops}"
+        f"{other}: kernels with the effect {effect!r} take {quantity(added_s, 's')} more, foremost the kernels of {ops}"
     )
 
 
