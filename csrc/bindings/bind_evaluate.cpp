@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "bindings/fields.hpp"
+#include "deploy/deployed_pipeline.hpp"
 #include "deploy/pipeline_plans.hpp"
 #include "deploy/point_figures.hpp"
 #include "evaluate/bands.hpp"
@@ -141,29 +142,16 @@ void evaluate_grid(PlanFamily& family,
     evaluate(family, given.grid, hardware, first, points, columns, options);
 }
 
-void evaluate_pipeline(const Graph& graph,
-                       const std::vector<std::tuple<PlanFamily*, std::int64_t, py::object>>& kinds,
+void evaluate_pipeline(DeployedPipeline& pipeline,
                        const std::vector<std::tuple<std::string, py::object, std::uint64_t>>& axes,
                        const Hardware& hardware, std::uint64_t first, std::size_t points, const py::dict& out,
-                       std::int64_t micro_batches, bool generates, const py::object& tokens,
-                       std::int64_t chunk_tokens, std::int64_t cached_thousandths, unsigned threads) {
-    PipelinePlans pipeline{.graph = &graph,
-                           .kinds = {},
-                           .micro_batches = micro_batches,
-                           .generates = generates,
-                           .tokens = {},
-                           .chunk_tokens = chunk_tokens,
-                           .cached_thousandths = cached_thousandths};
-    for (const auto& [plans, count, cached_bytes] : kinds) {
-        PipelineKind& kind = pipeline.kinds.emplace_back(PipelineKind{plans, count, {}});
-        if (!cached_bytes.is_none()) kind.cached_bytes = to_expr(cached_bytes, "cached_bytes");
-    }
-    if (!tokens.is_none()) pipeline.tokens = to_expr(tokens, "tokens");
+                       const py::dict& step, unsigned threads) {
     const Axes given(axes);
     const Columns columns = to_columns(out, points);
     const EvaluateOptions options = to_options(threads, std::nullopt);
+    const StepSettings settings = to_step(step);
     const CoreCall core;
-    evaluate(pipeline, given.grid, hardware, first, points, columns, options);
+    pipeline.evaluate(given.grid, settings, hardware, first, points, columns, options);
 }
 
 py::dict step_parts(PlanFamily& family, const py::dict& sizes, const Hardware& hardware, std::size_t points) {
@@ -190,6 +178,12 @@ py::dict step_parts(PlanFamily& family, const py::dict& sizes, const Hardware& h
     return out;
 }
 
+py::dict columns_of(const PointEstimate& estimate) {
+    py::dict out;
+    for (const ColumnRow& row : kColumns) out[to_python(row.name)] = estimate.*row.value;
+    return out;
+}
+
 // One point without numpy: a command that prints one estimate need not import it.
 py::dict evaluate_one(const std::shared_ptr<const Plan>& plan, const py::dict& sizes,
                       const Hardware& hardware) {
@@ -199,9 +193,7 @@ py::dict evaluate_one(const std::shared_ptr<const Plan>& plan, const py::dict& s
         const CoreCall core;
         estimate = evaluate_point(plan, point, hardware);
     }
-    py::dict out;
-    for (const ColumnRow& row : kColumns) out[to_python(row.name)] = estimate.*row.value;
-    return out;
+    return columns_of(estimate);
 }
 
 // The kernels of a forward, and the plan whose graph they run.
@@ -307,7 +299,79 @@ void register_kernel_estimate(py::module_& m) {
 
 }  // namespace
 
+namespace {
+
+void register_pipelines(py::module_& m) {
+    py::class_<DeployedPipeline>(m, "DeployedPipeline", "The stages of a pipeline, with their plans.")
+        .def(py::init([](const std::shared_ptr<const Graph>& graph, const std::string& precision,
+                         const std::string& execution, std::int64_t micro_batches,
+                         const py::object& overrides) {
+                 StageSettings settings{parse_precision(precision), parse_execution(execution), micro_batches,
+                                        to_overrides(overrides)};
+                 const CoreCall core;
+                 return std::make_unique<DeployedPipeline>(graph, std::move(settings));
+             }),
+             py::arg("graph"), py::kw_only(), py::arg("precision"), py::arg("execution"),
+             py::arg("micro_batches"), py::arg("overrides") = py::none(),
+             "The graph of all stages; overrides are work by node of it.")
+        .def_property_readonly("kind_of", &DeployedPipeline::kind_of,
+                               "For each stage the first one with equal costs.")
+        .def(
+            "family",
+            [](DeployedPipeline& of, std::size_t stage, const py::dict& step) {
+                return of.family_of_stage(stage, to_step(step));
+            },
+            py::arg("stage"), py::arg("step"), "The plans of a stage.")
+        .def(
+            "prepare",
+            [](DeployedPipeline& of, const py::dict& step) {
+                const StepSettings settings = to_step(step);
+                const CoreCall core;
+                of.prepare(settings);
+            },
+            py::arg("step"), "Makes the plans at the default sizes; at most other sizes they are the same.")
+        .def("evaluate", &evaluate_pipeline, py::arg("axes"), py::arg("hardware"), py::kw_only(),
+             py::arg("first"), py::arg("points"), py::arg("out"), py::arg("step"), py::arg("threads") = 1,
+             "As evaluate_grid; axes are sizes of the largest share of the batch.")
+        .def(
+            "evaluate_point",
+            [](DeployedPipeline& of, const py::dict& sizes, const Hardware& hardware, const py::dict& step) {
+                const Sizes point = to_sizes(sizes);
+                const StepSettings settings = to_step(step);
+                PointEstimate found;
+                {
+                    const CoreCall core;
+                    found = of.evaluate_point(point, settings, hardware);
+                }
+                return columns_of(found);
+            },
+            py::arg("sizes"), py::arg("hardware"), py::arg("step"), "The columns at one point.")
+        .def(
+            "figures",
+            [](DeployedPipeline& of, const py::dict& sizes, const Hardware& hardware, const py::dict& step) {
+                const Sizes point = to_sizes(sizes);
+                const StepSettings settings = to_step(step);
+                std::vector<StageFigures> made;
+                {
+                    const CoreCall core;
+                    made = of.figures(point, settings, hardware);
+                }
+                py::list rows;
+                for (const StageFigures& stage : made) rows.append(members_of(stage));
+                return rows;
+            },
+            py::arg("sizes"), py::arg("hardware"), py::arg("step"),
+            "The fields of a StageEstimate of each stage at one point, without its modules.")
+        .def(
+            "micro_batch",
+            [](const DeployedPipeline& of, const py::dict& sizes) { return of.micro_batch(to_sizes(sizes)); },
+            py::arg("sizes"), "The sizes of a micro-batch.");
+}
+
+}  // namespace
+
 void register_evaluate(py::module_& m) {
+    register_pipelines(m);
     register_kernel_estimate(m);
     m.def("evaluate", &evaluate_columns, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),
           py::kw_only(), py::arg("points"), py::arg("threads") = 1, py::arg("simd") = py::none(),
@@ -319,12 +383,6 @@ void register_evaluate(py::module_& m) {
           "its\n"
           "values, and for how many points in a row a value stands: at point i it is\n"
           "values[(i // repeat) % len(values)].");
-    m.def(
-        "evaluate_pipeline", &evaluate_pipeline, py::arg("graph"), py::arg("kinds"), py::arg("axes"),
-        py::arg("hardware"), py::kw_only(), py::arg("first"), py::arg("points"), py::arg("out"),
-        py::arg("micro_batches"), py::arg("generates"), py::arg("tokens") = py::none(),
-        py::arg("chunk_tokens") = 0, py::arg("cached_thousandths") = 0, py::arg("threads") = 1,
-        "Evaluates points of a grid for a pipeline, whose axes are sizes of the largest share of the batch.");
     m.def("micro_batch", py::vectorize(&micro_batch), py::arg("share"), py::arg("most"),
           "Items of a micro-batch for shares of a batch, of which at most `most` pass the stages.");
     m.def("training_ends", &training_ends, py::arg("forward_s"), py::arg("backward_s"),

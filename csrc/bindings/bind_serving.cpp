@@ -10,46 +10,11 @@
 namespace infercost {
 namespace {
 
-CacheKind parse_cache_kind(std::string_view name) {
-    for (const CacheKind kind :
-         {CacheKind::full, CacheKind::sliding, CacheKind::latent, CacheKind::cross, CacheKind::state}) {
-        if (name_of(kind) == name) return kind;
-    }
-    throw std::invalid_argument("the kind of a cache is '" + std::string(name) + "', which is unknown");
-}
-
-// Caches as tuples: kind, bytes, bytes of a sequence, of a token, positions, whether it grows.
-std::shared_ptr<Holdings> make_holdings(const py::object& weight_bytes, const py::object& tokens,
-                                        std::int64_t vocabulary, bool reads_cache, const py::list& caches,
-                                        const py::object& step_bytes, std::string batch, std::string length) {
-    auto made = std::make_shared<Holdings>();
-    made->weight_bytes = to_expr(weight_bytes, "weight_bytes");
-    if (!tokens.is_none()) made->tokens = to_expr(tokens, "tokens");
-    made->vocabulary = vocabulary;
-    made->reads_cache = reads_cache;
-    made->step_bytes = to_expr(step_bytes, "step_bytes");
-    made->batch = std::move(batch);
-    made->length = std::move(length);
-    for (const py::handle each : caches) {
-        const auto fields = py::cast<py::tuple>(each);
-        made->caches.push_back({.name = {},
-                                .tensor = kNoTensor,
-                                .kind = parse_cache_kind(to_text(fields[0], "the kind of a cache")),
-                                .bytes = to_expr(fields[1], "bytes"),
-                                .sequence_bytes = to_expr(fields[2], "sequence_bytes"),
-                                .token_bytes = to_expr(fields[3], "token_bytes"),
-                                .positions = to_expr(fields[4], "positions"),
-                                .grows = py::cast<bool>(fields[5]),
-                                .added = {}});  // memory is that of held positions
-    }
-    return made;
-}
-
-using HeldStages = std::vector<std::shared_ptr<Holdings>>;
+using HeldStages = std::vector<std::shared_ptr<const Holdings>>;
 
 std::vector<Holdings> to_stages(const HeldStages& stages) {
     std::vector<Holdings> made;
-    for (const std::shared_ptr<Holdings>& stage : stages) made.push_back(*stage);
+    for (const std::shared_ptr<const Holdings>& stage : stages) made.push_back(*stage);
     return made;
 }
 
@@ -186,10 +151,7 @@ py::array_t<std::int64_t> knots_of(const Values& at, const Values& values, doubl
 
 void register_serving(py::module_& m) {
     py::class_<Holdings, std::shared_ptr<Holdings>>(
-        m, "Holdings", "What a forward holds on one device, symbolic in its sizes.")
-        .def(py::init(&make_holdings), py::kw_only(), py::arg("weight_bytes"), py::arg("tokens"),
-             py::arg("vocabulary"), py::arg("reads_cache"), py::arg("caches"), py::arg("step_bytes") = 0,
-             py::arg("batch") = "", py::arg("length") = "");
+        m, "Holdings", "What a forward holds on one device, symbolic in its sizes.");
     m.def("device_memory", &memory_of, py::arg("stages"), py::arg("sizes"), py::arg("peak_bytes"),
           py::kw_only(), py::arg("engine"), py::arg("machine"), py::arg("attention_ranks"), py::arg("limits"),
           py::arg("prompt") = py::none(),
@@ -205,9 +167,6 @@ void register_serving(py::module_& m) {
     m.def(
         "cached_shares", [] { return kCachedShares; },
         "Thousandths of a prompt in the cache, for which tables of steps need plans of the prefill.");
-    m.def(
-        "expert_layers", [](const Graph& graph) { return expert_layers(graph); }, py::arg("graph"),
-        "Layers with experts, which have two products on sorted tokens.");
     m.attr("SERVED_EXPERTS") = kServedExperts;
     m.def("tokens_of_step", &tokens_of_step, py::arg("drafts"), py::arg("acceptance"),
           "Tokens of a sequence that a decode step yields on average.");

@@ -52,8 +52,7 @@ class DeployedGraph {
     // Sizes of what passes the kernels at once: a micro-batch of a pipeline.
     Sizes step_sizes(const Launched& launched, const Sizes& share) const;
     const Precision& precision() const { return precision_; }
-    const std::vector<NodeIndex>& as_captured() const { return as_captured_; }
-    const std::vector<Share>& shares() const { return shares_; }
+    const std::vector<NodeIndex>& as_captured() const;
     const DeploymentSettings& settings() const { return settings_; }
     PlanFamily& plans() { return plans_with(settings_.step); }
     // Plans with other settings of steps, made when first asked for.
@@ -63,14 +62,14 @@ class DeployedGraph {
     // Shares of the batch: copies of the model, or of its attention.
     std::int64_t copies() const { return settings_.layout.data * settings_.layout.attention_data; }
     // Layers with experts of the captured graph.
-    std::int64_t expert_layers() const { return expert_layers_; }
+    std::int64_t expert_layers() const;
 
     // Devices that share the heads of an attention, and the vocabulary.
     std::int64_t attention_ranks() const { return settings_.layout.of_attention(); }
 
     // The caches after a forward. An engine writes them in place, with room for the next token; those of the
     // captured graph say what it holds.
-    const std::vector<Cache>& caches() const { return holdings_.caches; }
+    const std::vector<Cache>& caches() const { return boundary_->caches; }
 
     // Values of all sizes, and of those that a plan takes: one that depends on data and is not given stays
     // open.
@@ -84,19 +83,14 @@ class DeployedGraph {
   private:
     DeployedPipeline& pipeline_on(const Hardware& machine);
 
-    std::int64_t expert_layers_;  // of the captured graph
+    std::shared_ptr<const Graph> captured_;
     DeploymentSettings settings_;
     Precision precision_;
-    std::vector<Share> shares_;
-    std::vector<NodeIndex> as_captured_;
-    std::shared_ptr<const Graph> rank_;  // captured
     std::shared_ptr<const Graph> graph_;
-    std::vector<CutPlace> places_;
-    using Cuts = std::pair<std::vector<std::size_t>, std::vector<std::int64_t>>;  // places, nodes of sends
-    std::map<Cuts, std::unique_ptr<DeployedPipeline>> pipelines_;
+    std::map<const Graph*, std::unique_ptr<DeployedPipeline>> pipelines_;  // by the graph of all stages
     std::vector<std::pair<StepSettings, std::unique_ptr<PlanFamily>>> plans_;
-    Boundary boundary_;
-    Holdings holdings_;
+    std::shared_ptr<const Boundary> boundary_;
+    std::shared_ptr<const Holdings> holdings_;
     std::string batch_;
 };
 

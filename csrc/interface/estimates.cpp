@@ -146,22 +146,6 @@ void write_derived(JsonWriter& out, const DeployedGraph& deployed, const Launche
     }
 }
 
-// The columns of a pipeline at one point.
-PointEstimate evaluate_stages(DeployedGraph& deployed, const Launched& launched, const Sizes& share,
-                              const Hardware& machine) {
-    std::vector<SizeAxis> axes;
-    for (const auto& [name, value] : share)
-        axes.push_back({
-            name, {&value, 1},
-             1
-        });
-    PointEstimate total;
-    Columns columns;
-    for (const ColumnRow& row : kColumns) columns.*row.column = {&(total.*row.value), 1};
-    deployed.evaluate(launched, axes, machine, 1, columns);
-    return total;
-}
-
 }  // namespace
 
 void write_estimate(DeployedGraph& deployed, const Hardware& machine, const Sizes& sizes,
@@ -171,8 +155,9 @@ void write_estimate(DeployedGraph& deployed, const Hardware& machine, const Size
     const Launched launched = deployed.on(machine);
     const Sizes point = deployed.step_sizes(launched, of_share);
     const std::shared_ptr<const Plan> plan = deployed.plans_of(launched).plan_for(point);
-    const PointEstimate total = launched.pipeline ? evaluate_stages(deployed, launched, of_share, machine)
-                                                  : evaluate_point(plan, point, machine);
+    const PointEstimate total =
+        launched.pipeline ? launched.pipeline->evaluate_point(of_share, deployed.settings().step, machine)
+                          : evaluate_point(plan, point, machine);
     const std::vector<KernelEstimate> kernels = estimate_kernels(*plan, point, machine);
     const auto batch = deployed.graph()->size_of_role(SizeRole::batch);
     const std::int64_t items = batch ? all.at(*batch) : 1;

@@ -19,9 +19,9 @@ from .derived_costs import OnePoint, derived_figures
 from .device_use import counts_of_device, device_use_of, exchanges_of
 from .memory_use import memory_on
 from .models import captured_model, deployment_for
-from .plans import as_captured, boundary_of, family_of, trains, value_of, with_expert_loads
+from .plans import as_captured, boundary_of, family_of, with_expert_loads
 from .rules import Rules, work_overrides
-from .stages import graph_on, pipeline_on
+from .stages import graph_on, pipeline_on, stages_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from ..deployment import Deployment
     from ..results.device_use import DeviceUse, Exchange
     from ..sources.capture import Capturable
-    from .stages import Pipeline
 
 
 @shows(SizedOptions)
@@ -173,7 +172,7 @@ def evaluate_on(
 ) -> Evaluation:
     """Evaluate one point, with the arguments of `estimate_on`."""
     pipeline = pipeline_on(on, graph)
-    graph = graph_on(on, graph) if pipeline is None else pipeline.graph
+    graph = graph_on(on, graph) if pipeline is None else pipeline
     sizes = graph.size_values(given)
     # As in a sweep, a size that depends on data and is not given remains an expression in the others.
     point = {name: size for name, size in sizes.items() if name in given or not graph.depends_on_data(name)}
@@ -191,10 +190,10 @@ def evaluate_on(
     stages: tuple[StageEstimate, ...] = ()
     if pipeline is None:
         totals = _core.evaluate_point(family.plan_for(point), point, on.machine)
-        if on.rank_layout.data > 1 and trains(graph):
+        if on.rank_layout.data > 1 and graph.trains:
             totals = _with_exchange(on, graph, point, totals)
     else:
-        totals, point, stages = _evaluate_stages(on, pipeline, point, share, overrides)
+        totals, point, stages = _evaluate_stages(on, pipeline, point, overrides)
     at = OnePoint(
         on=on,
         graph=graph,
@@ -225,59 +224,19 @@ def _with_exchange(
 
 
 def _evaluate_stages(
-    on: Deployment,
-    pipeline: Pipeline,
-    point: Mapping[str, int],
-    share: Mapping[str, int],
-    overrides: Mapping[int, Work] | None,
+    on: Deployment, pipeline: Graph, point: dict[str, int], overrides: Mapping[int, Work] | None
 ) -> tuple[dict[str, float], dict[str, int], tuple[StageEstimate, ...]]:
     """Return the columns of a pipeline at one point, the sizes of a micro-batch, and the stages.
 
     Args:
         on: Where and how the model runs.
-        pipeline: The stages.
+        pipeline: The graph of all stages.
         point: Sizes on the devices with the largest share of the batch.
-        share: The same, with values of all sizes.
         overrides: Work by node of the graph of all stages.
     """
-    import numpy as np
-
-    from .stage_costs import COLUMNS, most_micro_batches
     from .training_pipelines import plans_class
 
-    plans = plans_class(pipeline).of(
-        pipeline,
-        on.rank_layout,
-        on.precision,
-        on.execution,
-        serving=on.settings if on.serving else None,
-        serving_text=str(on.serving),
-        overrides=overrides,
-    )
-    out = {name: np.empty(1) for name in COLUMNS}
-    axes = [(name, np.asarray([size], dtype=np.int64), 1) for name, size in point.items()]
-    plans.evaluate(axes, on.machine, first=0, points=1, out=out)
-    of_part = dict(point)
-    count = 1
-    if (batch := batch_name(pipeline.graph)) in of_part:
-        of_part[batch] = int(_core.micro_batch(point[batch], most_micro_batches(on.rank_layout)))
-        count = -(-point[batch] // max(1, of_part[batch]))
-    parts = pipeline.graph.size_values(of_part)
-    stages = []
-    for number, stage in enumerate(pipeline.stages):
-        family = plans.families[plans.kind_of[number]]
-        known = _core.evaluate_point(family.plan_for(of_part), of_part, on.machine)
-        boundary = boundary_of(stage.graph, on.precision)
-        cache = boundary.kv_cache_bytes
-        stages.append(
-            StageEstimate(
-                modules=stage.modules(),
-                latency_s=known["latency_s"],
-                busy_s=count * known["latency_s"],
-                weight_bytes=value_of(boundary.weight_bytes, share),
-                kv_cache_bytes=None if cache is None else value_of(cache, share),
-                memory_bytes=plans.memory_bytes(number, known["peak_memory_bytes"], share, parts, on.machine),
-                sent_bytes=value_of(stage.sent, parts) // stage.slices,
-            )
-        )
-    return {name: float(column[0]) for name, column in out.items()}, of_part, tuple(stages)
+    plans = plans_class(pipeline).of(pipeline, on.rank_layout, on.precision, on.execution, str(on.serving), overrides)
+    figures = zip(stages_of(pipeline), plans.figures(point, on.machine), strict=True)
+    stages = tuple(StageEstimate(modules=stage.modules(), **each) for stage, each in figures)
+    return plans.evaluate_point(point, on.machine), plans.core.micro_batch(point), stages

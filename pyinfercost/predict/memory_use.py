@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _core
 from ..results.memory_use import MemoryUse
-from .plans import boundary_of, caches_of, holdings_of
+from .plans import boundary_of, caches_of
 from .quantities import length_of
-from .stages import pipeline_on
+from .stages import pipeline_on, stages_of
 
 if TYPE_CHECKING:
-    from .._core import Graph, Hardware, Quantity
+    from .._core import Boundary, Graph, Hardware, Quantity
     from ..deployment import Deployment, Serving
     from .derived_costs import Numbers
-    from .plans import Boundary
 
 
 class Prompt(NamedTuple):
@@ -165,9 +164,9 @@ def memory_on(
         The memory; None for a model without a KV cache.
     """
     pipeline = pipeline_on(on, graph)
-    graphs = [graph] if pipeline is None else [stage.graph for stage in pipeline.stages]
+    graphs = [graph] if pipeline is None else [stage.graph for stage in stages_of(pipeline)]
     found = _core.device_memory(
-        [holdings_of(each, on.precision) for each in graphs],
+        [_core.holdings(each, precision=on.precision) for each in graphs],
         dict(sizes),
         peak_bytes,
         engine=on.engine,

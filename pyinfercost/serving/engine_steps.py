@@ -9,8 +9,8 @@ from .._checks import Range, number, whole
 from ..deployment.engines import forms_steps
 from ..errors import InputError
 from ..predict.memory_use import MemoryLimits, engine_sequences
-from ..predict.plans import family_of, holdings_of, launched_graph, with_expert_loads
-from ..predict.stages import pipeline_on
+from ..predict.plans import family_of, launched_graph, with_expert_loads
+from ..predict.stages import pipeline_on, stages_of
 from .step_tables import StepCosts, Table
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _phase(
     pipeline = pipeline_on(on, graph)
     if pipeline is None:
         launched = launched_graph(graph, on.engine, on.rank_layout)
-        return launched, [(1, plans(launched))], [holdings_of(launched, on.precision)]
-    kinds, graphs = pipeline.kinds(), [stage.graph for stage in pipeline.stages]
+        return launched, [(1, plans(launched))], [_core.holdings(launched, precision=on.precision)]
+    kinds, graphs = _core.facts(pipeline).kinds, [stage.graph for stage in stages_of(pipeline)]
     each = [(kinds.count(number), plans(graphs[number])) for number in dict.fromkeys(kinds)]
-    return pipeline.graph, each, [holdings_of(stage, on.precision) for stage in graphs]
+    return pipeline, each, [_core.holdings(stage, precision=on.precision) for stage in graphs]

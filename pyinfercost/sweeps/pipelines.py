@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from ..deployment import Layout
-from ..inputs.serving import Serving
-from ..predict.plans import trains
 from ..predict.stage_costs import StagePlans
-from ..predict.stages import Pipeline, Timing, pipeline_of
+from ..predict.stages import Timing, pipeline_of, placed
 from ..predict.training_pipelines import plans_class
 from ..predict.training_steps import with_exchange
 from ..predict.workers import on_workers
@@ -35,8 +33,8 @@ class SweepPipelines:
     machines: tuple[Hardware, ...]
     overrides: EngineOverrides
 
-    def at(self, plan_key: PlanKey, number: int) -> Pipeline:
-        """Return the stages of a plan key on a machine, by its position."""
+    def at(self, plan_key: PlanKey, number: int) -> Graph:
+        """Return the graph of all stages of a plan key on a machine, by its position."""
         timing = Timing(self.machines[number], plan_key.precision, plan_key.execution, plan_key.serving)
         return pipeline_of(plan_key.graph(self.graph), Layout.parse(plan_key.layout), timing)
 
@@ -75,7 +73,7 @@ class SweepPipelines:
             return
         _core.evaluate_grid(family, axes, machine, **grid)
         shared = layout if devices is None else layout.on(devices)
-        if shared.data > 1 and trains(self.graph):
+        if shared.data > 1 and self.graph.trains:
             out = grid.pop("out")
             step = plan_key.graph(self.graph)
             added = with_exchange(
@@ -95,9 +93,8 @@ class SweepPipelines:
                 layout if devices is None else layout.on(devices),
                 plan_key.precision,
                 plan_key.execution,
-                serving=Serving.parse(plan_key.serving) if plan_key.serving else None,
-                serving_text=plan_key.serving,
-                overrides=pipeline.placed(self.overrides.get(plan_key.launched, {})),
+                plan_key.serving,
+                placed(pipeline, self.overrides.get(plan_key.launched, {})),
             )
         return known[plan_key, number, devices]
 
