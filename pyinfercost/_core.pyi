@@ -1055,6 +1055,52 @@ def evaluate_grid(
 ) -> None: ...
 
 @final
+class DeployedGraph:
+    """A graph, captured or launched, as a deployment runs it.
+
+    Args:
+        graph: The graph.
+        precision: Dtype to run in.
+        engine: What runs it.
+        execution: How it runs.
+        layout: The layout.
+        micro_batches: Micro-batches of a batch that has as many items; 0 for one of each stage.
+        step: Settings of an engine's steps.
+        overrides: Work by node of what a machine launches, of a pipeline all stages.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        precision: str,
+        engine: str,
+        execution: str,
+        layout: Layout,
+        micro_batches: int = 0,
+        step: Mapping[str, Any] = {},
+        overrides: Mapping[int, Work] | None = None,
+    ) -> None: ...
+    def at(
+        self, sizes: Mapping[str, int], machine: Hardware
+    ) -> tuple[
+        Plan,
+        dict[str, int],
+        dict[str, int],
+        dict[str, int],
+        dict[str, int],
+        dict[str, float],
+        list[dict[str, Any]],
+    ]:
+        """Return one point, for given sizes of the whole batch.
+
+        Returns:
+            The plan, values of all sizes, the same on the device with the largest share of the batch, those
+            of the share without open sizes that depend on data, what passes the kernels at once, the columns (zeros for
+            a training step in stages), and of a pipeline the fields of each `StageEstimate` without its modules.
+        """
+
+@final
 class DeployedPipeline:
     """The stages of a pipeline, with their plans.
 
@@ -1094,10 +1140,6 @@ class DeployedPipeline:
         threads: int = 1,
     ) -> None:
         """Evaluate points of a grid as `evaluate_grid` does; axes are sizes of the largest share of the batch."""
-    def evaluate_point(self, sizes: Mapping[str, int], hardware: Hardware, step: Mapping[str, Any]) -> dict[str, float]:
-        """Return the columns at one point."""
-    def figures(self, sizes: Mapping[str, int], hardware: Hardware, step: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the fields of a `StageEstimate` of each stage at one point, without its modules."""
     def micro_batch(self, sizes: Mapping[str, int]) -> dict[str, int]:
         """Return the sizes of a micro-batch."""
 
@@ -1253,6 +1295,8 @@ class ForwardKernels:
             items: Items of the batch, on all devices.
             fits: Whether weights and caches fit the memory; None for a model without caches, whose peak decides.
         """
+    def exchanges(self, hardware: Hardware) -> list[dict[str, Any]]:
+        """Return the fields of an `Exchange` of each kind of collective operation, in the order of their first call."""
 
 class LayerSequence(Sequence[_Layer]):
     """The layers of a forward; equal to a tuple of the same ones, as which it is pickled."""
@@ -1417,16 +1461,10 @@ def pool_blocks(pool_bytes: int, kv_bytes_per_token: float, block_tokens: int) -
 def ample_blocks(sequences: int, longest: int, block_tokens: int) -> int: ...
 def chosen_knots(at: NDArray[np.float64], values: NDArray[np.float64], tolerance: float) -> NDArray[np.int64]: ...
 def served_steps(
-    decode: tuple[Graph, list[tuple[int, list[PlanFamily]]], list[Holdings]],
-    prefill: tuple[Graph, list[tuple[int, list[PlanFamily]]], list[Holdings]],
-    *,
-    engine: str,
+    decode: DeployedGraph,
+    prefill: DeployedGraph,
     machine: Hardware,
-    attention_ranks: int,
-    devices: int,
-    micro_batches: int,
-    step: Mapping[str, Any],
-    expert_layers: int,
+    *,
     context: int,
     most_sequences: int,
     most_tokens: int,

@@ -4,7 +4,8 @@
 #include <algorithm>
 
 #include "bindings/fields.hpp"
-#include "deploy/deployed_pipeline.hpp"
+#include "deploy/deployed_graph.hpp"
+#include "deploy/exchanges.hpp"
 #include "deploy/pipeline_plans.hpp"
 #include "deploy/point_figures.hpp"
 #include "evaluate/bands.hpp"
@@ -247,6 +248,13 @@ py::dict figures_of(const ForwardKernels& of, const Hardware& machine, const py:
     return members_of(point_figures(total, of.kernels, machine, {devices, items, fits}));
 }
 
+py::list exchanges_in(const ForwardKernels& of, const Hardware& machine) {
+    py::list rows;
+    for (const GroupExchange& each : exchanges_of(*of.plan->graph, of.kernels, machine))
+        rows.append(members_of(each));
+    return rows;
+}
+
 void register_kernel_estimate(py::module_& m) {
     static constexpr Field kTiling[] = {
         field<[](const Tiling& t) {
@@ -301,6 +309,47 @@ void register_kernel_estimate(py::module_& m) {
 
 namespace {
 
+// Fields that Python reads of a point, and the stages of a pipeline as fields of a StageEstimate.
+py::tuple point_on(DeployedGraph& of, const py::dict& sizes, const std::shared_ptr<const Hardware>& machine) {
+    const Sizes given = to_sizes(sizes);
+    std::optional<DeployedPoint> found;
+    std::vector<StageFigures> stages;
+    {
+        const CoreCall core;
+        found.emplace(of.at(given, *machine, machine));
+        if (DeployedPipeline* pipeline = found->launched.pipeline) {
+            stages = pipeline->figures(found->open_share, of.settings().step, *machine);
+        }
+    }
+    py::list rows;
+    for (const StageFigures& stage : stages) rows.append(members_of(stage));
+    return py::make_tuple(std::const_pointer_cast<Plan>(found->plan), found->sizes, found->share,
+                          found->open_share, found->point, columns_of(found->total), rows);
+}
+
+void register_deployed(py::module_& m) {
+    py::class_<DeployedGraph>(m, "DeployedGraph", "A graph, captured or launched, as a deployment runs it.")
+        .def(py::init([](const std::shared_ptr<const Graph>& graph, const std::string& precision,
+                         const std::string& engine, const std::string& execution, const Layout& layout,
+                         std::int64_t micro_batches, const py::dict& step, const py::object& overrides) {
+                 const DeploymentSettings settings{
+                     precision, parse_engine(engine), parse_execution(execution),
+                     layout,    micro_batches,        to_step(step)};
+                 Overrides own = to_overrides(overrides);
+                 const CoreCall core;
+                 return std::make_unique<DeployedGraph>(graph, settings, std::move(own));
+             }),
+             py::arg("graph"), py::kw_only(), py::arg("precision"), py::arg("engine"), py::arg("execution"),
+             py::arg("layout"), py::arg("micro_batches") = 0, py::arg("step") = py::dict(),
+             py::arg("overrides") = py::none(),
+             "Overrides are work by node of what a machine launches, of a pipeline all stages.")
+        .def("at", &point_on, py::arg("sizes"), py::arg("machine"),
+             "One point: the plan, values of all sizes, the same on the device with the\n"
+             "largest share of the batch, those without open ones, what passes the kernels at once, the "
+             "columns,\n"
+             "and of a pipeline the fields of each StageEstimate without its modules.");
+}
+
 void register_pipelines(py::module_& m) {
     py::class_<DeployedPipeline>(m, "DeployedPipeline", "The stages of a pipeline, with their plans.")
         .def(py::init([](const std::shared_ptr<const Graph>& graph, const std::string& precision,
@@ -334,35 +383,6 @@ void register_pipelines(py::module_& m) {
              py::arg("first"), py::arg("points"), py::arg("out"), py::arg("step"), py::arg("threads") = 1,
              "As evaluate_grid; axes are sizes of the largest share of the batch.")
         .def(
-            "evaluate_point",
-            [](DeployedPipeline& of, const py::dict& sizes, const Hardware& hardware, const py::dict& step) {
-                const Sizes point = to_sizes(sizes);
-                const StepSettings settings = to_step(step);
-                PointEstimate found;
-                {
-                    const CoreCall core;
-                    found = of.evaluate_point(point, settings, hardware);
-                }
-                return columns_of(found);
-            },
-            py::arg("sizes"), py::arg("hardware"), py::arg("step"), "The columns at one point.")
-        .def(
-            "figures",
-            [](DeployedPipeline& of, const py::dict& sizes, const Hardware& hardware, const py::dict& step) {
-                const Sizes point = to_sizes(sizes);
-                const StepSettings settings = to_step(step);
-                std::vector<StageFigures> made;
-                {
-                    const CoreCall core;
-                    made = of.figures(point, settings, hardware);
-                }
-                py::list rows;
-                for (const StageFigures& stage : made) rows.append(members_of(stage));
-                return rows;
-            },
-            py::arg("sizes"), py::arg("hardware"), py::arg("step"),
-            "The fields of a StageEstimate of each stage at one point, without its modules.")
-        .def(
             "micro_batch",
             [](const DeployedPipeline& of, const py::dict& sizes) { return of.micro_batch(to_sizes(sizes)); },
             py::arg("sizes"), "The sizes of a micro-batch.");
@@ -371,6 +391,7 @@ void register_pipelines(py::module_& m) {
 }  // namespace
 
 void register_evaluate(py::module_& m) {
+    register_deployed(m);
     register_pipelines(m);
     register_kernel_estimate(m);
     m.def("evaluate", &evaluate_columns, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),
@@ -410,7 +431,9 @@ void register_evaluate(py::module_& m) {
             py::arg("cls"), "The layers as objects of `cls`, which takes the fields of a LayerEstimate.")
         .def("figures", &figures_of, py::arg("hardware"), py::arg("totals"), py::kw_only(),
              py::arg("devices"), py::arg("items"), py::arg("fits"),
-             "Figures of the forward (`csrc/deploy/point_figures.hpp`).");
+             "Figures of the forward (`csrc/deploy/point_figures.hpp`).")
+        .def("exchanges", &exchanges_in, py::arg("hardware"),
+             "The fields of an Exchange of each kind of collective operation.");
     const auto layers_of = [](py::handle self) -> py::tuple { return self.cast<LayerSequence&>().all(); };
     py::class_<LayerSequence>(m, "LayerSequence", "The layers of a forward, made when one is asked for.")
         .def("__len__", [](LayerSequence& self) { return self.all().size(); })

@@ -4,6 +4,7 @@
 
 #include "bindings/bindings.hpp"
 #include "bindings/request_sources.hpp"
+#include "deploy/served_graphs.hpp"
 #include "serving/knots.hpp"
 #include "serving/server_defaults.hpp"
 
@@ -48,22 +49,6 @@ double room_of(std::string engine, double gpu, double memory_bytes, double on_a1
                                peak_bytes);
 }
 
-// A graph, its kinds of stages as their number and plans, and what each stage holds.
-ServedPhase to_phase(const py::tuple& given) {
-    ServedPhase phase;
-    phase.graph = py::cast<std::shared_ptr<const Graph>>(given[0]);
-    for (const py::handle each : py::cast<py::list>(given[1])) {
-        const auto fields = py::cast<py::tuple>(each);
-        StageKind kind{to_number(fields[0], "the number of stages"), {}};
-        for (const py::handle plans : py::cast<py::list>(fields[1])) {
-            kind.plans.push_back(py::cast<PlanFamily*>(plans));
-        }
-        phase.kinds.push_back(std::move(kind));
-    }
-    phase.stages = to_stages(py::cast<HeldStages>(given[2]));
-    return phase;
-}
-
 py::dict to_python(Curve&& curve) {
     py::dict out;
     out["rows"] = array_of(std::move(curve.knots));
@@ -83,25 +68,15 @@ py::dict to_python(Surface&& surface) {
     return out;
 }
 
-py::dict steps_of(const py::tuple& decode, const py::tuple& prefill, const std::string& engine,
-                  const Hardware& machine, std::int64_t attention_ranks, std::int64_t devices,
-                  std::int64_t micro_batches, const py::dict& step, std::int64_t expert_layers,
-                  std::int64_t context, std::int64_t most_sequences, std::int64_t most_tokens,
-                  std::int64_t most_context, double tolerance, const GivenLimits& given) {
-    const ServedModel model{
-        .decode = to_phase(decode),
-        .prefill = to_phase(prefill),
-        .place = {parse_engine(engine), &machine, attention_ranks, to_limits(given)},
-        .devices = devices,
-        .micro_batches = micro_batches,
-        .settings = to_step(step),
-        .expert_layers = expert_layers
-    };
+py::dict steps_of(DeployedGraph& decode, DeployedGraph& prefill,
+                  const std::shared_ptr<const Hardware>& machine, std::int64_t context,
+                  std::int64_t most_sequences, std::int64_t most_tokens, std::int64_t most_context,
+                  double tolerance, const GivenLimits& given) {
     const StepLimits limits{context, most_sequences, most_tokens, most_context, tolerance};
     ServedSteps made;
     {
         const CoreCall core;
-        made = served_steps(model, limits);
+        made = served_steps(served_model(decode, prefill, *machine, machine, to_limits(given)), limits);
     }
     StepTables& tables = made.tables;
     py::dict out;
@@ -178,13 +153,10 @@ void register_serving(py::module_& m) {
           "Blocks for which sequences need no more.");
     m.def("chosen_knots", &knots_of, py::arg("at"), py::arg("values"), py::arg("tolerance"),
           "Places of knots between which lines meet all values within a relative tolerance.");
-    m.def(
-        "served_steps", &steps_of, py::arg("decode"), py::arg("prefill"), py::kw_only(), py::arg("engine"),
-        py::arg("machine"), py::arg("attention_ranks"), py::arg("devices"), py::arg("micro_batches"),
-        py::arg("step"), py::arg("expert_layers"), py::arg("context"), py::arg("most_sequences"),
-        py::arg("most_tokens"), py::arg("most_context"), py::arg("tolerance"), py::arg("memory_limits"),
-        "The tables of an engine's steps, its memory and its error bands. A phase has its graph, the number\n"
-        "and the plans of each kind of stage, and the Holdings of each stage.");
+    m.def("served_steps", &steps_of, py::arg("decode"), py::arg("prefill"), py::arg("machine"), py::kw_only(),
+          py::arg("context"), py::arg("most_sequences"), py::arg("most_tokens"), py::arg("most_context"),
+          py::arg("tolerance"), py::arg("memory_limits"),
+          "The tables of an engine's steps, its memory and its error bands.");
 }
 
 }  // namespace infercost

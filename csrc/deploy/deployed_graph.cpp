@@ -1,8 +1,10 @@
 #include "deploy/deployed_graph.hpp"
 
+#include <mutex>
 #include <stdexcept>
 #include <utility>
 
+#include "core/fork.hpp"
 #include "deploy/derived_graphs.hpp"
 #include "deploy/device_boundary.hpp"
 #include "deploy/staged_graphs.hpp"
@@ -29,11 +31,14 @@ GraphPtr launched(const GraphPtr& captured, const DeploymentSettings& settings) 
 
 }  // namespace
 
-DeployedGraph::DeployedGraph(const GraphPtr& captured, const DeploymentSettings& settings)
+DeployedGraph::DeployedGraph(const GraphPtr& captured, const DeploymentSettings& settings,
+                             Overrides overrides)
     : captured_(captured),
       settings_(checked(settings)),
       precision_(parse_precision(settings.precision)),
       graph_(launched(captured, settings_)),
+      overrides_(std::move(overrides)),
+      plans_(graph_, precision_, settings_.execution, has_stages() ? Overrides{} : overrides_),
       boundary_(device_boundary(graph_, precision_)),
       holdings_(device_holdings(graph_, precision_)),
       batch_(graph_->size_of_role(SizeRole::batch).value_or("")) {}
@@ -46,29 +51,60 @@ std::int64_t DeployedGraph::expert_layers() const {
     return captured_expert_layers(captured_);
 }
 
-DeployedPipeline& DeployedGraph::pipeline_on(const Hardware& machine) {
-    Losses lost;
-    const GraphPtr stages = graph_of_stages(graph_, settings_.layout, {plans(), &machine, nullptr}, lost);
-    std::unique_ptr<DeployedPipeline>& known = pipelines_[stages.get()];
-    if (!known) {
-        known = std::make_unique<DeployedPipeline>(
-            stages, StageSettings{precision_, settings_.execution, settings_.layout.pipeline, {}});
-    }
-    return *known;
+bool DeployedGraph::has_stages() const {
+    return settings_.layout.pipeline > 1 || !facts_of(*graph_).stages.empty();
 }
 
-Launched DeployedGraph::on(const Hardware& machine) {
-    if (settings_.layout.pipeline == 1)
+DeployedPipeline& DeployedGraph::pipeline_on(const Hardware& machine,
+                                             const std::shared_ptr<const Hardware>& owner) {
+    Losses lost;
+    const auto plans = plans_with(settings_.step);
+    const GraphPtr stages = graph_of_stages(graph_, settings_.layout, {*plans, &machine, owner}, lost);
+    {
+        const std::scoped_lock lock(fork_safe_mutex());
+        if (const auto known = pipelines_.find(stages.get()); known != pipelines_.end())
+            return *known->second;
+    }
+    const std::int64_t most = settings_.micro_batches ? settings_.micro_batches : settings_.layout.pipeline;
+    auto made = std::make_unique<DeployedPipeline>(
+        stages, StageSettings{precision_, settings_.execution, most, overrides_});
+    const std::scoped_lock lock(fork_safe_mutex());
+    return *pipelines_.try_emplace(stages.get(), std::move(made)).first->second;
+}
+
+Launched DeployedGraph::on(const Hardware& machine, const std::shared_ptr<const Hardware>& owner) {
+    if (!has_stages())
         return {
             graph_, *boundary_, {holdings_.get(), 1},
               nullptr
         };
-    DeployedPipeline& made = pipeline_on(machine);
+    DeployedPipeline& made = pipeline_on(machine, owner);
     return {made.graph(), made.boundary(), made.stages(), &made};
 }
 
-PlanFamily& DeployedGraph::plans_of(const Launched& launched) {
-    return launched.pipeline ? launched.pipeline->plans_with(settings_.step) : plans();
+DeployedPoint DeployedGraph::at(const Sizes& given, const Hardware& machine,
+                                const std::shared_ptr<const Hardware>& owner) {
+    DeployedPoint made{.launched = on(machine, owner),
+                       .sizes = all_sizes(given),
+                       .share = {},
+                       .open_share = plan_sizes(given),
+                       .point = {},
+                       .plan = nullptr,
+                       .total = {}};
+    DeployedPipeline* pipeline = made.launched.pipeline;
+    made.share = all_sizes(made.open_share);
+    made.point = step_sizes(made.launched, made.open_share);
+    made.plan = plans_of(made.launched)->plan_for(made.point);
+    if (!pipeline) {
+        made.total = evaluate_point(made.plan, made.point, machine);
+    } else if (!made.launched.graph->trains()) {
+        made.total = pipeline->evaluate_point(made.open_share, settings_.step, machine);
+    }
+    return made;
+}
+
+std::shared_ptr<PlanFamily> DeployedGraph::plans_of(const Launched& launched) {
+    return launched.pipeline ? launched.pipeline->plans_with(settings_.step) : plans_with(settings_.step);
 }
 
 void DeployedGraph::evaluate(const Launched& launched, const std::vector<SizeAxis>& shares,
@@ -76,21 +112,12 @@ void DeployedGraph::evaluate(const Launched& launched, const std::vector<SizeAxi
     if (launched.pipeline) {
         launched.pipeline->evaluate(shares, settings_.step, machine, 0, points, out);
     } else {
-        infercost::evaluate(plans(), shares, machine, 0, points, out);
+        infercost::evaluate(*plans_with(settings_.step), shares, machine, 0, points, out);
     }
 }
 
 Sizes DeployedGraph::step_sizes(const Launched& launched, const Sizes& share) const {
     return launched.pipeline ? launched.pipeline->micro_batch(share) : share;
-}
-
-PlanFamily& DeployedGraph::plans_with(const StepSettings& step) {
-    for (const auto& [known, family] : plans_) {
-        if (known == step) return *family;
-    }
-    plans_.emplace_back(
-        step, std::make_unique<PlanFamily>(graph_, precision_, settings_.execution, Overrides{}, step));
-    return *plans_.back().second;
 }
 
 Sizes DeployedGraph::all_sizes(const Sizes& given) const {

@@ -1,11 +1,9 @@
 #include "deploy/deployed_pipeline.hpp"
 
 #include <algorithm>
-#include <mutex>
 #include <numeric>
 #include <utility>
 
-#include "core/fork.hpp"
 #include "deploy/derived_graphs.hpp"
 #include "deploy/device_boundary.hpp"
 #include "deploy/pipeline_plans.hpp"
@@ -19,6 +17,18 @@ Sizes values_of(const Graph& graph, const Sizes& given) {
     return sizes;
 }
 
+// By node of a stage.
+Overrides overrides_in(const Overrides& overrides, const LaunchedStage& stage) {
+    Overrides own;
+    for (const auto& [node, work] : overrides) {
+        const auto place = std::ranges::find(stage.nodes, node);
+        if (place != stage.nodes.end()) {
+            own.emplace_back(static_cast<NodeIndex>(place - stage.nodes.begin()), work);
+        }
+    }
+    return own;
+}
+
 }  // namespace
 
 DeployedPipeline::DeployedPipeline(const std::shared_ptr<const Graph>& graph, StageSettings settings)
@@ -26,46 +36,17 @@ DeployedPipeline::DeployedPipeline(const std::shared_ptr<const Graph>& graph, St
       settings_(std::move(settings)),
       batch_(graph->size_of_role(SizeRole::batch).value_or("")),
       boundary_(device_boundary(graph, settings_.precision)),
-      kind_of_(facts_of(*graph).kinds) {
+      kind_of_(facts_of(*graph).kinds),
+      plans_(graph, settings_.precision, settings_.execution, settings_.overrides) {
     if (!settings_.overrides.empty()) {  // stages may differ in them
         std::iota(kind_of_.begin(), kind_of_.end(), std::size_t{0});
     }
     for (const LaunchedStage& stage : facts_of(*graph).stages) {
         stages_.push_back(*device_holdings(stage.graph, settings_.precision));
         cached_bytes_.push_back(device_boundary(stage.graph, settings_.precision)->kv_cache_bytes);
+        stage_plans_.emplace_back(stage.graph, settings_.precision, settings_.execution,
+                                  overrides_in(settings_.overrides, stage));
     }
-}
-
-DeployedPipeline::Family DeployedPipeline::made_family(const std::shared_ptr<const Graph>& graph,
-                                                       const StepSettings& step, const Overrides& overrides) {
-    const auto find = [&]() -> Family {
-        for (const auto& [known, family] : families_[graph.get()]) {
-            if (known == step) return family;
-        }
-        return nullptr;
-    };
-    {
-        const std::scoped_lock lock(fork_safe_mutex());
-        if (Family known = find()) return known;
-    }
-    auto made =
-        std::make_shared<PlanFamily>(graph, settings_.precision, settings_.execution, overrides, step);
-    const std::scoped_lock lock(fork_safe_mutex());
-    if (Family known = find()) return known;  // of another thread
-    families_[graph.get()].emplace_back(step, made);
-    return made;
-}
-
-DeployedPipeline::Family DeployedPipeline::family_of_stage(std::size_t number, const StepSettings& step) {
-    const LaunchedStage& stage = facts_of(*graph_).stages[kind_of_[number]];
-    Overrides own;
-    for (const auto& [node, work] : settings_.overrides) {
-        const auto place = std::ranges::find(stage.nodes, node);
-        if (place != stage.nodes.end()) {
-            own.emplace_back(static_cast<NodeIndex>(place - stage.nodes.begin()), work);
-        }
-    }
-    return made_family(stage.graph, step, own);
 }
 
 std::vector<std::size_t> DeployedPipeline::distinct() const {

@@ -2,15 +2,14 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "count/boundary.hpp"
+#include "deploy/step_plans.hpp"
 #include "evaluate/evaluate.hpp"
 #include "plan/family.hpp"
 #include "serving/device_memory.hpp"
@@ -49,22 +48,20 @@ void describe(const StageFigures& of, Visit&& visit) {
 // Thread-safe.
 class DeployedPipeline {
   public:
-    using Family = std::shared_ptr<PlanFamily>;
-
     // The graph of all stages, as graph_of_stages() makes it.
     DeployedPipeline(const std::shared_ptr<const Graph>& graph, StageSettings settings);
 
     const std::shared_ptr<const Graph>& graph() const { return graph_; }
     // Plans of all stages, one after another.
-    PlanFamily& plans_with(const StepSettings& step) {
-        return *made_family(graph_, step, settings_.overrides);
-    }
+    std::shared_ptr<PlanFamily> plans_with(const StepSettings& step) { return plans_.with(step); }
     const Boundary& boundary() const { return *boundary_; }
     const std::vector<Holdings>& stages() const { return stages_; }
     // For each stage the first one with equal costs, of which the first is itself.
     const std::vector<std::size_t>& kind_of() const { return kind_of_; }
     // Plans of a stage.
-    Family family_of_stage(std::size_t number, const StepSettings& step);
+    std::shared_ptr<PlanFamily> family_of_stage(std::size_t number, const StepSettings& step) {
+        return stage_plans_[kind_of_[number]].with(step);
+    }
     // Stages with equal costs, with plans for each of some settings of steps.
     std::vector<StageKind> kinds(const std::vector<StepSettings>& steps);
 
@@ -84,10 +81,6 @@ class DeployedPipeline {
     void prepare(const StepSettings& step);
 
   private:
-    using Families = std::vector<std::pair<StepSettings, Family>>;
-
-    Family made_family(const std::shared_ptr<const Graph>& graph, const StepSettings& step,
-                       const Overrides& overrides);
     std::vector<std::size_t> distinct() const;
 
     std::shared_ptr<const Graph> graph_;
@@ -97,7 +90,8 @@ class DeployedPipeline {
     std::vector<Holdings> stages_;
     std::vector<std::optional<Expr>> cached_bytes_;  // of all caches of each stage
     std::vector<std::size_t> kind_of_;
-    std::map<const Graph*, Families> families_;  // changes under fork_safe_mutex()
+    StepPlans plans_;
+    std::vector<StepPlans> stage_plans_;
 };
 
 }  // namespace infercost

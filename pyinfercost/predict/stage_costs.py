@@ -13,6 +13,7 @@ from .plans import graph_cache
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from typing_extensions import Self
 
     from .._core import Graph, Hardware, Work
     from ..inputs.layout import Layout
@@ -58,7 +59,7 @@ class StagePlans:
         execution: str,
         serving: str,
         overrides: Mapping[int, Work] | None = None,
-    ) -> StagePlans:
+    ) -> Self:
         """Return the plans of a pipeline.
 
         Args:
@@ -104,11 +105,3 @@ class StagePlans:
             threads: Threads of this process.
         """
         self.core.evaluate(axes, machine, first=first, points=points, out=out, step=self.step, threads=threads)
-
-    def evaluate_point(self, point: Mapping[str, int], machine: Hardware) -> dict[str, float]:
-        """Return the columns at one point."""
-        return self.core.evaluate_point(point, machine, self.step)
-
-    def figures(self, point: Mapping[str, int], machine: Hardware) -> list[dict[str, Any]]:
-        """Return the fields of a `StageEstimate` of each stage at one point, without its modules."""
-        return self.core.figures(point, machine, self.step)

@@ -122,6 +122,32 @@ def graph_on(on: Deployment, graph: Graph) -> Graph:
     return launched_graph(graph, on.engine, on.rank_layout) if pipeline is None else pipeline
 
 
+def deployed_on(on: Deployment, graph: Graph, overrides: Mapping[int, Work] | None = None) -> _core.DeployedGraph:
+    """Return a graph, captured or launched, as a deployment runs it.
+
+    Args:
+        on: The deployment.
+        graph: The graph.
+        overrides: Work by node of the launched graph; what is made with them is not kept.
+    """
+    layout, serving = on.rank_layout, str(on.serving)
+    kept = {} if overrides else graph_cache(graph)
+    key = ("deployed", on.precision, on.engine, on.execution, layout, serving)
+    if key not in kept:
+        kept[key] = _core.DeployedGraph(
+            graph,
+            precision=on.precision,
+            engine=on.engine,
+            execution=on.execution,
+            layout=core_layout(layout),
+            micro_batches=layout.micro_batches,
+            step=on.settings.for_plans() if serving else {},
+            overrides=overrides,
+        )
+    found: _core.DeployedGraph = kept[key]
+    return found
+
+
 def stages_of(graph: Graph) -> tuple[StageGraph, ...]:
     """Return the stages of a graph of all stages; empty for another graph."""
     kept = graph_cache(graph)

@@ -49,15 +49,17 @@ def parts_of_stage(schedule: str, number: int, stages: int, micro_batches: int) 
 class TrainingStagePlans(StagePlans):
     """Plans of the stages of a pipeline that is trained."""
 
-    def figures(self, point: Mapping[str, int], machine: Hardware) -> list[dict[str, Any]]:
-        """Return the fields of stages; memory is that of the micro-batches that a stage holds, and of gradients."""
+    def with_memory(
+        self, rows: Sequence[Mapping[str, Any]], point: Mapping[str, int], machine: Hardware
+    ) -> list[dict[str, Any]]:
+        """Return the fields of stages at a point with the memory of training: held micro-batches, and gradients."""
         part = self.core.micro_batch(point)
         batch = self.graph.size_of_role("batch")
         count = 1 if batch is None or batch not in point else -(-point[batch] // max(1, part[batch]))
         parts = self.graph.size_values(part)
         return [
             {**each, "memory_bytes": self._peak_bytes(number, parts, count, machine)}
-            for number, each in enumerate(super().figures(point, machine))
+            for number, each in enumerate(rows)
         ]
 
     def evaluate_point(self, point: Mapping[str, int], machine: Hardware) -> dict[str, float]:
