@@ -1100,6 +1100,25 @@ class DeployedGraph:
             a training step in stages), and of a pipeline the fields of each `StageEstimate` without its modules.
         """
 
+    def memory(
+        self,
+        sizes: Mapping[str, int],
+        machine: Hardware,
+        peak_bytes: float,
+        *,
+        limits: tuple[float, int, int],
+        prompt: tuple[float, float] | None = None,
+    ) -> dict[str, Any] | None:
+        """Return the fields of a `MemoryUse` of the fullest stage; None without a cache.
+
+        Args:
+            sizes: Values of all sizes, for the largest share of the batch on one device.
+            machine: The machine.
+            peak_bytes: Peak memory of the forward.
+            limits: Settings by which the engine divides the memory, as in `cache_pool_bytes`.
+            prompt: Bytes of activations of the prefill before a decode step, and its sequences.
+        """
+
 @final
 class DeployedPipeline:
     """The stages of a pipeline, with their plans.
@@ -1109,6 +1128,7 @@ class DeployedPipeline:
         precision: Dtype to run in.
         execution: How it runs.
         micro_batches: Micro-batches of a batch that has as many items.
+        step: Settings of an engine's steps.
         overrides: Work by node of the graph.
     """
 
@@ -1119,14 +1139,15 @@ class DeployedPipeline:
         precision: str,
         execution: str,
         micro_batches: int,
+        step: Mapping[str, Any] = {},
         overrides: Mapping[int, Work] | None = None,
     ) -> None: ...
     @property
     def kind_of(self) -> list[int]:
         """For each stage the first one with equal costs."""
-    def family(self, stage: int, step: Mapping[str, Any]) -> PlanFamily:
-        """Return the plans of a stage, with some settings of an engine's steps."""
-    def prepare(self, step: Mapping[str, Any]) -> None:
+    def plans_of_stage(self, stage: int) -> PlanFamily:
+        """Return the plans of a stage."""
+    def prepare(self) -> None:
         """Make the plans at the default sizes; at most other sizes they are the same."""
     def evaluate(
         self,
@@ -1136,7 +1157,6 @@ class DeployedPipeline:
         first: int,
         points: int,
         out: Mapping[str, NDArray[np.float64]],
-        step: Mapping[str, Any],
         threads: int = 1,
     ) -> None:
         """Evaluate points of a grid as `evaluate_grid` does; axes are sizes of the largest share of the batch."""
@@ -1417,22 +1437,6 @@ def nodes_of(hardware: Hardware, devices: int, least: int) -> int:
     """Return the nodes that some devices are in: `least`, or as many as they need."""
 
 def pareto_front(columns: Sequence[NDArray[np.float64]], maximize: Sequence[bool]) -> NDArray[np.int64]: ...
-
-@final
-class Holdings:
-    """What a forward holds on one device, symbolic in its sizes."""
-
-def device_memory(
-    stages: Sequence[Holdings],
-    sizes: Mapping[str, int],
-    peak_bytes: float,
-    *,
-    engine: str,
-    machine: Hardware,
-    attention_ranks: int,
-    limits: tuple[float, int, int],
-    prompt: tuple[float, float] | None = None,
-) -> dict[str, Any] | None: ...
 def sequences_with_room(
     engine: str,
     gpu: float | NDArray[np.float64],
@@ -2396,7 +2400,6 @@ class Boundary:
         """The phase of a language model, `"prefill"` or `"decode"`; empty for other models."""
 
 def boundary(graph: Graph, *, precision: str = "native") -> Boundary: ...
-def holdings(graph: Graph, *, precision: str) -> Holdings: ...
 
 @final
 class LaunchedStage:

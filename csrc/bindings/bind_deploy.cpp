@@ -89,14 +89,6 @@ void register_boundary(py::module_& m) {
         py::arg("graph"), py::kw_only(), py::arg("precision") = "native",
         "The boundary of a captured graph, or of one that was made of it; of a stage of a pipeline, its own\n"
         "weights and caches.");
-    m.def(
-        "holdings",
-        [](const GraphPtr& graph, const std::string& precision) {
-            const CoreCall core;
-            return std::const_pointer_cast<Holdings>(device_holdings(graph, parse_precision(precision)));
-        },
-        py::arg("graph"), py::kw_only(), py::arg("precision"),
-        "What a graph holds on one device, for the memory models.");
 }
 
 void register_facts(py::module_& m) {

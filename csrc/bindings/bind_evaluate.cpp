@@ -146,13 +146,12 @@ void evaluate_grid(PlanFamily& family,
 void evaluate_pipeline(DeployedPipeline& pipeline,
                        const std::vector<std::tuple<std::string, py::object, std::uint64_t>>& axes,
                        const Hardware& hardware, std::uint64_t first, std::size_t points, const py::dict& out,
-                       const py::dict& step, unsigned threads) {
+                       unsigned threads) {
     const Axes given(axes);
     const Columns columns = to_columns(out, points);
     const EvaluateOptions options = to_options(threads, std::nullopt);
-    const StepSettings settings = to_step(step);
     const CoreCall core;
-    pipeline.evaluate(given.grid, settings, hardware, first, points, columns, options);
+    pipeline.evaluate(given.grid, hardware, first, points, columns, options);
 }
 
 py::dict step_parts(PlanFamily& family, const py::dict& sizes, const Hardware& hardware, std::size_t points) {
@@ -318,13 +317,28 @@ py::tuple point_on(DeployedGraph& of, const py::dict& sizes, const std::shared_p
         const CoreCall core;
         found.emplace(of.at(given, *machine, machine));
         if (DeployedPipeline* pipeline = found->launched.pipeline) {
-            stages = pipeline->figures(found->open_share, of.settings().step, *machine);
+            stages = pipeline->figures(found->open_share, *machine);
         }
     }
     py::list rows;
     for (const StageFigures& stage : stages) rows.append(members_of(stage));
     return py::make_tuple(std::const_pointer_cast<Plan>(found->plan), found->sizes, found->share,
                           found->open_share, found->point, columns_of(found->total), rows);
+}
+
+py::object memory_on(DeployedGraph& of, const py::dict& sizes, const std::shared_ptr<const Hardware>& machine,
+                     double peak_bytes, const GivenLimits& limits,
+                     const std::optional<std::tuple<double, double>>& prompt) {
+    const Sizes share = to_sizes(sizes);
+    PromptMemory read;
+    if (prompt) std::tie(read.activation_bytes, read.sequences) = *prompt;
+    std::optional<DeviceMemory> found;
+    {
+        const CoreCall core;
+        found = fullest_memory({of.engine(), machine.get(), of.attention_ranks(), to_limits(limits)},
+                               of.on(*machine, machine).stages, share, peak_bytes, prompt ? &read : nullptr);
+    }
+    return member_value(found);
 }
 
 void register_deployed(py::module_& m) {
@@ -347,40 +361,34 @@ void register_deployed(py::module_& m) {
              "One point: the plan, values of all sizes, the same on the device with the\n"
              "largest share of the batch, those without open ones, what passes the kernels at once, the "
              "columns,\n"
-             "and of a pipeline the fields of each StageEstimate without its modules.");
+             "and of a pipeline the fields of each StageEstimate without its modules.")
+        .def("memory", &memory_on, py::arg("sizes"), py::arg("machine"), py::arg("peak_bytes"), py::kw_only(),
+             py::arg("limits"), py::arg("prompt") = py::none(),
+             "The fields of MemoryUse of the fullest stage for sizes of a device; None without a cache. "
+             "Limits\n"
+             "are as in cache_pool_bytes; a prompt has bytes of activations, and sequences.");
 }
 
 void register_pipelines(py::module_& m) {
     py::class_<DeployedPipeline>(m, "DeployedPipeline", "The stages of a pipeline, with their plans.")
         .def(py::init([](const std::shared_ptr<const Graph>& graph, const std::string& precision,
-                         const std::string& execution, std::int64_t micro_batches,
+                         const std::string& execution, std::int64_t micro_batches, const py::dict& step,
                          const py::object& overrides) {
                  StageSettings settings{parse_precision(precision), parse_execution(execution), micro_batches,
-                                        to_overrides(overrides)};
+                                        to_step(step), to_overrides(overrides)};
                  const CoreCall core;
                  return std::make_unique<DeployedPipeline>(graph, std::move(settings));
              }),
              py::arg("graph"), py::kw_only(), py::arg("precision"), py::arg("execution"),
-             py::arg("micro_batches"), py::arg("overrides") = py::none(),
+             py::arg("micro_batches"), py::arg("step") = py::dict(), py::arg("overrides") = py::none(),
              "The graph of all stages; overrides are work by node of it.")
         .def_property_readonly("kind_of", &DeployedPipeline::kind_of,
                                "For each stage the first one with equal costs.")
-        .def(
-            "family",
-            [](DeployedPipeline& of, std::size_t stage, const py::dict& step) {
-                return of.family_of_stage(stage, to_step(step));
-            },
-            py::arg("stage"), py::arg("step"), "The plans of a stage.")
-        .def(
-            "prepare",
-            [](DeployedPipeline& of, const py::dict& step) {
-                const StepSettings settings = to_step(step);
-                const CoreCall core;
-                of.prepare(settings);
-            },
-            py::arg("step"), "Makes the plans at the default sizes; at most other sizes they are the same.")
+        .def("plans_of_stage", &DeployedPipeline::plans_of_stage, py::arg("stage"), "The plans of a stage.")
+        .def("prepare", &DeployedPipeline::prepare, py::call_guard<CoreCall>(),
+             "Makes the plans at the default sizes; at most other sizes they are the same.")
         .def("evaluate", &evaluate_pipeline, py::arg("axes"), py::arg("hardware"), py::kw_only(),
-             py::arg("first"), py::arg("points"), py::arg("out"), py::arg("step"), py::arg("threads") = 1,
+             py::arg("first"), py::arg("points"), py::arg("out"), py::arg("threads") = 1,
              "As evaluate_grid; axes are sizes of the largest share of the batch.")
         .def(
             "micro_batch",

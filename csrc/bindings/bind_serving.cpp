@@ -11,26 +11,6 @@
 namespace infercost {
 namespace {
 
-using HeldStages = std::vector<std::shared_ptr<const Holdings>>;
-
-std::vector<Holdings> to_stages(const HeldStages& stages) {
-    std::vector<Holdings> made;
-    for (const std::shared_ptr<const Holdings>& stage : stages) made.push_back(*stage);
-    return made;
-}
-
-py::object memory_of(const HeldStages& stages, const py::dict& sizes, double peak_bytes,
-                     const std::string& engine, const Hardware& machine, std::int64_t attention_ranks,
-                     const GivenLimits& limits, const std::optional<std::tuple<double, double>>& prompt) {
-    const Sizes point = to_sizes(sizes);
-    PromptMemory read;
-    if (prompt) std::tie(read.activation_bytes, read.sequences) = *prompt;
-    const std::optional<DeviceMemory> found =
-        fullest_memory({parse_engine(engine), &machine, attention_ranks, to_limits(limits)},
-                       to_stages(stages), point, peak_bytes, prompt ? &read : nullptr);
-    return member_value(found);
-}
-
 // By value: py::vectorize takes no constant reference.
 double room_of(std::string engine, double gpu, double memory_bytes, double on_a100, double weights,
                double caches, double sequence, double gpu_sequence, double cpu_sequence, double step_bytes,
@@ -125,13 +105,6 @@ py::array_t<std::int64_t> knots_of(const Values& at, const Values& values, doubl
 }  // namespace
 
 void register_serving(py::module_& m) {
-    py::class_<Holdings, std::shared_ptr<Holdings>>(
-        m, "Holdings", "What a forward holds on one device, symbolic in its sizes.");
-    m.def("device_memory", &memory_of, py::arg("stages"), py::arg("sizes"), py::arg("peak_bytes"),
-          py::kw_only(), py::arg("engine"), py::arg("machine"), py::arg("attention_ranks"), py::arg("limits"),
-          py::arg("prompt") = py::none(),
-          "The fields of MemoryUse of the fullest stage; None without a cache. Limits are as in\n"
-          "cache_pool_bytes; a prompt has bytes of activations, and sequences.");
     m.def("sequences_with_room", py::vectorize(&room_of), py::arg("engine"), py::arg("gpu"),
           py::arg("memory_bytes"), py::arg("on_a100"), py::arg("weights"), py::arg("caches"),
           py::arg("sequence"), py::arg("gpu_sequence"), py::arg("cpu_sequence"), py::arg("step_bytes"),

@@ -67,7 +67,7 @@ DeployedPipeline& DeployedGraph::pipeline_on(const Hardware& machine,
     }
     const std::int64_t most = settings_.micro_batches ? settings_.micro_batches : settings_.layout.pipeline;
     auto made = std::make_unique<DeployedPipeline>(
-        stages, StageSettings{precision_, settings_.execution, most, overrides_});
+        stages, StageSettings{precision_, settings_.execution, most, settings_.step, overrides_});
     const std::scoped_lock lock(fork_safe_mutex());
     return *pipelines_.try_emplace(stages.get(), std::move(made)).first->second;
 }
@@ -98,19 +98,19 @@ DeployedPoint DeployedGraph::at(const Sizes& given, const Hardware& machine,
     if (!pipeline) {
         made.total = evaluate_point(made.plan, made.point, machine);
     } else if (!made.launched.graph->trains()) {
-        made.total = pipeline->evaluate_point(made.open_share, settings_.step, machine);
+        made.total = pipeline->evaluate_point(made.open_share, machine);
     }
     return made;
 }
 
 std::shared_ptr<PlanFamily> DeployedGraph::plans_of(const Launched& launched) {
-    return launched.pipeline ? launched.pipeline->plans_with(settings_.step) : plans_with(settings_.step);
+    return launched.pipeline ? launched.pipeline->plans() : plans_with(settings_.step);
 }
 
 void DeployedGraph::evaluate(const Launched& launched, const std::vector<SizeAxis>& shares,
                              const Hardware& machine, std::size_t points, const Columns& out) {
     if (launched.pipeline) {
-        launched.pipeline->evaluate(shares, settings_.step, machine, 0, points, out);
+        launched.pipeline->evaluate(shares, machine, 0, points, out);
     } else {
         infercost::evaluate(*plans_with(settings_.step), shares, machine, 0, points, out);
     }

@@ -61,7 +61,7 @@ std::vector<StageKind> DeployedPipeline::kinds(const std::vector<StepSettings>& 
     std::vector<StageKind> found;
     for (const std::size_t i : distinct()) {
         StageKind kind{.count = std::count(kind_of_.begin(), kind_of_.end(), i), .plans = {}};
-        for (const StepSettings& step : steps) kind.plans.push_back(family_of_stage(i, step).get());
+        for (const StepSettings& step : steps) kind.plans.push_back(stage_plans_[i].with(step).get());
         found.push_back(std::move(kind));
     }
     return found;
@@ -75,25 +75,24 @@ Sizes DeployedPipeline::micro_batch(const Sizes& share) const {
     return sizes;
 }
 
-void DeployedPipeline::evaluate(std::span<const SizeAxis> shares, const StepSettings& step,
-                                const Hardware& machine, std::uint64_t first, std::size_t points,
-                                const Columns& out, const EvaluateOptions& options) {
+void DeployedPipeline::evaluate(std::span<const SizeAxis> shares, const Hardware& machine,
+                                std::uint64_t first, std::size_t points, const Columns& out,
+                                const EvaluateOptions& options) {
     PipelinePlans plans{.graph = graph_.get(),
                         .kinds = {},
                         .micro_batches = settings_.micro_batches,
                         .generates = boundary_->reads_cache,
                         .tokens = boundary_->tokens,
-                        .chunk_tokens = step.chunk_tokens,
-                        .cached_thousandths = step.cached_thousandths};
+                        .chunk_tokens = settings_.step.chunk_tokens,
+                        .cached_thousandths = settings_.step.cached_thousandths};
     for (const std::size_t i : distinct()) {
-        plans.kinds.push_back({family_of_stage(i, step).get(),
-                               std::count(kind_of_.begin(), kind_of_.end(), i), cached_bytes_[i]});
+        plans.kinds.push_back(
+            {plans_of_stage(i).get(), std::count(kind_of_.begin(), kind_of_.end(), i), cached_bytes_[i]});
     }
     infercost::evaluate(plans, shares, machine, first, points, out, options);
 }
 
-PointEstimate DeployedPipeline::evaluate_point(const Sizes& share, const StepSettings& step,
-                                               const Hardware& machine) {
+PointEstimate DeployedPipeline::evaluate_point(const Sizes& share, const Hardware& machine) {
     std::vector<SizeAxis> axes;
     for (const auto& [name, value] : share) {
         axes.push_back({
@@ -104,12 +103,11 @@ PointEstimate DeployedPipeline::evaluate_point(const Sizes& share, const StepSet
     PointEstimate total;
     Columns columns;
     for (const ColumnRow& row : kColumns) columns.*row.column = {&(total.*row.value), 1};
-    evaluate(axes, step, machine, 0, 1, columns);
+    evaluate(axes, machine, 0, 1, columns);
     return total;
 }
 
-std::vector<StageFigures> DeployedPipeline::figures(const Sizes& share, const StepSettings& step,
-                                                    const Hardware& machine) {
+std::vector<StageFigures> DeployedPipeline::figures(const Sizes& share, const Hardware& machine) {
     const Sizes part = micro_batch(share);
     std::int64_t micro_batches = 1;
     if (const auto batch = share.find(batch_); batch != share.end()) {
@@ -122,7 +120,7 @@ std::vector<StageFigures> DeployedPipeline::figures(const Sizes& share, const St
     std::vector<StageFigures> made;
     for (std::size_t i = 0; i < kind_of_.size(); ++i) {
         if (kind_of_[i] == i) {
-            known[i] = infercost::evaluate_point(family_of_stage(i, step)->plan_for(part), part, machine);
+            known[i] = infercost::evaluate_point(plans_of_stage(i)->plan_for(part), part, machine);
         }
         const PointEstimate& point = known[kind_of_[i]];
         const LaunchedStage& stage = facts_of(*graph_).stages[i];
@@ -140,14 +138,14 @@ std::vector<StageFigures> DeployedPipeline::figures(const Sizes& share, const St
     return made;
 }
 
-void DeployedPipeline::prepare(const StepSettings& step) {
+void DeployedPipeline::prepare() {
     for (const std::size_t i : distinct()) {
         const Graph& graph = *facts_of(*graph_).stages[i].graph;
         Sizes sizes;
         for (const auto& [name, value] : values_of(graph, {})) {
             if (!graph.depends_on_data(name)) sizes.emplace(name, value);
         }
-        family_of_stage(i, step)->plan_for(sizes);
+        plans_of_stage(i)->plan_for(sizes);
     }
 }
 

@@ -22,7 +22,8 @@ struct StageSettings {
     Precision precision;
     Execution execution = Execution::eager;
     std::int64_t micro_batches = 1;  // of a batch with as many items
-    Overrides overrides = {};        // work by node of the graph of all stages
+    StepSettings step = {};
+    Overrides overrides = {};  // work by node of the graph of all stages
 };
 
 // A stage at one point, on its fullest device.
@@ -53,14 +54,13 @@ class DeployedPipeline {
 
     const std::shared_ptr<const Graph>& graph() const { return graph_; }
     // Plans of all stages, one after another.
-    std::shared_ptr<PlanFamily> plans_with(const StepSettings& step) { return plans_.with(step); }
+    std::shared_ptr<PlanFamily> plans() { return plans_.with(settings_.step); }
     const Boundary& boundary() const { return *boundary_; }
     const std::vector<Holdings>& stages() const { return stages_; }
     // For each stage the first one with equal costs, of which the first is itself.
     const std::vector<std::size_t>& kind_of() const { return kind_of_; }
-    // Plans of a stage.
-    std::shared_ptr<PlanFamily> family_of_stage(std::size_t number, const StepSettings& step) {
-        return stage_plans_[kind_of_[number]].with(step);
+    std::shared_ptr<PlanFamily> plans_of_stage(std::size_t number) {
+        return stage_plans_.at(kind_of_.at(number)).with(settings_.step);
     }
     // Stages with equal costs, with plans for each of some settings of steps.
     std::vector<StageKind> kinds(const std::vector<StepSettings>& steps);
@@ -71,14 +71,13 @@ class DeployedPipeline {
 
     // The columns of all stages of a forward; every one of `out` that is not empty is written. `shares` are
     // sizes of the largest share of the batch.
-    void evaluate(std::span<const SizeAxis> shares, const StepSettings& step, const Hardware& machine,
-                  std::uint64_t first, std::size_t points, const Columns& out,
-                  const EvaluateOptions& options = {});
+    void evaluate(std::span<const SizeAxis> shares, const Hardware& machine, std::uint64_t first,
+                  std::size_t points, const Columns& out, const EvaluateOptions& options = {});
     // The same at one point, whose sizes that depend on data may stay open.
-    PointEstimate evaluate_point(const Sizes& share, const StepSettings& step, const Hardware& machine);
-    std::vector<StageFigures> figures(const Sizes& share, const StepSettings& step, const Hardware& machine);
+    PointEstimate evaluate_point(const Sizes& share, const Hardware& machine);
+    std::vector<StageFigures> figures(const Sizes& share, const Hardware& machine);
     // Makes the plans at the default sizes; at most other sizes they are the same.
-    void prepare(const StepSettings& step);
+    void prepare();
 
   private:
     std::vector<std::size_t> distinct() const;

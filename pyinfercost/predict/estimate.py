@@ -22,7 +22,7 @@ from .memory_use import memory_on
 from .models import captured_model, deployment_for
 from .plans import as_captured, boundary_of, with_expert_loads
 from .rules import Rules, work_overrides
-from .stages import deployed_on, graph_on, stages_of
+from .stages import deployed_on, graph_on, stage_plans, stages_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -179,7 +179,8 @@ def evaluate_on(
     if graph.trains and rows:
         from .training_pipelines import TrainingStagePlans
 
-        plans = TrainingStagePlans.of(graph, layout, on.precision, on.execution, str(on.serving), overrides)
+        core = stage_plans(graph, layout, on.precision, on.execution, overrides=overrides)
+        plans = TrainingStagePlans(core, graph, layout, on.precision, on.execution)
         totals = plans.evaluate_point(of_share, on.machine)
         rows = plans.with_memory(rows, of_share, on.machine)
     elif graph.trains and layout.data > 1:

@@ -199,9 +199,7 @@ def family_of(
     Raises:
         InputError: The precision or the execution is unknown.
     """
-    way: dict[str, Any] = {"precision": precision, "execution": execution}
-    if serving:
-        way["step"] = Serving.parse(serving).for_plans()
+    way: dict[str, Any] = {"precision": precision, "execution": execution, "step": step_of(serving)}
     if overrides:
         return _core.PlanFamily(graph, **way, overrides=overrides)
     kept = graph_cache(graph)
@@ -210,6 +208,11 @@ def family_of(
         kept[key] = _core.PlanFamily(graph, **way)
     family: PlanFamily = kept[key]
     return family
+
+
+def step_of(serving: str) -> dict[str, Any]:
+    """Return settings of an engine's steps, given as text, by the names of the core."""
+    return Serving.parse(serving).for_plans() if serving else {}
 
 
 EngineOverrides: TypeAlias = "Mapping[tuple[str, str], Mapping[int, Work]]"

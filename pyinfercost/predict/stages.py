@@ -9,7 +9,17 @@ from .._checks import Range, whole
 from ..errors import LayoutError
 from ..inputs.layout import Layout
 from ..results.stages import LAYER
-from .plans import boundary_of, core_layout, derived, family_of, graph_cache, graph_of_rank, launched_graph, value_of
+from .plans import (
+    boundary_of,
+    core_layout,
+    derived,
+    family_of,
+    graph_cache,
+    graph_of_rank,
+    launched_graph,
+    step_of,
+    value_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,11 +151,50 @@ def deployed_on(on: Deployment, graph: Graph, overrides: Mapping[int, Work] | No
             execution=on.execution,
             layout=core_layout(layout),
             micro_batches=layout.micro_batches,
-            step=on.settings.for_plans() if serving else {},
+            step=step_of(serving),
             overrides=overrides,
         )
     found: _core.DeployedGraph = kept[key]
     return found
+
+
+def stage_plans(
+    graph: Graph,
+    layout: Layout,
+    precision: str,
+    execution: str,
+    serving: str = "",
+    overrides: Mapping[int, Work] | None = None,
+) -> _core.DeployedPipeline:
+    """Return the plans of the stages of a pipeline, of which stages with equal costs have one.
+
+    Args:
+        graph: The graph of all stages.
+        layout: The layout.
+        precision: Dtype to run in.
+        execution: How it runs.
+        serving: Settings of an engine's steps, as text.
+        overrides: Work by node of the graph of all stages; such plans are not kept.
+    """
+    most = most_micro_batches(layout)
+    kept = {} if overrides else graph_cache(graph)
+    key = ("stage plans", precision, execution, most, serving)
+    if key not in kept:
+        kept[key] = _core.DeployedPipeline(
+            graph,
+            precision=precision,
+            execution=execution,
+            micro_batches=most,
+            step=step_of(serving),
+            overrides=overrides,
+        )
+    found: _core.DeployedPipeline = kept[key]
+    return found
+
+
+def most_micro_batches(layout: Layout) -> int:
+    """Return the micro-batches of a batch that has as many items."""
+    return layout.micro_batches or layout.pipeline
 
 
 def stages_of(graph: Graph) -> tuple[StageGraph, ...]:

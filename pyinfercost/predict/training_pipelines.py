@@ -9,14 +9,13 @@ at the end.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import _core
 from .._records import dataclass
 from ..deployment.nodes import nodes_of
 from .plans import graph_cache
-from .stage_costs import COLUMNS, StagePlans, most_micro_batches
-from .stages import stages_of
+from .stages import most_micro_batches, stages_of
 from .training_memory import MicroBatches, stage_peak_bytes, trained_weights, training_memory_of
 from .training_steps import Exchanged, Message, exchanged_on, forward_family, message_times
 
@@ -27,16 +26,15 @@ if TYPE_CHECKING:
     from .._core import Graph, Hardware
     from ..inputs.layout import Layout
     from ..results.training_memory import TrainingMemory
-    from .stage_costs import Axis, Numbers
     from .training_memory import TrainingSetup
 
+Numbers: TypeAlias = "NDArray[np.float64]"
+Axis: TypeAlias = "tuple[str, NDArray[np.int64], int]"
+"""A size, its values, and for how many points in a row a value stands."""
+
+COLUMNS = tuple(_core.evaluator_columns())
 _ADDED = ("latency_s", "compute_s", "dram_s", "cache_s", "link_s", "launch_s", "spread_s")
 """Columns of seconds that add up over stages."""
-
-
-def plans_class(pipeline: Graph) -> type[StagePlans]:
-    """Return the class of the plans of a pipeline, given the graph of all its stages: of a forward, or of training."""
-    return TrainingStagePlans if pipeline.trains else StagePlans
 
 
 def parts_of_stage(schedule: str, number: int, stages: int, micro_batches: int) -> MicroBatches:
@@ -46,8 +44,22 @@ def parts_of_stage(schedule: str, number: int, stages: int, micro_batches: int) 
 
 
 @dataclass(frozen=True)
-class TrainingStagePlans(StagePlans):
-    """Plans of the stages of a pipeline that is trained."""
+class TrainingStagePlans:
+    """Plans of the stages of a pipeline that is trained.
+
+    Attributes:
+        core: The plans of single stages.
+        graph: The graph of all stages.
+        layout: The layout.
+        precision: Dtype to run in.
+        execution: How it runs.
+    """
+
+    core: _core.DeployedPipeline
+    graph: Graph
+    layout: Layout
+    precision: str
+    execution: str
 
     def with_memory(
         self, rows: Sequence[Mapping[str, Any]], point: Mapping[str, int], machine: Hardware
@@ -94,7 +106,16 @@ class TrainingStagePlans(StagePlans):
         out: Mapping[str, Numbers],
         threads: int = 1,
     ) -> None:
-        """Evaluate points of a grid of training steps; see `StagePlans.evaluate`."""
+        """Evaluate points of a grid of training steps.
+
+        Args:
+            axes: Sizes, for the largest share of the batch.
+            machine: The machine.
+            first: Number of the first point.
+            points: Number of points.
+            out: Columns that are filled.
+            threads: Threads of this process.
+        """
         import numpy as np
 
         batch, most = self.graph.size_of_role("batch"), most_micro_batches(self.layout)
@@ -105,7 +126,7 @@ class TrainingStagePlans(StagePlans):
         kinds = {}
         for number in set(self.core.kind_of):
             kinds[number] = {name: np.empty(points) for name in COLUMNS}
-            family = self.core.family(number, self.step)
+            family = self.core.plans_of_stage(number)
             _core.evaluate_grid(family, own, machine, first=first, points=points, out=kinds[number], threads=threads)
         whole = {name: out.get(name, np.empty(points)) for name in COLUMNS}
         self._combine(kinds, axes, own, slice(first, first + points), machine, whole)
