@@ -114,22 +114,17 @@ def rank_graph(
     return made if number is None else stages_of(made)[number].graph
 
 
-def pipeline_on(on: Deployment, graph: Graph) -> Graph | None:
-    """Return the graph of all stages of a graph, captured or launched, on a deployment; None without a pipeline.
+def graph_on(on: Deployment, graph: Graph) -> Graph:
+    """Return the graph that a device launches for a graph, captured or launched; of a pipeline, that of all stages.
 
     Raises:
         LayoutError: The graph cannot be cut into as many stages, or is cut into another number of them.
     """
     layout = on.rank_layout
+    launched = launched_graph(graph, on.engine, layout)
     if layout.pipeline == 1 and not stages_of(graph):
-        return None
-    return pipeline_of(launched_graph(graph, on.engine, layout), layout, timing_on(on))
-
-
-def graph_on(on: Deployment, graph: Graph) -> Graph:
-    """Return the graph that a device launches for a graph, captured or launched; of a pipeline, that of all stages."""
-    pipeline = pipeline_on(on, graph)
-    return launched_graph(graph, on.engine, on.rank_layout) if pipeline is None else pipeline
+        return launched
+    return pipeline_of(launched, layout, timing_on(on))
 
 
 def deployed_on(on: Deployment, graph: Graph, overrides: Mapping[int, Work] | None = None) -> _core.DeployedGraph:
