@@ -1,6 +1,6 @@
+from ..errors import LayoutError as LayoutError
 from ..hardware.hosts import HostLike as HostLike
 from ..inputs.layout import Layout as Layout
-from ..inputs.layout import LayoutError as LayoutError
 from ..inputs.layout import LayoutLike as LayoutLike
 from ..inputs.place import Place as Place
 from ..inputs.price import Price as Price

@@ -7,7 +7,7 @@ from math import prod
 from typing import Any, TypeAlias
 
 from .._checks import COUNT, MOST, Range, number_in, shown
-from ..errors import InputError
+from ..errors import LayoutError
 from .settings import Settings, converted, flag, whole, word
 
 LayoutLike: TypeAlias = "Layout | str | Mapping[str, Any]"
@@ -22,10 +22,6 @@ BALANCED = "balanced"
 _EXPONENT = Range(0.0, 10.0)
 _LOAD = Range(0.0, 1e15)
 _EXPECTED_LOADS = "expected balanced, random, power:EXPONENT, or the tokens of each expert as numbers"
-
-
-class LayoutError(InputError):
-    """A layout whose numbers do not fit each other, or the model."""
 
 
 def _load_text(value: object) -> str:

@@ -32,11 +32,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .._core import Graph
+    from .._core import Boundary, Graph
     from ..deployment.deployment import Deployment
     from ..inputs.price import Price
     from ..inputs.startup import Startup
-    from .plans import Boundary
 
 Numbers: TypeAlias = "float | NDArray[np.float64]"
 """One number for all points, or one for each."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from .. import _core
 from .._records import dataclass
 from ..deployment.nodes import nodes_of
-from .plans import family_of, first_backward, graph_cache
+from .plans import derived, family_of, graph_cache
 from .training_memory import Trained, largest_module_bytes, trained_weights
 
 if TYPE_CHECKING:
@@ -301,12 +301,7 @@ def with_exchange(
 
 def forward_family(graph: Graph, precision: str, execution: str) -> PlanFamily:
     """Return the plans of the forward of a training step."""
-    kept = graph_cache(graph)
-    if "forward" not in kept:
-        _, stages, _ = _core.pipeline_graphs(graph, [(first_backward(graph), [])], nodes=[1])
-        kept["forward"] = stages[0][0]
-    forward: Graph = kept["forward"]
-    return family_of(forward, precision, execution)
+    return family_of(derived(graph, (_core.forward_of(graph), ())), precision, execution)
 
 
 def _sharded_bytes(graph: Graph, sizes: Mapping[str, int], layout: Layout, precision: str) -> int:

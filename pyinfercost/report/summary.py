@@ -12,7 +12,7 @@ from .._escapes import visible
 from .._records import dataclass
 from ..deployment.engines import TORCH
 from ..hardware.hosts import CHOICES
-from ..predict.plans import is_narrowed, trains
+from ..predict.plans import is_narrowed
 from ..results import figures
 from ..results.units import amount, percent, quantity, scale_for, significant
 from ..sources.data_names import is_data_name
@@ -538,4 +538,4 @@ def _in_training_mode(graph: Graph) -> bool:
         or (node.op in _DROPOUTS and node.argument("train") is True)
         for node in graph.nodes
     )
-    return active and not trains(graph)
+    return active and not graph.trains

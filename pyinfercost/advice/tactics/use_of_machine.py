@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...inputs.layout import Layout, LayoutError
+from ...errors import LayoutError
+from ...inputs.layout import Layout
 from ...predict.plans import graph_of_rank
 from ...results.advice import MONEY
 from ..reasons import bound_words, short
