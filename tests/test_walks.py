@@ -15,10 +15,10 @@ pytestmark = pytest.mark.torch
 ROOT = Path(__file__).parents[1]
 
 LIMITS = {
-    "priced estimate": 24,
-    "one priced sweep point": 23,
+    "priced estimate": 25,
+    "one priced sweep point": 24,
     "profile.to_text()": 11,
-    "tracker.step(), after a structure change": 40,
+    "tracker.step(), after a structure change": 41,
 }
 """Name of a walk -> the most files that it may enter."""
 
