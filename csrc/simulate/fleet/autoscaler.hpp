@@ -1,5 +1,6 @@
-// Rules for the number of replicas of a pool, as products apply them. A new autoscaler is a file of this folder with
-// its settings, their rows and its rule, its line in autoscaler.cpp, and its name in Python (fleets/__init__.pyi).
+// Rules for the number of replicas of a pool, as products apply them. A new autoscaler is a file of this
+// folder with its settings, their rows and its rule, its line in autoscaler.cpp, and its name in Python
+// (fleets/__init__.pyi).
 #pragma once
 
 #include <cstdint>
