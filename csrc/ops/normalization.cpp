@@ -86,9 +86,10 @@ void masked_softmax(const Call& call, Work& work) {
     work.pointwise_flops = call.numel(call.output()) * (call.has("mask") ? 6 : 5);
 }
 
-constexpr OpRule kRows[] = {
+constexpr OpRule kTable[] = {
     {"aten.batch_norm", batch_norm, stream_all,
-     "2 per element (folded scale and shift); as layer_norm in training", LoopTrait::batch_norm},
+     "2 per element (folded scale and shift); as layer_norm in training", LoopTrait::batch_norm,
+     Relation::channel_norm, WorkspaceRule::batch_norm},
     {"aten.native_batch_norm", batch_norm, stream_all,
      "2 per element (folded scale and shift); as layer_norm in training", LoopTrait::batch_norm},
     {"aten._native_batch_norm_legit", batch_norm, stream_all, "2 per element; as layer_norm in training",
@@ -98,23 +99,34 @@ constexpr OpRule kRows[] = {
     {"aten._batch_norm_no_update", batch_norm, stream_all, "2 per element", LoopTrait::batch_norm},
     {"aten.cudnn_batch_norm", batch_norm, stream_all, "2 per element; as layer_norm in training",
      LoopTrait::batch_norm},
-    {"aten.layer_norm", layer_norm, stream_all, "5 per element, and 1 each for weight and bias"},
-    {"aten.native_layer_norm", layer_norm, stream_all, "5 per element, and 1 each for weight and bias"},
+    {"aten.layer_norm", layer_norm, stream_all, "5 per element, and 1 each for weight and bias",
+     Relation::row_norm, CastPolicy::full, WorkspaceRule::layer_norm, LoopCost{SlowLoop::row, 1.0}},
+    {"aten.native_layer_norm", layer_norm, stream_all, "5 per element, and 1 each for weight and bias",
+     Relation::row_norm, CastPolicy::full, WorkspaceRule::contiguous_operand, LoopCost{SlowLoop::row, 1.0}},
     {"timm.fast_group_norm", group_norm, stream_all, "as aten.group_norm; autocast leaves it narrow",
-     LoopTrait::group_norm},
+     LoopTrait::group_norm, CastPolicy::lower, WorkspaceRule::group_norm, LoopCost{SlowLoop::row, 1.0}},
     {"aten.group_norm", group_norm, stream_all, "5 per element, and 1 each for weight and bias",
-     LoopTrait::group_norm},
+     LoopTrait::group_norm, Relation::group_norm, CastPolicy::full, WorkspaceRule::group_norm,
+     LoopCost{SlowLoop::row, 1.0}},
     {"aten.native_group_norm", group_norm, stream_all, "5 per element, and 1 each for weight and bias",
-     LoopTrait::group_norm},
+     LoopTrait::group_norm, Relation::group_norm, CastPolicy::full, LoopCost{SlowLoop::row, 1.0}},
     {"aten.instance_norm", layer_norm, stream_all, "5 per element, and 1 each for weight and bias",
-     LoopTrait::instance_norm},
-    {"aten.rms_norm", rms_norm, stream_all, "4 per element with weight, 3 without"},
-    {"aten._fused_rms_norm", rms_norm, stream_all, "4 per element with weight, 3 without"},
-    {"aten.softmax", softmax, stream_all, "5 per element: max, subtract, exp, sum, divide"},
-    {"aten._softmax", softmax, stream_all, "5 per element: max, subtract, exp, sum, divide"},
-    {"aten._safe_softmax", softmax, stream_all, "5 per element: max, subtract, exp, sum, divide"},
-    {"aten.log_softmax", softmax, stream_all, "5 per element: max, subtract, exp, sum, subtract"},
-    {"aten._log_softmax", softmax, stream_all, "5 per element: max, subtract, exp, sum, subtract"},
+     LoopTrait::instance_norm, LoopCost{SlowLoop::row, 1.0}},
+    {"aten.rms_norm", rms_norm, stream_all, "4 per element with weight, 3 without", Relation::row_norm,
+     CastPolicy::full, WorkspaceRule::rms_norm, LoopCost{SlowLoop::row, 1.0}},
+    {"aten._fused_rms_norm", rms_norm, stream_all, "4 per element with weight, 3 without", Relation::row_norm,
+     CastPolicy::full, LoopCost{SlowLoop::row, 1.0}},
+    {"aten.softmax", softmax, stream_all, "5 per element: max, subtract, exp, sum, divide", Relation::along,
+     CastPolicy::full_softmax, WorkspaceRule::contiguous_operand, LoopCost{SlowLoop::softmax, 1.0}},
+    {"aten._softmax", softmax, stream_all, "5 per element: max, subtract, exp, sum, divide", Relation::along,
+     CastPolicy::full_softmax, WorkspaceRule::contiguous_operand, LoopCost{SlowLoop::softmax, 1.0}},
+    {"aten._safe_softmax", softmax, stream_all, "5 per element: max, subtract, exp, sum, divide",
+     Relation::along, WorkspaceRule::contiguous_operand, LoopCost{SlowLoop::softmax, 1.0}},
+    {"aten.log_softmax", softmax, stream_all, "5 per element: max, subtract, exp, sum, subtract",
+     Relation::along, CastPolicy::full_softmax, WorkspaceRule::contiguous_operand,
+     LoopCost{SlowLoop::softmax, 1.0}},
+    {"aten._log_softmax", softmax, stream_all, "5 per element: max, subtract, exp, sum, subtract",
+     Relation::along, CastPolicy::full_softmax, WorkspaceRule::contiguous_operand},
     {"aten._masked_softmax", masked_softmax, stream_all, "5 per element, and 1 for the mask"},
     {"aten.special_softmax", softmax, stream_all, "5 per element: max, subtract, exp, sum, divide"},
     {"aten.special_log_softmax", softmax, stream_all, "5 per element: max, subtract, exp, sum, subtract"},
@@ -130,9 +142,9 @@ constexpr OpRule kRows[] = {
      LoopTrait::batch_norm},
     {"aten._weight_norm", weight_norm, stream_all, "3 per element: square, add, scale"},
     {"aten._weight_norm_interface", weight_norm, stream_all, "3 per element: square, add, scale"},
-    {"aten.renorm", weight_norm, stream_all, "3 per element: power, add, scale"},
+    {"aten.renorm", weight_norm, stream_all, "3 per element: power, add, scale", CastPolicy::full},
 };
-static_assert(each_op_once(kRows));
+constexpr auto kRows = op_rows(kTable, Untied("statistics are of whole rows, groups or channels"));
 
 }  // namespace normalization_table
 }  // namespace
