@@ -10,79 +10,33 @@
 namespace infercost {
 
 // How an operator relates the dimensions of its operands and results (lowering/parallel/*_relations.cpp).
-enum class Relation : std::uint8_t {
-    none,
-    // Elements: memory made from nothing, broadcast operands, another dtype or layout of the first operand.
-    made,
-    elements,
-    like_first,
-    gated,  // halves of a dimension
-    quantized_rows,
-    // Views.
-    regroup,
-    permute,
-    swap_dims,  // `dim0` and `dim1`
-    swap_axes,  // `axis0` and `axis1`
-    swap_last,
-    unsqueeze,
-    squeeze,
-    split,
-    cut,
-    take_out,
-    concatenate,
-    stack,
-    expand,
-    repeat,
-    repeat_each,
-    pad,
-    along_dims,
-    triangle,
-    to_complex,
-    to_pairs,
-    // Reductions, rows and norms.
-    sum,
-    statistic,
-    extreme,
-    along,
-    along_last,
-    row_norm,
-    channel_norm,
-    group_norm,
-    // Look-ups.
-    embedding,
-    index,
-    index_select,
-    index_add,
-    gather,
-    scatter,
-    index_put,
-    // Products.
-    linear,
-    mm,
-    addmm,
-    baddbmm,
-    matmul,
-    outer,
-    grouped,
-    einsum,
-    convolution,
-    attention,
-    narrow_linear,
-    narrow_grouped,
-    widen,
-    // Losses and gradients.
-    distance,
-    log_likelihood,
-    log_likelihood_backward,
-    attention_backward,
-    row_norm_backward,
-    embedding_backward,
-    along_backward,
-    gated_backward,
-    placed,
-    placed_one,
-    count_
-};
+// Groups: elements, views, reductions and norms, look-ups, products, losses and gradients. swap_dims has
+// arguments `dim0` and `dim1`, swap_axes `axis0` and `axis1`.
+// clang-format off
+#define INFERCOST_RELATIONS(each)                                                                       \
+    each(none)                                                                                          \
+    each(made) each(elements) each(like_first) each(gated) each(quantized_rows)                         \
+    each(regroup) each(permute) each(swap_dims) each(swap_axes) each(swap_last) each(unsqueeze)         \
+    each(squeeze) each(split) each(cut) each(take_out) each(concatenate) each(stack) each(expand)       \
+    each(repeat) each(repeat_each) each(pad) each(along_dims) each(triangle) each(to_complex)           \
+    each(to_pairs)                                                                                      \
+    each(sum) each(statistic) each(extreme) each(along) each(along_last) each(row_norm)                 \
+    each(channel_norm) each(group_norm)                                                                 \
+    each(embedding) each(index) each(index_select) each(index_add) each(gather) each(scatter)           \
+    each(index_put)                                                                                     \
+    each(linear) each(mm) each(addmm) each(baddbmm) each(matmul) each(outer) each(grouped) each(einsum) \
+    each(convolution) each(attention) each(narrow_linear) each(narrow_grouped) each(widen)              \
+    each(distance) each(log_likelihood) each(log_likelihood_backward) each(attention_backward)          \
+    each(row_norm_backward) each(embedding_backward) each(along_backward) each(gated_backward)          \
+    each(placed) each(placed_one)
+#define INFERCOST_ENUMERATOR(name) name,
+#define INFERCOST_NAME(name) #name,
+enum class Relation : std::uint8_t { INFERCOST_RELATIONS(INFERCOST_ENUMERATOR) count_ };
+inline constexpr std::string_view kRelationNames[] = {INFERCOST_RELATIONS(INFERCOST_NAME)};
+// clang-format on
+#undef INFERCOST_ENUMERATOR
+#undef INFERCOST_NAME
+#undef INFERCOST_RELATIONS
 
 // The reason why an operator relates no dimensions: a layout divides none of its tensors.
 struct Untied {
