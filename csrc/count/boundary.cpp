@@ -387,7 +387,7 @@ Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision&
         mark_written(call, work, pass, written);
         followed.visit(call, work, pass);
         step.visit(analyzer, i, work);
-        if (call.op().name == "aten.embedding") lookups.visit(call, followed, pass);
+        if (traits_of(call).relation == Relation::embedding) lookups.visit(call, followed, pass);
     }
 
     const Node none{};

@@ -167,7 +167,7 @@ constexpr TrafficShape einsum_traffic{einsum_bytes, einsum_aliases};
 
 constexpr OpRule kTable[] = {
     {"aten.linear", linear, stream_operands, "2*m*n*k; bias add is pointwise", Relation::linear,
-     CastPolicy::lower, WorkspaceRule::product},
+     CastPolicy::lower, WorkspaceRule::product, LibraryTrait::linear},
     {"aten.mm", mm, stream_operands, "2*m*n*k", Relation::mm, CastPolicy::lower},
     {"aten.addmm", addmm, stream_operands, "2*m*n*k; the added matrix is pointwise", Relation::addmm,
      CastPolicy::lower},
@@ -176,7 +176,7 @@ constexpr OpRule kTable[] = {
      CastPolicy::lower},
     {"aten.addbmm", addbmm, stream_operands, "2*b*m*n*k; the sum over b is pointwise", CastPolicy::lower},
     {"aten.matmul", matmul, stream_operands, "2*m*n*k for each broadcast batch", Relation::matmul,
-     CastPolicy::lower, WorkspaceRule::product},
+     CastPolicy::lower, WorkspaceRule::product, LibraryTrait::matmul},
     {"aten.mv", mv, stream_operands, "2*m*k", CastPolicy::lower},
     {"aten.addmv", addmv, stream_operands, "2*m*k; the added vector is pointwise", CastPolicy::lower},
     {"aten.dot", dot, stream_operands, "2*k", CastPolicy::widest},

@@ -271,10 +271,14 @@ constexpr std::string_view kNumbered = "as the layer of the cell that `mode` nam
 constexpr std::string_view kNumberedBackward = "twice the forward, which is as the layer that `mode` names";
 
 constexpr OpRule kTable[] = {
-    {"aten.lstm", lstm, layer_traffic, kLstmWords, CastPolicy::lower, WorkspaceRule::recurrent},
-    {"aten.gru", gru, layer_traffic, kGruWords, CastPolicy::lower, WorkspaceRule::recurrent},
-    {"aten.rnn_tanh", simple, layer_traffic, kSimpleWords, CastPolicy::lower, WorkspaceRule::recurrent},
-    {"aten.rnn_relu", simple, layer_traffic, kSimpleWords, CastPolicy::lower, WorkspaceRule::recurrent},
+    {"aten.lstm", lstm, layer_traffic, kLstmWords, CastPolicy::lower, WorkspaceRule::recurrent,
+     LibraryTrait::recurrent_layer},
+    {"aten.gru", gru, layer_traffic, kGruWords, CastPolicy::lower, WorkspaceRule::recurrent,
+     LibraryTrait::recurrent_layer},
+    {"aten.rnn_tanh", simple, layer_traffic, kSimpleWords, CastPolicy::lower, WorkspaceRule::recurrent,
+     LibraryTrait::recurrent_layer},
+    {"aten.rnn_relu", simple, layer_traffic, kSimpleWords, CastPolicy::lower, WorkspaceRule::recurrent,
+     LibraryTrait::recurrent_layer},
     {"aten.lstm_cell", lstm_cell, stream_operands, kLstmWords, CastPolicy::lower},
     {"aten.gru_cell", gru_cell, stream_operands, kGruWords, CastPolicy::lower},
     {"aten.rnn_tanh_cell", simple_cell, stream_operands, kSimpleWords, CastPolicy::lower},
@@ -292,7 +296,8 @@ constexpr OpRule kTable[] = {
     {"aten.mkldnn_rnn_layer", mkldnn_layer, library_layer, kNumbered, WorkspaceRule::library_layer},
     {"aten.mkldnn_rnn_layer_backward", mkldnn_layer_backward, stream_operands, kNumberedBackward,
      WorkspaceRule::library_layer},
-    {"aten._cudnn_rnn", cudnn_layers, library_layers, kNumbered, CastPolicy::lower},
+    {"aten._cudnn_rnn", cudnn_layers, library_layers, kNumbered, CastPolicy::lower,
+     LibraryTrait::recurrent_layer},
     {"aten.miopen_rnn", cudnn_layers, library_layers, kNumbered},
 };
 constexpr auto kRows = op_rows(kTable, Untied("each step reads all of the state"));

@@ -78,6 +78,16 @@ enum class CastPolicy : std::uint8_t {
     restored,      // runs in float32, and its result is cast back to the dtype of the first operand
 };
 
+// How the kernels of torch's libraries read operands.
+enum class LibraryTrait : std::uint8_t {
+    none,
+    recurrent_layer,      // cuDNN: products may round to TF32 (lowering/library_precision.cpp)
+    linear,               // copies operands that do not fold into a matrix (lowering/operand_copies.cpp)
+    matmul,               // the same, of both operands
+    contiguous_rows,      // copies an operand that is not contiguous
+    thread_per_position,  // in NCHW, one thread processes all planes (lowering/row_hints.cpp)
+};
+
 // Memory that the eager CPU kernel allocates and frees (lowering/workspace.hpp).
 enum class WorkspaceRule : std::uint8_t {
     none,
@@ -124,6 +134,7 @@ struct OpTraits {
     std::string_view untied;  // the reason, of a row without a relation
     PartialSum partial_sum = PartialSum::none;
     LoopTrait loop = LoopTrait::none;
+    LibraryTrait library = LibraryTrait::none;
     CastPolicy cast = CastPolicy::none;
     WorkspaceRule workspace = WorkspaceRule::none;
     LoopCost slow;
@@ -133,6 +144,7 @@ struct OpTraits {
     constexpr void set(Untied given) { untied = given.reason; }
     constexpr void set(PartialSum given) { partial_sum = given; }
     constexpr void set(LoopTrait given) { loop = given; }
+    constexpr void set(LibraryTrait given) { library = given; }
     constexpr void set(CastPolicy given) { cast = given; }
     constexpr void set(WorkspaceRule given) { workspace = given; }
     constexpr void set(LoopCost given) { slow = given; }

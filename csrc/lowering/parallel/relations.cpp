@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 #include <set>
+#include <stdexcept>
 
 #include "core/errors.hpp"
 #include "core/threads.hpp"
@@ -47,6 +48,10 @@ RelationRule rule_of(Relation relation) {
              {view_relations(), product_relations(), narrow_relations(), row_relations(),
               backward_relations()}) {
             for (const RelationRow& row : family) all[row.relation] = row.rule;
+        }
+        for (std::size_t i = 1; i < all.size(); ++i) {
+            if (all[static_cast<Relation>(i)]) continue;
+            throw std::logic_error("relation '" + std::string(kRelationNames[i]) + "' has no function");
         }
         return all;
     }();
@@ -114,7 +119,7 @@ TensorIndex Relations::origin_of(TensorIndex t) const {
 }
 
 bool Relations::looks_up_words(NodeIndex node) const {
-    if (traits_of(flow_.call(node)).relation != Relation::embedding) return false;
+    if (flow_.traits(node).relation != Relation::embedding) return false;
     TensorIndex ids = flow_.call(node).require_tensor("indices");
     for (NodeIndex made = flow_.maker(ids); made != kNoNode;) {
         if (flow_.operands(made).empty()) return false;
