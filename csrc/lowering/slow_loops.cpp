@@ -41,8 +41,8 @@ Expr half_elements(const Call& call, const Work& work) {
 SlowLoops slow_loops(const Call& call, const Work& work) {
     SlowLoops loops;
     const OpTraits& traits = traits_of(call);
-    if (call.op().name == "aten.batch_norm" &&
-        call.flag("training", false)) {  // statistics of the batch itself
+    // Statistics of the batch itself.
+    if (call.op().name == "aten.batch_norm" && call.flag("training", false)) {
         loops[SlowLoop::row] = call.numel(call.output()) * kSlowLoopUnit;
         return loops;
     }

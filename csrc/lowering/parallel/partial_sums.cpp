@@ -190,7 +190,7 @@ class SumFinder {
     }
 
     void read_rows(const Call& call, TensorIndex source, State& now) const {
-        if (call.op().name == "aten.index_select") {
+        if (traits_of(call).relation == Relation::index_select) {
             const int dim = dim_of(call, "dim", call.rank(source), 0);
             if (dim >= 0) of_rows(source, static_cast<std::size_t>(dim), now);
             return;

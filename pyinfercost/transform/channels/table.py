@@ -11,8 +11,7 @@ from . import layers, pointwise, reducing, views
 from .units import LockedError
 from .walk import Rule, Walk
 
-# By the relation of an operator's row.
-_BY_RELATION = MappingProxyType(
+BY_RELATION = MappingProxyType(
     {
         "like_first": pointwise.like_self,
         "gated": pointwise.gated,
@@ -45,6 +44,7 @@ _BY_RELATION = MappingProxyType(
         "attention": layers.attention,
     }
 )
+"""Rules by the relation of an operator's row."""
 
 
 def _rows(rule: Rule, names: str) -> dict[str, Rule]:
@@ -110,8 +110,8 @@ def rule_of(op: str, overload: str) -> Rule | None:
         if name in _BY_NAME:
             return _BY_NAME[name]
     row = _core.find_rule(f"{op}.{overload}")
-    if row is not None and row.relation in _BY_RELATION:
-        return _BY_RELATION[row.relation]
+    if row is not None and row.relation in BY_RELATION:
+        return BY_RELATION[row.relation]
     if plain.startswith(("aten.upsample_", "aten._upsample_")):
         return reducing.spatial
     if row is None or any(part in op for part in _NOT_POINTWISE):
