@@ -11,7 +11,8 @@ const shared = readdirSync(ASSETS)
   .filter((name) => name.endsWith(".js"))
   .flatMap((name) => [...readFileSync(`${ASSETS}/${name}`, "utf8").matchAll(DECLARATION)])
   .flatMap(([, several, one]) => (several ? several.split(",").map((name) => name.trim()) : [one]));
-const joined = Object.fromEntries([...shared, "SHORT_DTYPES", "TOML", "uPlot"].map((name) => [name, "writable"]));
+const given = ["PER_TOKENS", "SHORT_DTYPES", "TOML", "uPlot"];
+const joined = Object.fromEntries([...shared, ...given].map((name) => [name, "writable"]));
 
 export default [
   js.configs.recommended,

@@ -33,5 +33,5 @@ def _open_sink(value: Any) -> Any:
     return open_sink(value)
 
 
-# `monitor` defines the sinks, and rooms beside it write records to them: the package connects the two.
+# `monitor` defines the sinks, and rooms next to it write records to them: the package connects the two.
 register_sink_opener(_open_sink)

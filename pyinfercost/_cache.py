@@ -2,7 +2,7 @@
 
 An entry is a file named after the digest of its key. The key states all that the content depends on, so that an entry
 is never changed, only written again with equal content, and a reader never needs a lock. The content begins with a
-digest of the rest: an entry that is cut off or altered is removed, and computed again. Files are written beside their
+digest of the rest: an entry that is cut off or altered is removed, and computed again. Files are written next to their
 place and renamed, so that a process that is killed leaves at most an unfinished file, which is later removed. The
 least recently used entries are removed when all together exceed a limit.
 
@@ -55,7 +55,7 @@ class Entry(NamedTuple):
 
     Attributes:
         name: Its name.
-        kind: What it holds, such as `graph`.
+        kind: Kind of its content, such as `graph`.
         nbytes: Its size.
         used_s: Time of its last use, in seconds since 1970.
     """
@@ -133,7 +133,7 @@ def read(kind: str, key: str) -> bytes | None:
     """Return the content of an entry, or None if there is none.
 
     Args:
-        kind: What it holds.
+        kind: Kind of its content.
         key: The `digest` of all that it depends on.
     """
     place = folder()
@@ -161,7 +161,7 @@ def write(kind: str, key: str, body: bytes) -> bool:
     """Store the content of an entry; return whether that was possible.
 
     Args:
-        kind: What it holds.
+        kind: Kind of its content.
         key: The `digest` of all that it depends on.
         body: The content.
     """

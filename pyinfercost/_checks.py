@@ -144,7 +144,7 @@ def whole_in(text: object, name: str, within: Range = COUNT, error: type[InputEr
 
 
 def flag(value: object, name: str, error: type[InputError] = InputError) -> bool:
-    """Return a truth value; raise an error for anything but `True` and `False`, also those of numpy."""
+    """Return a truth value; raise an error for anything but `True` and `False`, of Python or numpy."""
     if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
         return bool(value)
     raise error(f"{name} is {shown(value)}; expected True or False")
@@ -215,7 +215,7 @@ def open_file(path: str | PathLike[str], *, buffering: int = -1) -> BinaryIO:
 
 @contextmanager
 def errors_of_reading(path: str | PathLike[str]) -> Iterator[None]:
-    """Turn errors of the system in this block into those of the package, with the path.
+    """Turn errors of the system in this block into errors of the package, with the path.
 
     Raises:
         FileAccessError: The file cannot be read.
@@ -316,14 +316,14 @@ def write_text(path: str | PathLike[str], pieces: Iterable[str]) -> None:
         FileAccessError: It cannot be written.
     """
     checked = path_of(path)
-    lost = "The file is incomplete, and what it held before is lost; other files are as they were"
+    lost = "The file is incomplete, and its former content is lost; other files are as they were"
     with errors_of_writing(checked, lost), checked.open("w", encoding="utf-8", newline="") as file:
         file.writelines((pieces,) if isinstance(pieces, str) else pieces)
 
 
 @contextmanager
 def errors_of_writing(path: object, lost: str = "") -> Iterator[None]:
-    """Turn errors of the system in this block into those of the package, with the path.
+    """Turn errors of the system in this block into errors of the package, with the path.
 
     Args:
         path: What is written.
@@ -375,7 +375,7 @@ def file_in_folder(path: str | PathLike[str]) -> Path:
 
 
 def is_file(path: Path) -> bool:
-    """Return whether a path is that of a file; False for a path that no file system takes."""
+    """Return whether a path leads to a file; False for a path that no file system takes."""
     return _answer(path.is_file)
 
 
@@ -385,7 +385,7 @@ def why_no_file(path: Path) -> str:
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether a path is that of a folder; False for a path that no file system takes."""
+    """Return whether a path leads to a folder; False for a path that no file system takes."""
     return _answer(path.is_dir)
 
 
@@ -418,7 +418,7 @@ def parse_json(content: str, name: str, error: type[InputError] = InputError) ->
     except RecursionError as deep:
         raise error(f"{name} is not valid: its JSON is nested too deeply") from deep
     except ValueError as wrong:  # also a number of more digits than Python converts
-        raise error(f"{name} holds no JSON ({wrong})") from wrong
+        raise error(f"{name} is no JSON ({wrong})") from wrong
 
 
 def check_values(content: str, name: str, error: type[InputError] = InputError) -> None:

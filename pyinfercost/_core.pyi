@@ -26,6 +26,9 @@ class CountOverflowError(Error, OverflowError):
 class StateError(Error, RuntimeError):
     """A call that the state of an object, a process or a device does not allow."""
 
+class LayoutError(InputError):
+    """A layout whose numbers do not fit each other, or the model."""
+
 @final
 class StopFlag:
     """Ends calculations in other threads: those that watch it raise KeyboardInterrupt."""
@@ -351,6 +354,12 @@ class Graph:
     def guards(self) -> list[str]:
         """Conditions on sizes that the captured forward took for granted."""
     @property
+    def trains(self) -> bool:
+        """Whether the graph is of a training step."""
+    @property
+    def first_backward(self) -> int:
+        """The first node of the backward pass, which follows the forward; the number of nodes without one."""
+    @property
     def node_count(self) -> int:
         """How many calls of operators."""
     @property
@@ -633,7 +642,6 @@ def count(
     overrides: Mapping[int, Work] | None = None,
     on_cpu: bool = True,
 ) -> Counts: ...
-def boundary(graph: Graph, *, precision: str = "native") -> dict[str, Any]: ...
 
 @final
 class DType:
@@ -987,24 +995,32 @@ def most_step_tokens(engine: str, memory_bytes: float, is_a100: bool, limits: tu
 def cache_block_tokens(engine: str, on_gpu: bool) -> int: ...
 def engine_sequences(engine: str, memory_bytes: float, is_a100: bool) -> int: ...
 def scheduler_rules(engine: str, step_tokens: int | None = None) -> dict[str, Any] | None: ...
-def loaded_graph(graph: Graph, engine: str) -> Graph: ...
-def engine_graph(graph: Graph, engine: str) -> tuple[Graph, list[int], float]: ...
-def parallel_graph(
-    graph: Graph,
-    *,
-    tensor: int = 1,
-    pipeline: int = 1,
-    expert: int = 1,
-    data: int = 1,
-    sequence: bool = False,
-    context: int = 1,
-    ulysses: bool = False,
-    attention_data: int = 1,
-    nodes: int = 1,
-    routing: str = "unstated",
-    exponent: float = 1.0,
-    loads: Sequence[float] = (),
-) -> tuple[Graph, list[tuple[str, int, int, str]], float]: ...
+
+@final
+class Layout:
+    """A layout, as graphs of ranks are made for it."""
+
+    def __init__(
+        self,
+        *,
+        tensor: int = 1,
+        pipeline: int = 1,
+        expert: int = 1,
+        data: int = 1,
+        sequence: bool = False,
+        context: int = 1,
+        ulysses: bool = False,
+        attention_data: int = 1,
+        nodes: int = 1,
+        routing: str = "unstated",
+        exponent: float = 1.0,
+        loads: Sequence[float] = [],
+    ) -> None: ...
+    def of_rank(self) -> Layout:
+        """Return what the graph of one rank depends on, with the layers of all stages of a pipeline."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
 def kept_share(before: Graph, now: Graph) -> float:
     """Return the contraction FLOPs of a rewritten graph over those of the graph before it, at the default sizes."""
 
@@ -1019,32 +1035,6 @@ def kept_by_stages(before: Graph, stages: Sequence[Graph]) -> float:
     """Return the contraction FLOPs of all stages of a pipeline over those of the graph that was cut."""
 
 def expert_counts(graph: Graph) -> list[int]: ...
-def context_graph(
-    graph: Graph, *, devices: int, nodes: int = 1, only_shapes: bool = False, ulysses: bool = False
-) -> tuple[Graph, list[int]]: ...
-def cut_places(graph: Graph, stages: int) -> list[tuple[int, list[int]]]: ...
-def balanced_cuts(until_s: Sequence[float], sent_s: Sequence[float], stages: int) -> list[int]: ...
-def sends_slices(engine: str) -> bool: ...
-def timed_cuts(
-    launched: Graph,
-    places: Sequence[tuple[int, Sequence[int]]],
-    plans: PlanFamily,
-    machine: Hardware,
-    *,
-    stages: int,
-    slices: int = 1,
-    between_nodes: bool = False,
-    trains: bool = False,
-) -> list[int]: ...
-def pipeline_graphs(
-    graph: Graph, cuts: Sequence[tuple[int, Sequence[int]]], *, nodes: Sequence[int], slices: int = 1
-) -> tuple[Graph, list[tuple[Graph, list[int]]], list[int]]: ...
-def training_cut_places(graph: Graph, stages: int) -> list[tuple[int, list[int]]]: ...
-def backward_places(graph: Graph, cuts: Sequence[tuple[int, Sequence[int]]]) -> list[int]: ...
-def training_pipeline_graphs(
-    graph: Graph, cuts: Sequence[tuple[int, Sequence[int]]], *, nodes: Sequence[int]
-) -> tuple[Graph, list[tuple[Graph, list[int]]], list[int]]: ...
-def stages_of_tensors(graph: Graph, tensors: Sequence[int], stages: Sequence[Graph]) -> list[int]: ...
 def evaluate(
     plan: Plan,
     sizes: Mapping[str, NDArray[np.int64]],
@@ -1065,39 +1055,115 @@ def evaluate_grid(
     threads: int = 1,
     simd: str | None = None,
 ) -> None: ...
-def evaluate_pipeline(
-    graph: Graph,
-    kinds: Sequence[tuple[PlanFamily, int, Quantity | None]],
-    axes: Sequence[tuple[str, NDArray[np.int64], int]],
-    hardware: Hardware,
-    *,
-    first: int,
-    points: int,
-    out: Mapping[str, NDArray[np.float64]],
-    micro_batches: int,
-    generates: bool,
-    tokens: Quantity | None = None,
-    chunk_tokens: int = 0,
-    cached_thousandths: int = 0,
-    threads: int = 1,
-) -> None:
-    """Evaluate points of a grid for a pipeline, as `evaluate_grid` does for one graph.
+
+@final
+class DeployedGraph:
+    """A graph, captured or launched, as a deployment runs it.
+
+    Args:
+        graph: The graph.
+        precision: Dtype to run in.
+        engine: What runs it.
+        execution: How it runs.
+        layout: The layout.
+        micro_batches: Micro-batches of a batch that has as many items; 0 for one of each stage.
+        step: Settings of an engine's steps.
+        overrides: Work by node of what a machine launches, of a pipeline all stages.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        precision: str,
+        engine: str,
+        execution: str,
+        layout: Layout,
+        micro_batches: int = 0,
+        step: Mapping[str, Any] = {},
+        overrides: Mapping[int, Work] | None = None,
+    ) -> None: ...
+    def at(
+        self, sizes: Mapping[str, int], machine: Hardware
+    ) -> tuple[
+        Plan,
+        dict[str, int],
+        dict[str, int],
+        dict[str, int],
+        dict[str, int],
+        dict[str, float],
+        list[dict[str, Any]],
+    ]:
+        """Return one point, for given sizes of the whole batch.
+
+        Returns:
+            The plan, values of all sizes, the same on the device with the largest share of the batch, those
+            of the share without open sizes that depend on data, what passes the kernels at once, the columns (zeros for
+            a training step in stages), and of a pipeline the fields of each `StageEstimate` without its modules.
+        """
+
+    def memory(
+        self,
+        sizes: Mapping[str, int],
+        machine: Hardware,
+        peak_bytes: float,
+        *,
+        limits: tuple[float, int, int],
+        prompt: tuple[float, float] | None = None,
+    ) -> dict[str, Any] | None:
+        """Return the fields of a `MemoryUse` of the fullest stage; None without a cache.
+
+        Args:
+            sizes: Values of all sizes, for the largest share of the batch on one device.
+            machine: The machine.
+            peak_bytes: Peak memory of the forward.
+            limits: Settings by which the engine divides the memory, as in `cache_pool_bytes`.
+            prompt: Bytes of activations of the prefill before a decode step, and its sequences.
+        """
+
+@final
+class DeployedPipeline:
+    """The stages of a pipeline, with their plans.
 
     Args:
         graph: The graph of all stages.
-        kinds: Plans of the stages with equal costs, their number, and the bytes of the caches of one; None without.
-        axes: Sizes of the largest share of the batch.
-        hardware: The machine.
-        first: Number of the first point.
-        points: Number of points.
-        out: Columns that are filled.
-        micro_batches: Micro-batches of a batch with as many items.
-        generates: Whether a forward is a decode step.
-        tokens: Ids that the forward reads.
-        chunk_tokens: Tokens of prompts in a step of an engine; 0 for prompts that are read whole.
-        cached_thousandths: Thousandths of a prompt that the prefix cache has.
-        threads: Threads of this process.
+        precision: Dtype to run in.
+        execution: How it runs.
+        micro_batches: Micro-batches of a batch that has as many items.
+        step: Settings of an engine's steps.
+        overrides: Work by node of the graph.
     """
+
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        precision: str,
+        execution: str,
+        micro_batches: int,
+        step: Mapping[str, Any] = {},
+        overrides: Mapping[int, Work] | None = None,
+    ) -> None: ...
+    @property
+    def kind_of(self) -> list[int]:
+        """For each stage the first one with equal costs."""
+    def plans_of_stage(self, stage: int) -> PlanFamily:
+        """Return the plans of a stage."""
+    def prepare(self) -> None:
+        """Make the plans at the default sizes; at most other sizes they are the same."""
+    def evaluate(
+        self,
+        axes: Sequence[tuple[str, NDArray[np.int64], int]],
+        hardware: Hardware,
+        *,
+        first: int,
+        points: int,
+        out: Mapping[str, NDArray[np.float64]],
+        threads: int = 1,
+    ) -> None:
+        """Evaluate points of a grid as `evaluate_grid` does; axes are sizes of the largest share of the batch."""
+    def micro_batch(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """Return the sizes of a micro-batch."""
 
 @overload
 def micro_batch(share: int, most: int) -> int: ...
@@ -1251,6 +1317,8 @@ class ForwardKernels:
             items: Items of the batch, on all devices.
             fits: Whether weights and caches fit the memory; None for a model without caches, whose peak decides.
         """
+    def exchanges(self, hardware: Hardware) -> list[dict[str, Any]]:
+        """Return the fields of an `Exchange` of each kind of collective operation, in the order of their first call."""
 
 class LayerSequence(Sequence[_Layer]):
     """The layers of a forward; equal to a tuple of the same ones, as which it is pickled."""
@@ -1371,35 +1439,6 @@ def nodes_of(hardware: Hardware, devices: int, least: int) -> int:
     """Return the nodes that some devices are in: `least`, or as many as they need."""
 
 def pareto_front(columns: Sequence[NDArray[np.float64]], maximize: Sequence[bool]) -> NDArray[np.int64]: ...
-
-@final
-class Holdings:
-    """What a forward holds on one device, symbolic in its sizes."""
-
-    def __init__(
-        self,
-        *,
-        weight_bytes: Quantity,
-        tokens: Quantity | None,
-        vocabulary: int,
-        reads_cache: bool,
-        caches: list[tuple[str, Quantity, Quantity, Quantity, Quantity, bool]],
-        step_bytes: Quantity = 0,
-        batch: str = "",
-        length: str = "",
-    ) -> None: ...
-
-def device_memory(
-    stages: Sequence[Holdings],
-    sizes: Mapping[str, int],
-    peak_bytes: float,
-    *,
-    engine: str,
-    machine: Hardware,
-    attention_ranks: int,
-    limits: tuple[float, int, int],
-    prompt: tuple[float, float] | None = None,
-) -> dict[str, Any] | None: ...
 def sequences_with_room(
     engine: str,
     gpu: float | NDArray[np.float64],
@@ -1426,19 +1465,12 @@ def tokens_of_step(drafts: int, acceptance: float) -> float: ...
 def draft_acceptance(drafts: int, tokens_per_step: float) -> float: ...
 def pool_blocks(pool_bytes: int, kv_bytes_per_token: float, block_tokens: int) -> int: ...
 def ample_blocks(sequences: int, longest: int, block_tokens: int) -> int: ...
-def expert_layers(graph: Graph) -> int: ...
 def chosen_knots(at: NDArray[np.float64], values: NDArray[np.float64], tolerance: float) -> NDArray[np.int64]: ...
 def served_steps(
-    decode: tuple[Graph, list[tuple[int, list[PlanFamily]]], list[Holdings]],
-    prefill: tuple[Graph, list[tuple[int, list[PlanFamily]]], list[Holdings]],
-    *,
-    engine: str,
+    decode: DeployedGraph,
+    prefill: DeployedGraph,
     machine: Hardware,
-    attention_ranks: int,
-    devices: int,
-    micro_batches: int,
-    step: Mapping[str, Any],
-    expert_layers: int,
+    *,
     context: int,
     most_sequences: int,
     most_tokens: int,
@@ -2289,3 +2321,137 @@ def counted_call(
         may_be_cuda: Whether a tensor may lie on a CUDA device.
         clock: Monotonic nanoseconds; None for the clock of `time.monotonic_ns` on Linux.
     """
+
+@final
+class Cache:
+    """Keys, values or a state of one layer that a forward leaves for the next one, in the sizes of the graph."""
+
+    @property
+    def name(self) -> str:
+        """Name of the input or the result; empty if its source gave none."""
+    @property
+    def tensor(self) -> int:
+        """Its index in the graph."""
+    @property
+    def kind(self) -> str:
+        """`"full"`, `"sliding"`, `"latent"`, `"cross"` or `"state"`, as in `results.kv_cache.CacheLayers`."""
+    @property
+    def dtype(self) -> str:
+        """Dtype of its elements, as the precision stores them."""
+    @property
+    def bytes(self) -> Quantity:
+        """Its bytes."""
+    @property
+    def sequence_bytes(self) -> Quantity:
+        """Bytes of one sequence."""
+    @property
+    def token_bytes(self) -> Quantity:
+        """Bytes of one token of one sequence; 0 for a state."""
+    @property
+    def positions(self) -> Quantity:
+        """Tokens that it holds of each sequence; 0 for a state."""
+    @property
+    def grows(self) -> bool:
+        """Whether tokens add positions, in a window until it is full."""
+    @property
+    def added(self) -> Quantity:
+        """Positions that the last token of the forward added: 1, or 0 in a full window."""
+
+@final
+class Boundary:
+    """Data at the boundary of a forward on one device, symbolic in the sizes of the graph."""
+
+    @property
+    def input_tensors(self) -> int:
+        """Number of inputs; caches stay on the device and do not count."""
+    @property
+    def input_bytes(self) -> Quantity:
+        """Bytes of the inputs, at the width that the precision stores."""
+    @property
+    def output_tensors(self) -> int:
+        """Number of results, without keys and values for the next forward, and without gradients."""
+    @property
+    def output_bytes(self) -> Quantity:
+        """Bytes of the results."""
+    @property
+    def weight_bytes(self) -> Quantity:
+        """Bytes of weights and buffers."""
+    @property
+    def tokens(self) -> Quantity | None:
+        """Ids that are looked up in the largest embedding table; None if the forward looks up none."""
+    @property
+    def vocabulary(self) -> int:
+        """Rows of that table; 0 without one."""
+    @property
+    def caches(self) -> list[Cache]:
+        """Keys, values and states after the forward; of an engine's graph, those of the captured graph."""
+    @property
+    def kv_cache_bytes(self) -> Quantity | None:
+        """Bytes of keys, values and states that are held after the forward; None if there are none."""
+    @property
+    def reads_cache(self) -> bool:
+        """Whether caches are given to the forward, as in a decode step."""
+    @property
+    def step_bytes(self) -> Quantity:
+        """Peak of activations, without caches, while an engine computes what all tokens of a step need.
+
+        0 for a graph that no engine launches.
+        """
+    @property
+    def phase(self) -> str:
+        """The phase of a language model, `"prefill"` or `"decode"`; empty for other models."""
+
+def boundary(graph: Graph, *, precision: str = "native") -> Boundary: ...
+
+@final
+class LaunchedStage:
+    """A stage of a pipeline."""
+
+    @property
+    def graph(self) -> Graph:
+        """What its devices launch."""
+    @property
+    def nodes(self) -> list[int]:
+        """For each node of it the node of the graph of all stages."""
+    @property
+    def sent(self) -> Quantity:
+        """Bytes of the activations that are sent to the next stage."""
+    @property
+    def slices(self) -> int:
+        """Devices that send one part each."""
+
+@final
+class GraphFacts:
+    """How a graph was made."""
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether float32 weights of the capture are in 16 bits."""
+    @property
+    def as_captured(self) -> list[int]:
+        """Nodes that the engine has no kernel for."""
+    @property
+    def shares(self) -> list[tuple[str, int, int, str]]:
+        """Of weights and buffers on a rank: name, elements of the rank and of the whole, why they are whole."""
+    @property
+    def stages(self) -> list[LaunchedStage]:
+        """Of the graph of all stages of a pipeline: the stages."""
+    @property
+    def kinds(self) -> list[int]:
+        """For each of these the first one with equal costs."""
+    @property
+    def place_of(self) -> list[int]:
+        """Where each node of the graph that was cut is."""
+
+def facts(graph: Graph) -> GraphFacts: ...
+def serves_experts(graph: Graph, engine: str) -> bool: ...
+def expert_layers(graph: Graph) -> int: ...
+def graph_as_loaded(graph: Graph, engine: str) -> Graph: ...
+def graph_of_engine(graph: Graph, engine: str) -> tuple[Graph, list[tuple[str, float]]]: ...
+def graph_of_rank(graph: Graph, layout: Layout) -> tuple[Graph, list[tuple[str, float]]]: ...
+def launched_graph(graph: Graph, engine: str, layout: Layout) -> tuple[Graph, list[tuple[str, float]]]: ...
+def check_cuts(launched: Graph, stages: int) -> None: ...
+def graph_of_stages(
+    launched: Graph, layout: Layout, plans: PlanFamily, machine: Hardware | None
+) -> tuple[Graph, list[tuple[str, float]]]: ...
+def forward_of(step: Graph) -> Graph: ...

@@ -35,7 +35,7 @@ class Gone(NamedTuple):
 
     Attributes:
         reason: The reason.
-        is_down: Whether nothing listens there, or the server says that it is not ready; else it answered, but with no
+        is_down: Whether nothing listens there, or the server is not ready; else it answered, but with no
             page, or too late.
         is_wrong: Whether something else than the expected server is there, so that trying again is of no use.
     """
@@ -97,7 +97,7 @@ def header_token(value: str, name: str, error: type[Error]) -> str:
 
 
 def status_words(status: int) -> str:
-    """`the status 404 (Not Found)`; the phrase is that of the standard, not that of the server."""
+    """`the status 404 (Not Found)`; the phrase is the standard's, not the server's."""
     return f"the status {status}" + (f" ({http.HTTPStatus(status).phrase})" if status in _STATUSES else "")
 
 
@@ -117,7 +117,7 @@ def ask(
     Args:
         url: The address, as checked by `http_address`.
         method: The method.
-        headers: Headers, beside those of the encoding and of this package.
+        headers: Headers, besides the headers of the encoding and of this package.
         body: What is sent.
         timeout_s: Seconds for the whole answer, also of a server that sends it byte by byte.
         most_bytes: Most bytes of the text, unpacked.
@@ -152,7 +152,7 @@ def ask(
     except (OSError, http.client.HTTPException, ValueError, zlib.error) as error:
         late = time.monotonic() >= deadline_s  # the connection was closed at the deadline
         told = f"no whole answer in {timeout_s:g} s" if late else f"the answer broke off ({_told(repr(error))})"
-        # A reset or unreachable host is that of a process that ends.
+        # A reset or an unreachable host comes from a process that ends.
         return Gone(told, is_down=not late and isinstance(error, OSError))
 
 
@@ -173,7 +173,7 @@ def _exchange(
     watch = None
     try:
         connection.connect()
-        # The timeout of a socket is that of one read; a server that sends a byte now and then needs a deadline for all.
+        # The timeout of a socket is for one read; a server that sends a byte now and then needs a deadline for all.
         # The connection forgets the socket of an answer without a length.
         watch = threading.Timer(max(0.0, deadline_s - time.monotonic()), _shut, [connection.sock])
         watch.daemon = True
@@ -233,7 +233,7 @@ def _body(answer: http.client.HTTPResponse, most_bytes: int) -> bytes | None:
 
     Raises:
         HTTPException: It was cut off.
-        zlib.error: It is not packed as it says.
+        zlib.error: Its bytes are not packed as its header states.
     """
     packed = (answer.getheader("Content-Encoding") or "").strip().lower() in ("gzip", "x-gzip")
     unpack: Any = zlib.decompressobj(zlib.MAX_WBITS | 16) if packed else None

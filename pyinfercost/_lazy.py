@@ -15,7 +15,7 @@ from .errors import MissingLibraryError
 def lazy_exports(
     spec: Any, *, needs: Mapping[str, str] | None = None
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return `__getattr__` and `__dir__` of a module whose public names are listed in the stub beside it.
+    """Return `__getattr__` and `__dir__` of a module whose public names are listed in its stub.
 
     The stub has one line `from .module import name as name` for each name. Type checkers read these lines as imports;
     here they are read when a name is first looked up, and the name is imported then. `__all__` is the sorted names.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
 
     def dataclass_transform(**_):
-        """Return a decorator as it is; type checkers know what it says."""
+        """Return a decorator as it is; type checkers apply its meaning."""
         return lambda decorated: decorated
 
 
@@ -143,7 +143,7 @@ _getters: dict[tuple[Any, bool], Callable[[Any], tuple[Any, ...]]] = {}
 
 
 def _values(cls: Any, *, hashed: bool) -> Callable[[Any], tuple[Any, ...]]:
-    """Return a function from a value of a class to those of its fields that are compared, or that are hashed."""
+    """Return a function from a value of a class to its fields that are compared, or that are hashed."""
     found = _getters.get((cls, hashed))
     if found is None:
         found = _getters[cls, hashed] = _getter(cls, hashed=hashed)

@@ -1,4 +1,4 @@
-"""TOML files: those of the package are kept in the cache as JSON, which is read ten times faster."""
+"""TOML files; files of the package are kept in the cache as JSON, which is read ten times faster."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def compare(
     kernels that the host launches, so a layer may gain a little from added ones.
 
     Two fleets, comparisons of fleets or plans are compared by fleet, the best ones first. The best fleet is the
-    cheapest that holds the objective. Fleets are joined by deployment and autoscaler, those of plans by committed
+    cheapest that keeps the objective. Fleets are joined by deployment and autoscaler, fleets of plans by committed
     replicas, too.
 
     Args:

@@ -9,7 +9,7 @@ A message shows control and bidirectional characters of the input as escapes, so
 
 from __future__ import annotations
 
-from ._core import CountOverflowError, Error, InputError, InputIndexError, InputTypeError, StateError
+from ._core import CountOverflowError, Error, InputError, InputIndexError, InputTypeError, LayoutError, StateError
 from ._escapes import visible_lines
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "InputError",
     "InputIndexError",
     "InputTypeError",
+    "LayoutError",
     "MissingFileError",
     "MissingLibraryError",
     "PositionsWarning",

@@ -28,6 +28,7 @@ HIERARCHY = {
     "MissingLibraryError": ImportError,
     "UnsupportedError": NotImplementedError,
     "StateError": RuntimeError,
+    "LayoutError": ValueError,
 }
 
 

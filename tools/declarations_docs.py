@@ -19,17 +19,18 @@ class Declarations(griffe.Extension):
 
     def on_class(self, *, cls: griffe.Class, **_: Any) -> None:
         """Read the declarations of a class."""
-        if any(str(base) == "Settings" for base in cls.bases):
-            self._settings(cls)
+        inherited = [cls, *(each for each in cls.resolved_bases if isinstance(each, griffe.Class))]
+        if any(str(base) == "Settings" for each in inherited for base in each.bases):
+            self._settings(cls, inherited)
         elif any(str(each.value) == "declared" for each in cls.decorators):
             _document(cls, attributes_of(getattr(import_module(cls.module.path), cls.name)))
 
-    def _settings(self, cls: griffe.Class) -> None:
+    def _settings(self, cls: griffe.Class, inherited: list[griffe.Class]) -> None:
         rows, parameters = [], [griffe.Parameter("self")]
-        for name, call in _calls(cls):
+        for owner, name, call in _calls(inherited):
             rows.append(f"    {name}: {ast.literal_eval(call.args[-1])}")
             default = next((ast.unparse(each.value) for each in call.keywords if each.arg == "default"), None)
-            member = cls.attributes[name]
+            member = owner.attributes[name]
             given = member.annotation
             if isinstance(given, griffe.ExprSubscript) and str(given.left) == "Parsed":
                 given, member.annotation = given.slice.elements
@@ -39,14 +40,15 @@ class Declarations(griffe.Extension):
             cls.set_member("__init__", griffe.Function("__init__", parameters=griffe.Parameters(*parameters)))
 
 
-def _calls(cls: griffe.Class) -> Iterator[tuple[str, ast.Call]]:
-    """Yield the attributes of a class that are declared as settings."""
-    for name, member in cls.attributes.items():
-        if member.value is None:
-            continue
-        call = ast.parse(str(member.value), mode="eval").body
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in _SETTINGS:
-            yield name, call
+def _calls(classes: list[griffe.Class]) -> Iterator[tuple[griffe.Class, str, ast.Call]]:
+    """Yield the attributes that are declared as settings, with their class."""
+    for owner in reversed(classes):
+        for name, member in owner.attributes.items():
+            if member.value is None:
+                continue
+            call = ast.parse(str(member.value), mode="eval").body
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in _SETTINGS:
+                yield owner, name, call
 
 
 def _document(cls: griffe.Class, rows: list[str]) -> bool:

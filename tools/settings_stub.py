@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-from pyinfercost.deployment import OPTIONS, Deployment
+from pyinfercost.deployment.fields import OPTIONS, DeploymentFields
 from pyinfercost.deployment.options import SIZES
 from pyinfercost.fleets.fleet_run import FleetRun
 from pyinfercost.fleets.options import FleetOptions
@@ -57,15 +57,15 @@ def _default(value: object) -> str:
 
 def _options() -> str:
     """Return the types of keywords: `None` stands for a keyword that is not given."""
-    fields = {name: text.removesuffix(" | None") for name, text in Deployment.__annotations__.items()}
+    fields = {name: text.removesuffix(" | None") for name, text in DeploymentFields.__annotations__.items()}
     fields = {name: text.replace("int", "SupportsIndex") for name, text in fields.items() if name in OPTIONS}
     sizes = dict.fromkeys(SIZES, "SupportsIndex")
     head = (
-        "# Written by tools/settings_stub.py from the fields of Deployment.\n"
+        "# Written by tools/settings_stub.py from DeploymentFields.\n"
         "from collections.abc import Iterable\nfrom typing import SupportsIndex, TypedDict\n\n"
         "from ..hardware.hosts import HostLike\nfrom ..inputs.layout import LayoutLike\n"
         "from ..inputs.serving import ServingLike\nfrom ..inputs.startup import StartupLike\n"
-        "from ..inputs.transfer import TransferLike\nfrom .deployment import HardwareLike\n"
+        "from ..inputs.transfer import TransferLike\nfrom .fields import HardwareLike\n"
         "from .prices import PriceLike\n\nSIZES: tuple[str, ...]\n\n"
     )
     return head + "\n".join(

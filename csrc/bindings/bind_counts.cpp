@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "bindings/fields.hpp"
-#include "count/boundary.hpp"
 #include "count/count.hpp"
 
 namespace infercost {
@@ -352,50 +351,6 @@ void register_counts(py::module_& m) {
         "Counts a graph. Sizes that are not given stay symbolic; overrides maps node indices to Work; memory "
         "is "
         "that of a CPU or of an accelerator.");
-    m.def(
-        "boundary",
-        [](const std::shared_ptr<const Graph>& graph, const std::string& precision) {
-            Boundary found;
-            {
-                const CoreCall core;
-                found = boundary_of(graph, parse_precision(precision));
-            }
-            py::dict result;
-            result["input_tensors"] = found.input_tensors;
-            result["input_bytes"] = to_python(found.input_bytes);
-            result["output_tensors"] = found.output_tensors;
-            result["output_bytes"] = to_python(found.output_bytes);
-            result["weight_bytes"] = to_python(found.weight_bytes);
-            result["tokens"] = found.tokens ? to_python(*found.tokens) : py::object(py::none());
-            result["vocabulary"] = found.vocabulary;
-            result["kv_cache_bytes"] =
-                found.kv_cache_bytes ? to_python(*found.kv_cache_bytes) : py::object(py::none());
-            result["reads_cache"] = found.reads_cache;
-            result["step_bytes"] = to_python(found.step_bytes);
-            py::list caches;
-            for (const Cache& cache : found.caches) {
-                py::dict row;
-                row["name"] = cache.name;
-                row["tensor"] = cache.tensor;
-                row["kind"] = name_of(cache.kind);
-                row["dtype"] = name_of(parse_precision(precision).storage_of(
-                    graph->tensors()[static_cast<std::size_t>(cache.tensor)].dtype));
-                row["bytes"] = to_python(cache.bytes);
-                row["sequence_bytes"] = to_python(cache.sequence_bytes);
-                row["token_bytes"] = to_python(cache.token_bytes);
-                row["positions"] = to_python(cache.positions);
-                row["grows"] = cache.grows;
-                row["added"] = to_python(cache.added);
-                caches.append(row);
-            }
-            result["caches"] = caches;
-            return result;
-        },
-        py::arg("graph"), py::kw_only(), py::arg("precision") = "native",
-        "What passes the boundary of a forward, in all sizes of the graph: tensors and bytes of its inputs "
-        "and "
-        "results\n(caches stay where they are), bytes of its weights, its tokens, None where it reads "
-        "none, and the caches that it leaves, one by one.");
 }
 
 }  // namespace infercost

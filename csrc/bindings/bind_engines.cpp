@@ -4,7 +4,6 @@
 #include "lowering/engines/engine.hpp"
 #include "lowering/engines/engine_memory.hpp"
 #include "lowering/engines/engine_scheduler.hpp"
-#include "lowering/engines/loaded_dtype.hpp"
 
 namespace infercost {
 
@@ -89,31 +88,6 @@ void register_engines(py::module_& m) {
         py::arg("engine"),
         "Numbers of tokens for which an engine records graphs when it starts, in ascending order; empty "
         "where it records none.");
-    m.def(
-        "loaded_graph",
-        [](const std::shared_ptr<const Graph>& graph, const std::string& engine) {
-            return std::const_pointer_cast<Graph>(loaded_graph(graph, parse_engine(engine)));
-        },
-        py::arg("graph"), py::arg("engine"),
-        "A captured model as an engine loads it: float32 weights in 16 bits; the graph itself if nothing "
-        "changes.");
-    m.def(
-        "engine_graph",
-        [](const std::shared_ptr<const Graph>& graph, const std::string& engine) {
-            const ServingEngine way = parse_engine(engine);
-            EngineGraph made;
-            {
-                const CoreCall core;
-                made = engine_graph(graph, way);
-            }
-            return py::make_tuple(std::const_pointer_cast<Graph>(made.graph), made.as_captured,
-                                  made.kept_share);
-        },
-        py::arg("graph"), py::arg("engine"),
-        "Rewrites a captured graph into the kernels of an engine; returns it, the nodes that stayed as "
-        "captured, and its contraction FLOPs divided by those that were to be kept, which is 1 unless a "
-        "product "
-        "is lost or doubled.");
 }
 
 }  // namespace infercost

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "bindings/bindings.hpp"
+#include "lowering/parallel/layout.hpp"
 
 namespace infercost {
 namespace {
@@ -15,18 +16,23 @@ struct Errors {
     PyObject* input_index = nullptr;
     PyObject* overflow = nullptr;
     PyObject* state = nullptr;
+    PyObject* layout = nullptr;
 };
 Errors errors;
 
-PyObject* make_error(py::module_& m, const char* name, const char* meaning, PyObject* builtin) {
-    const py::tuple bases = builtin ? py::tuple(py::make_tuple(py::handle(errors.base), py::handle(builtin)))
-                                    : py::tuple(py::make_tuple(py::handle(PyExc_Exception)));
+PyObject* add_error(py::module_& m, const char* name, const char* meaning, const py::tuple& bases) {
     const std::string full = std::string("pyinfercost._core.") + name;
     const auto made = py::reinterpret_steal<py::object>(
         PyErr_NewExceptionWithDoc(full.c_str(), meaning, bases.ptr(), nullptr));
     if (!made) throw py::error_already_set();
     m.add_object(name, made);
     return made.inc_ref().ptr();  // for as long as translators may run
+}
+
+PyObject* make_error(py::module_& m, const char* name, const char* meaning, PyObject* builtin) {
+    const py::tuple bases = builtin ? py::tuple(py::make_tuple(py::handle(errors.base), py::handle(builtin)))
+                                    : py::tuple(py::make_tuple(py::handle(PyExc_Exception)));
+    return add_error(m, name, meaning, bases);
 }
 
 // A handler that raises has set Python's exception.
@@ -124,6 +130,9 @@ void register_errors(py::module_& m) {
             if (watched && watched->is_set()) throw Interrupted();
         },
         "Raises KeyboardInterrupt if the flag that the current thread watches is set.");
+    const py::tuple input = py::make_tuple(py::handle(errors.input));
+    errors.layout =
+        add_error(m, "LayoutError", "A layout whose numbers do not fit each other, or the model.", input);
     // The last translator that is registered is asked first.
     py::register_exception_translator([](std::exception_ptr error) {
         try {
@@ -134,6 +143,8 @@ void register_errors(py::module_& m) {
             py::set_error(errors.input_type, e.what());
         } catch (const InputIndexError& e) {
             py::set_error(errors.input_index, e.what());
+        } catch (const LayoutError& e) {
+            py::set_error(errors.layout, e.what());
         } catch (const std::invalid_argument& e) {
             py::set_error(errors.input, e.what());
         } catch (const std::out_of_range& e) {

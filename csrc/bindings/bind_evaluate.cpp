@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "bindings/fields.hpp"
+#include "deploy/deployed_graph.hpp"
+#include "deploy/exchanges.hpp"
 #include "deploy/pipeline_plans.hpp"
 #include "deploy/point_figures.hpp"
 #include "evaluate/bands.hpp"
@@ -141,29 +143,15 @@ void evaluate_grid(PlanFamily& family,
     evaluate(family, given.grid, hardware, first, points, columns, options);
 }
 
-void evaluate_pipeline(const Graph& graph,
-                       const std::vector<std::tuple<PlanFamily*, std::int64_t, py::object>>& kinds,
+void evaluate_pipeline(DeployedPipeline& pipeline,
                        const std::vector<std::tuple<std::string, py::object, std::uint64_t>>& axes,
                        const Hardware& hardware, std::uint64_t first, std::size_t points, const py::dict& out,
-                       std::int64_t micro_batches, bool generates, const py::object& tokens,
-                       std::int64_t chunk_tokens, std::int64_t cached_thousandths, unsigned threads) {
-    PipelinePlans pipeline{.graph = &graph,
-                           .kinds = {},
-                           .micro_batches = micro_batches,
-                           .generates = generates,
-                           .tokens = {},
-                           .chunk_tokens = chunk_tokens,
-                           .cached_thousandths = cached_thousandths};
-    for (const auto& [plans, count, cached_bytes] : kinds) {
-        PipelineKind& kind = pipeline.kinds.emplace_back(PipelineKind{plans, count, {}});
-        if (!cached_bytes.is_none()) kind.cached_bytes = to_expr(cached_bytes, "cached_bytes");
-    }
-    if (!tokens.is_none()) pipeline.tokens = to_expr(tokens, "tokens");
+                       unsigned threads) {
     const Axes given(axes);
     const Columns columns = to_columns(out, points);
     const EvaluateOptions options = to_options(threads, std::nullopt);
     const CoreCall core;
-    evaluate(pipeline, given.grid, hardware, first, points, columns, options);
+    pipeline.evaluate(given.grid, hardware, first, points, columns, options);
 }
 
 py::dict step_parts(PlanFamily& family, const py::dict& sizes, const Hardware& hardware, std::size_t points) {
@@ -190,6 +178,12 @@ py::dict step_parts(PlanFamily& family, const py::dict& sizes, const Hardware& h
     return out;
 }
 
+py::dict columns_of(const PointEstimate& estimate) {
+    py::dict out;
+    for (const ColumnRow& row : kColumns) out[to_python(row.name)] = estimate.*row.value;
+    return out;
+}
+
 // One point without numpy: a command that prints one estimate need not import it.
 py::dict evaluate_one(const std::shared_ptr<const Plan>& plan, const py::dict& sizes,
                       const Hardware& hardware) {
@@ -199,9 +193,7 @@ py::dict evaluate_one(const std::shared_ptr<const Plan>& plan, const py::dict& s
         const CoreCall core;
         estimate = evaluate_point(plan, point, hardware);
     }
-    py::dict out;
-    for (const ColumnRow& row : kColumns) out[to_python(row.name)] = estimate.*row.value;
-    return out;
+    return columns_of(estimate);
 }
 
 // The kernels of a forward, and the plan whose graph they run.
@@ -253,6 +245,13 @@ py::dict figures_of(const ForwardKernels& of, const Hardware& machine, const py:
     PointEstimate total;
     for (const ColumnRow& row : kColumns) total.*row.value = totals[to_python(row.name)].cast<double>();
     return members_of(point_figures(total, of.kernels, machine, {devices, items, fits}));
+}
+
+py::list exchanges_in(const ForwardKernels& of, const Hardware& machine) {
+    py::list rows;
+    for (const GroupExchange& each : exchanges_of(*of.plan->graph, of.kernels, machine))
+        rows.append(members_of(each));
+    return rows;
 }
 
 void register_kernel_estimate(py::module_& m) {
@@ -307,7 +306,101 @@ void register_kernel_estimate(py::module_& m) {
 
 }  // namespace
 
+namespace {
+
+// Fields that Python reads of a point, and the stages of a pipeline as fields of a StageEstimate.
+py::tuple point_on(DeployedGraph& of, const py::dict& sizes, const std::shared_ptr<const Hardware>& machine) {
+    const Sizes given = to_sizes(sizes);
+    std::optional<DeployedPoint> found;
+    std::vector<StageFigures> stages;
+    {
+        const CoreCall core;
+        found.emplace(of.at(given, *machine, machine));
+        if (DeployedPipeline* pipeline = found->launched.pipeline) {
+            stages = pipeline->figures(found->open_share, *machine);
+        }
+    }
+    py::list rows;
+    for (const StageFigures& stage : stages) rows.append(members_of(stage));
+    return py::make_tuple(std::const_pointer_cast<Plan>(found->plan), found->sizes, found->share,
+                          found->open_share, found->point, columns_of(found->total), rows);
+}
+
+py::object memory_on(DeployedGraph& of, const py::dict& sizes, const std::shared_ptr<const Hardware>& machine,
+                     double peak_bytes, const GivenLimits& limits,
+                     const std::optional<std::tuple<double, double>>& prompt) {
+    const Sizes share = to_sizes(sizes);
+    PromptMemory read;
+    if (prompt) std::tie(read.activation_bytes, read.sequences) = *prompt;
+    std::optional<DeviceMemory> found;
+    {
+        const CoreCall core;
+        found = fullest_memory({of.engine(), machine.get(), of.attention_ranks(), to_limits(limits)},
+                               of.on(*machine, machine).stages, share, peak_bytes, prompt ? &read : nullptr);
+    }
+    return member_value(found);
+}
+
+void register_deployed(py::module_& m) {
+    py::class_<DeployedGraph>(m, "DeployedGraph", "A graph, captured or launched, as a deployment runs it.")
+        .def(py::init([](const std::shared_ptr<const Graph>& graph, const std::string& precision,
+                         const std::string& engine, const std::string& execution, const Layout& layout,
+                         std::int64_t micro_batches, const py::dict& step, const py::object& overrides) {
+                 const DeploymentSettings settings{
+                     precision, parse_engine(engine), parse_execution(execution),
+                     layout,    micro_batches,        to_step(step)};
+                 Overrides own = to_overrides(overrides);
+                 const CoreCall core;
+                 return std::make_unique<DeployedGraph>(graph, settings, std::move(own));
+             }),
+             py::arg("graph"), py::kw_only(), py::arg("precision"), py::arg("engine"), py::arg("execution"),
+             py::arg("layout"), py::arg("micro_batches") = 0, py::arg("step") = py::dict(),
+             py::arg("overrides") = py::none(),
+             "Overrides are work by node of what a machine launches, of a pipeline all stages.")
+        .def("at", &point_on, py::arg("sizes"), py::arg("machine"),
+             "One point: the plan, values of all sizes, the same on the device with the\n"
+             "largest share of the batch, those without open ones, what passes the kernels at once, the "
+             "columns,\n"
+             "and of a pipeline the fields of each StageEstimate without its modules.")
+        .def("memory", &memory_on, py::arg("sizes"), py::arg("machine"), py::arg("peak_bytes"), py::kw_only(),
+             py::arg("limits"), py::arg("prompt") = py::none(),
+             "The fields of MemoryUse of the fullest stage for sizes of a device; None without a cache. "
+             "Limits\n"
+             "are as in cache_pool_bytes; a prompt has bytes of activations, and sequences.");
+}
+
+void register_pipelines(py::module_& m) {
+    py::class_<DeployedPipeline>(m, "DeployedPipeline", "The stages of a pipeline, with their plans.")
+        .def(py::init([](const std::shared_ptr<const Graph>& graph, const std::string& precision,
+                         const std::string& execution, std::int64_t micro_batches, const py::dict& step,
+                         const py::object& overrides) {
+                 StageSettings settings{parse_precision(precision), parse_execution(execution), micro_batches,
+                                        to_step(step), to_overrides(overrides)};
+                 const CoreCall core;
+                 return std::make_unique<DeployedPipeline>(graph, std::move(settings));
+             }),
+             py::arg("graph"), py::kw_only(), py::arg("precision"), py::arg("execution"),
+             py::arg("micro_batches"), py::arg("step") = py::dict(), py::arg("overrides") = py::none(),
+             "The graph of all stages; overrides are work by node of it.")
+        .def_property_readonly("kind_of", &DeployedPipeline::kind_of,
+                               "For each stage the first one with equal costs.")
+        .def("plans_of_stage", &DeployedPipeline::plans_of_stage, py::arg("stage"), "The plans of a stage.")
+        .def("prepare", &DeployedPipeline::prepare, py::call_guard<CoreCall>(),
+             "Makes the plans at the default sizes; at most other sizes they are the same.")
+        .def("evaluate", &evaluate_pipeline, py::arg("axes"), py::arg("hardware"), py::kw_only(),
+             py::arg("first"), py::arg("points"), py::arg("out"), py::arg("threads") = 1,
+             "As evaluate_grid; axes are sizes of the largest share of the batch.")
+        .def(
+            "micro_batch",
+            [](const DeployedPipeline& of, const py::dict& sizes) { return of.micro_batch(to_sizes(sizes)); },
+            py::arg("sizes"), "The sizes of a micro-batch.");
+}
+
+}  // namespace
+
 void register_evaluate(py::module_& m) {
+    register_deployed(m);
+    register_pipelines(m);
     register_kernel_estimate(m);
     m.def("evaluate", &evaluate_columns, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),
           py::kw_only(), py::arg("points"), py::arg("threads") = 1, py::arg("simd") = py::none(),
@@ -319,12 +412,6 @@ void register_evaluate(py::module_& m) {
           "its\n"
           "values, and for how many points in a row a value stands: at point i it is\n"
           "values[(i // repeat) % len(values)].");
-    m.def(
-        "evaluate_pipeline", &evaluate_pipeline, py::arg("graph"), py::arg("kinds"), py::arg("axes"),
-        py::arg("hardware"), py::kw_only(), py::arg("first"), py::arg("points"), py::arg("out"),
-        py::arg("micro_batches"), py::arg("generates"), py::arg("tokens") = py::none(),
-        py::arg("chunk_tokens") = 0, py::arg("cached_thousandths") = 0, py::arg("threads") = 1,
-        "Evaluates points of a grid for a pipeline, whose axes are sizes of the largest share of the batch.");
     m.def("micro_batch", py::vectorize(&micro_batch), py::arg("share"), py::arg("most"),
           "Items of a micro-batch for shares of a batch, of which at most `most` pass the stages.");
     m.def("training_ends", &training_ends, py::arg("forward_s"), py::arg("backward_s"),
@@ -352,7 +439,9 @@ void register_evaluate(py::module_& m) {
             py::arg("cls"), "The layers as objects of `cls`, which takes the fields of a LayerEstimate.")
         .def("figures", &figures_of, py::arg("hardware"), py::arg("totals"), py::kw_only(),
              py::arg("devices"), py::arg("items"), py::arg("fits"),
-             "Figures of the forward (`csrc/deploy/point_figures.hpp`).");
+             "Figures of the forward (`csrc/deploy/point_figures.hpp`).")
+        .def("exchanges", &exchanges_in, py::arg("hardware"),
+             "The fields of an Exchange of each kind of collective operation.");
     const auto layers_of = [](py::handle self) -> py::tuple { return self.cast<LayerSequence&>().all(); };
     py::class_<LayerSequence>(m, "LayerSequence", "The layers of a forward, made when one is asked for.")
         .def("__len__", [](LayerSequence& self) { return self.all().size(); })

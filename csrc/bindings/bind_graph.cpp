@@ -306,11 +306,7 @@ void register_graph(py::module_& m) {
         field<[](const TensorInfo& t) { return optional_count(t.tensor().logical_numel); }>("logical_numel"),
         field<[](const TensorInfo& t) { return optional_count(t.tensor().storage_elements); }>(
             "storage_elements"),
-        field<[](const TensorInfo& t) {
-            Expr bits = bits_of(t.tensor().dtype);
-            for (const Dim d : t.graph->dims(t.tensor().shape)) bits = bits * t.graph->expr(d);
-            return to_python(Expr::ceil_div(bits, 8));
-        }>("nbytes"),
+        field<[](const TensorInfo& t) { return t.graph->bytes_of(t.tensor()); }>("nbytes"),
     };
     def_fields(py::class_<TensorInfo>(m, "TensorInfo",
                                       "A tensor of a graph: dtype, shape, strides in elements, role."),
@@ -383,6 +379,11 @@ void register_graph(py::module_& m) {
                                    for (const Guard& guard : g.guards()) texts.push_back(guard.text());
                                    return texts;
                                })
+        .def_property_readonly("trains", &Graph::trains, "Whether the graph is of a training step.")
+        .def_property_readonly(
+            "first_backward", &Graph::first_backward,
+            "The first node of the backward pass, which follows the forward; the number of "
+            "nodes without one.")
         .def_property_readonly("node_count", [](const Graph& g) { return g.nodes().size(); })
         .def_property_readonly("tensor_count", [](const Graph& g) { return g.tensors().size(); })
         .def(

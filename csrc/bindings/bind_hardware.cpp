@@ -107,7 +107,7 @@ void register_hardware(py::module_& m) {
         field<&Hardware::provenance>("provenance"),
     };
     def_fields(
-        py::class_<Hardware>(
+        py::class_<Hardware, py::smart_holder>(
             m, "Hardware",
             "A machine as data, in base units: FLOP/s (dense, multiply-accumulate = 2), bytes, seconds.\n\n"
             "memory lists (level, capacity in bytes over all cores, bandwidth in byte/s over all cores)\n"

@@ -4,66 +4,12 @@
 
 #include "bindings/bindings.hpp"
 #include "bindings/request_sources.hpp"
+#include "deploy/served_graphs.hpp"
 #include "serving/knots.hpp"
 #include "serving/server_defaults.hpp"
 
 namespace infercost {
 namespace {
-
-CacheKind parse_cache_kind(std::string_view name) {
-    for (const CacheKind kind :
-         {CacheKind::full, CacheKind::sliding, CacheKind::latent, CacheKind::cross, CacheKind::state}) {
-        if (name_of(kind) == name) return kind;
-    }
-    throw std::invalid_argument("the kind of a cache is '" + std::string(name) + "', which is unknown");
-}
-
-// Caches as tuples: kind, bytes, bytes of a sequence, of a token, positions, whether it grows.
-std::shared_ptr<Holdings> make_holdings(const py::object& weight_bytes, const py::object& tokens,
-                                        std::int64_t vocabulary, bool reads_cache, const py::list& caches,
-                                        const py::object& step_bytes, std::string batch, std::string length) {
-    auto made = std::make_shared<Holdings>();
-    made->weight_bytes = to_expr(weight_bytes, "weight_bytes");
-    if (!tokens.is_none()) made->tokens = to_expr(tokens, "tokens");
-    made->vocabulary = vocabulary;
-    made->reads_cache = reads_cache;
-    made->step_bytes = to_expr(step_bytes, "step_bytes");
-    made->batch = std::move(batch);
-    made->length = std::move(length);
-    for (const py::handle each : caches) {
-        const auto fields = py::cast<py::tuple>(each);
-        made->caches.push_back({.name = {},
-                                .tensor = kNoTensor,
-                                .kind = parse_cache_kind(to_text(fields[0], "the kind of a cache")),
-                                .bytes = to_expr(fields[1], "bytes"),
-                                .sequence_bytes = to_expr(fields[2], "sequence_bytes"),
-                                .token_bytes = to_expr(fields[3], "token_bytes"),
-                                .positions = to_expr(fields[4], "positions"),
-                                .grows = py::cast<bool>(fields[5]),
-                                .added = {}});  // memory is that of held positions
-    }
-    return made;
-}
-
-using HeldStages = std::vector<std::shared_ptr<Holdings>>;
-
-std::vector<Holdings> to_stages(const HeldStages& stages) {
-    std::vector<Holdings> made;
-    for (const std::shared_ptr<Holdings>& stage : stages) made.push_back(*stage);
-    return made;
-}
-
-py::object memory_of(const HeldStages& stages, const py::dict& sizes, double peak_bytes,
-                     const std::string& engine, const Hardware& machine, std::int64_t attention_ranks,
-                     const GivenLimits& limits, const std::optional<std::tuple<double, double>>& prompt) {
-    const Sizes point = to_sizes(sizes);
-    PromptMemory read;
-    if (prompt) std::tie(read.activation_bytes, read.sequences) = *prompt;
-    const std::optional<DeviceMemory> found =
-        fullest_memory({parse_engine(engine), &machine, attention_ranks, to_limits(limits)},
-                       to_stages(stages), point, peak_bytes, prompt ? &read : nullptr);
-    return member_value(found);
-}
 
 // By value: py::vectorize takes no constant reference.
 double room_of(std::string engine, double gpu, double memory_bytes, double on_a100, double weights,
@@ -81,22 +27,6 @@ double room_of(std::string engine, double gpu, double memory_bytes, double on_a1
                                 .vocabulary = vocabulary,
                                 .reads_cache = reads_cache},
                                peak_bytes);
-}
-
-// A graph, its kinds of stages as their number and plans, and what each stage holds.
-ServedPhase to_phase(const py::tuple& given) {
-    ServedPhase phase;
-    phase.graph = py::cast<std::shared_ptr<const Graph>>(given[0]);
-    for (const py::handle each : py::cast<py::list>(given[1])) {
-        const auto fields = py::cast<py::tuple>(each);
-        StageKind kind{to_number(fields[0], "the number of stages"), {}};
-        for (const py::handle plans : py::cast<py::list>(fields[1])) {
-            kind.plans.push_back(py::cast<PlanFamily*>(plans));
-        }
-        phase.kinds.push_back(std::move(kind));
-    }
-    phase.stages = to_stages(py::cast<HeldStages>(given[2]));
-    return phase;
 }
 
 py::dict to_python(Curve&& curve) {
@@ -118,25 +48,15 @@ py::dict to_python(Surface&& surface) {
     return out;
 }
 
-py::dict steps_of(const py::tuple& decode, const py::tuple& prefill, const std::string& engine,
-                  const Hardware& machine, std::int64_t attention_ranks, std::int64_t devices,
-                  std::int64_t micro_batches, const py::dict& step, std::int64_t expert_layers,
-                  std::int64_t context, std::int64_t most_sequences, std::int64_t most_tokens,
-                  std::int64_t most_context, double tolerance, const GivenLimits& given) {
-    const ServedModel model{
-        .decode = to_phase(decode),
-        .prefill = to_phase(prefill),
-        .place = {parse_engine(engine), &machine, attention_ranks, to_limits(given)},
-        .devices = devices,
-        .micro_batches = micro_batches,
-        .settings = to_step(step),
-        .expert_layers = expert_layers
-    };
+py::dict steps_of(DeployedGraph& decode, DeployedGraph& prefill,
+                  const std::shared_ptr<const Hardware>& machine, std::int64_t context,
+                  std::int64_t most_sequences, std::int64_t most_tokens, std::int64_t most_context,
+                  double tolerance, const GivenLimits& given) {
     const StepLimits limits{context, most_sequences, most_tokens, most_context, tolerance};
     ServedSteps made;
     {
         const CoreCall core;
-        made = served_steps(model, limits);
+        made = served_steps(served_model(decode, prefill, *machine, machine, to_limits(given)), limits);
     }
     StepTables& tables = made.tables;
     py::dict out;
@@ -185,16 +105,6 @@ py::array_t<std::int64_t> knots_of(const Values& at, const Values& values, doubl
 }  // namespace
 
 void register_serving(py::module_& m) {
-    py::class_<Holdings, std::shared_ptr<Holdings>>(
-        m, "Holdings", "What a forward holds on one device, symbolic in its sizes.")
-        .def(py::init(&make_holdings), py::kw_only(), py::arg("weight_bytes"), py::arg("tokens"),
-             py::arg("vocabulary"), py::arg("reads_cache"), py::arg("caches"), py::arg("step_bytes") = 0,
-             py::arg("batch") = "", py::arg("length") = "");
-    m.def("device_memory", &memory_of, py::arg("stages"), py::arg("sizes"), py::arg("peak_bytes"),
-          py::kw_only(), py::arg("engine"), py::arg("machine"), py::arg("attention_ranks"), py::arg("limits"),
-          py::arg("prompt") = py::none(),
-          "The fields of MemoryUse of the fullest stage; None without a cache. Limits are as in\n"
-          "cache_pool_bytes; a prompt has bytes of activations, and sequences.");
     m.def("sequences_with_room", py::vectorize(&room_of), py::arg("engine"), py::arg("gpu"),
           py::arg("memory_bytes"), py::arg("on_a100"), py::arg("weights"), py::arg("caches"),
           py::arg("sequence"), py::arg("gpu_sequence"), py::arg("cpu_sequence"), py::arg("step_bytes"),
@@ -205,9 +115,6 @@ void register_serving(py::module_& m) {
     m.def(
         "cached_shares", [] { return kCachedShares; },
         "Thousandths of a prompt in the cache, for which tables of steps need plans of the prefill.");
-    m.def(
-        "expert_layers", [](const Graph& graph) { return expert_layers(graph); }, py::arg("graph"),
-        "Layers with experts, which have two products on sorted tokens.");
     m.attr("SERVED_EXPERTS") = kServedExperts;
     m.def("tokens_of_step", &tokens_of_step, py::arg("drafts"), py::arg("acceptance"),
           "Tokens of a sequence that a decode step yields on average.");
@@ -219,13 +126,10 @@ void register_serving(py::module_& m) {
           "Blocks for which sequences need no more.");
     m.def("chosen_knots", &knots_of, py::arg("at"), py::arg("values"), py::arg("tolerance"),
           "Places of knots between which lines meet all values within a relative tolerance.");
-    m.def(
-        "served_steps", &steps_of, py::arg("decode"), py::arg("prefill"), py::kw_only(), py::arg("engine"),
-        py::arg("machine"), py::arg("attention_ranks"), py::arg("devices"), py::arg("micro_batches"),
-        py::arg("step"), py::arg("expert_layers"), py::arg("context"), py::arg("most_sequences"),
-        py::arg("most_tokens"), py::arg("most_context"), py::arg("tolerance"), py::arg("memory_limits"),
-        "The tables of an engine's steps, its memory and its error bands. A phase has its graph, the number\n"
-        "and the plans of each kind of stage, and the Holdings of each stage.");
+    m.def("served_steps", &steps_of, py::arg("decode"), py::arg("prefill"), py::arg("machine"), py::kw_only(),
+          py::arg("context"), py::arg("most_sequences"), py::arg("most_tokens"), py::arg("most_context"),
+          py::arg("tolerance"), py::arg("memory_limits"),
+          "The tables of an engine's steps, its memory and its error bands.");
 }
 
 }  // namespace infercost

@@ -105,6 +105,7 @@ void register_hardware(py::module_& m);
 void register_plan(py::module_& m);
 void register_engines(py::module_& m);
 void register_parallel(py::module_& m);
+void register_deploy(py::module_& m);
 void register_evaluate(py::module_& m);
 void register_costs(py::module_& m);
 void register_serving(py::module_& m);

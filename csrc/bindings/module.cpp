@@ -27,6 +27,7 @@ PYBIND11_MODULE(_core, m) {
     infercost::register_fleet(m);
     infercost::register_steady_states(m);
     infercost::register_monitor(m);
+    infercost::register_deploy(m);
     infercost::register_serving(m);
     infercost::register_interface(m);
 }

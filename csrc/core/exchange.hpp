@@ -1,5 +1,6 @@
 // Collective operations between the ranks of a group: what is exchanged, by which kernel, and between which
-// machines. Plain data that op rules write and machine models read.
+// machines. Plain data that op rules write and machine models read. A new collective is a name here, its row in
+// ops/collective.cpp and its times in hardware/collectives.cpp.
 #pragma once
 
 #include <cstddef>

@@ -89,6 +89,25 @@ bool Graph::depends_on_data(std::string_view size) const {
     return found != sizes_.end() && found->second.role == SizeRole::data;
 }
 
+Expr Graph::elements_of(const Tensor& tensor) const {
+    Expr elements = 1;
+    for (const Dim dim : dims(tensor.shape)) elements = elements * expr(dim);
+    return elements;
+}
+
+Expr Graph::bytes_of(const Tensor& tensor) const {
+    constexpr std::int64_t kBits = 8;
+    Expr bits = bits_of(tensor.dtype);
+    for (const Dim dim : dims(tensor.shape)) bits = bits * expr(dim);
+    return Expr::ceil_div(bits, kBits);
+}
+
+NodeIndex Graph::first_backward() const {
+    const auto is_forward = [](const Node& node) { return node.phase == Phase::forward; };
+    const auto first = std::partition_point(nodes_.begin(), nodes_.end(), is_forward);
+    return static_cast<NodeIndex>(first - nodes_.begin());
+}
+
 std::vector<Expr> Graph::bind(const Sizes& sizes) const {
     check_sizes(sizes);
     check_guards(sizes);

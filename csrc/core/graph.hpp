@@ -150,6 +150,22 @@ using TextIds = std::unordered_map<std::string, std::uint32_t, TextHash, std::eq
 class GraphBuilder;
 class GraphRewriter;
 
+// What another room keeps with a graph as long as it lives (deploy/derived_graphs.hpp).
+class GraphNotes {
+  public:
+    virtual ~GraphNotes() = default;
+};
+
+// The notes of a graph; a copy of the graph starts without.
+struct NotesSlot {
+    NotesSlot() = default;
+    NotesSlot(const NotesSlot& /*other*/) {}
+    NotesSlot& operator=(const NotesSlot& /*other*/) { return *this; }
+    ~NotesSlot() = default;
+
+    std::unique_ptr<GraphNotes> notes;
+};
+
 class Graph {
   public:
     const std::string& model() const { return model_; }
@@ -181,6 +197,8 @@ class Graph {
         return IndexedSpan<std::int64_t, const Dim>(dims(range))[i];
     }
     Expr expr(Dim dim) const { return dim >= 0 ? Expr(dim) : expressions_[-dim - 1]; }
+    Expr elements_of(const Tensor& tensor) const;
+    Expr bytes_of(const Tensor& tensor) const;
     std::span<const Argument> arguments(const Node& node) const {
         return {arguments_.data() + node.arguments.begin, node.arguments.count};
     }
@@ -219,6 +237,12 @@ class Graph {
     // every turn, and the work of a forward does not change with it. So does a size of 0, except of a truth
     // value. Also throws if a length of a tensor is below zero.
     void check_guards(const Sizes& sizes) const;
+    // The first node of the backward pass, which follows the forward; the number of nodes without one.
+    NodeIndex first_backward() const;
+    // Whether the graph is of a training step.
+    bool trains() const { return first_backward() < static_cast<NodeIndex>(nodes_.size()); }
+    // Empty until the room that keeps notes sets them. Changes under fork_safe_mutex().
+    std::unique_ptr<GraphNotes>& notes() const { return notes_.notes; }
 
   private:
     friend class GraphBuilder;
@@ -250,6 +274,7 @@ class Graph {
     std::vector<TensorIndex> inputs_;
     std::vector<TensorIndex> outputs_;
     IndexedVector<TensorIndex, NodeIndex> held_until_;
+    mutable NotesSlot notes_;
 };
 
 // The only way to make a Graph. Not thread-safe; build() may be called once.

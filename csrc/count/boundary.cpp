@@ -418,7 +418,8 @@ Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision&
     if (!trains) boundary.caches = caches.all();  // a training step generates nothing
     boundary.reads_cache = caches.reads();
     boundary.step_bytes = step.bytes(pass);
-    for (const Cache& cache : boundary.caches) {
+    for (Cache& cache : boundary.caches) {
+        cache.dtype = precision.storage_of(graph->tensors()[cache.tensor].dtype);
         boundary.kv_cache_bytes = boundary.kv_cache_bytes.value_or(Expr()) + cache.bytes;
     }
     boundary.vocabulary = lookups.rows();

@@ -28,6 +28,7 @@ struct Cache {
     std::string name;    // of the input or the result; empty if its source gave none
     TensorIndex tensor;  // as it is held after the forward
     CacheKind kind;
+    DType dtype;  // of its elements, as the precision stores them
     Expr bytes;
     Expr sequence_bytes;  // of one sequence: an element of its first axis
     Expr token_bytes;     // of one position of one sequence; 0 for a state

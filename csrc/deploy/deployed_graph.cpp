@@ -1,151 +1,123 @@
 #include "deploy/deployed_graph.hpp"
 
+#include <mutex>
 #include <stdexcept>
 #include <utility>
 
-#include "hardware/collectives.hpp"
-#include "lowering/engines/engine_scheduler.hpp"
-#include "lowering/engines/loaded_dtype.hpp"
-#include "pipelines/balance.hpp"
-#include "serving/server_defaults.hpp"
+#include "core/fork.hpp"
+#include "deploy/derived_graphs.hpp"
+#include "deploy/device_boundary.hpp"
+#include "deploy/staged_graphs.hpp"
 
 namespace infercost {
 namespace {
 
 using GraphPtr = std::shared_ptr<const Graph>;
 
-void require_whole_prompts(const Layout& layout) {
-    layout.check();
-    if (layout.context == 1) return;
-    throw std::invalid_argument("layout has context=" + std::to_string(layout.context) +
-                                "; expected 1: shared tokens are not available here");
-}
-
-// The settings with loads of experts, where the layout does not state them: a serving engine's tokens choose
-// experts as those of a service.
-DeploymentSettings with_expert_loads(DeploymentSettings settings, std::int64_t expert_layers) {
-    if (settings.layout.routing != Routing::unstated || expert_layers == 0 ||
-        !scheduler_rules(settings.engine))
-        return settings;
-    settings.layout.routing = Routing::power;
-    settings.layout.exponent = kServedExperts;
-    return settings;
-}
-
-GraphPtr rank_of(const GraphPtr& captured, const Layout& layout, std::vector<Share>& shares) {
-    require_whole_prompts(layout);
-    const Layout wanted = rank_layout(layout);
-    if (wanted == Layout{}) return captured;
-    RankGraph made = parallel_graph(captured, wanted);
-    shares = std::move(made.shares);
-    return made.graph;
-}
-
-GraphPtr launched(const GraphPtr& rank, const DeploymentSettings& settings,
-                  std::vector<NodeIndex>& as_captured) {
+const DeploymentSettings& checked(const DeploymentSettings& settings) {
     check_settings(settings.step);
-    if (settings.engine == ServingEngine::torch) return rank;
-    if (is_fused(settings.execution)) {
+    if (settings.engine != ServingEngine::torch && is_fused(settings.execution)) {
         throw std::invalid_argument("execution is '" + std::string(name_of(settings.execution)) +
                                     "', and the kernels of engine " + std::string(name_of(settings.engine)) +
                                     " are fused already; expected cuda_graph or eager");
     }
-    EngineGraph made = engine_graph(rank, settings.engine);
-    as_captured = std::move(made.as_captured);
-    return made.graph;
+    return settings;
+}
+
+GraphPtr launched(const GraphPtr& captured, const DeploymentSettings& settings) {
+    Losses lost;
+    return launched_graph(captured, settings.engine, settings.layout, lost);
 }
 
 }  // namespace
 
-DeployedGraph::DeployedGraph(const GraphPtr& captured, const DeploymentSettings& settings)
-    : expert_layers_(infercost::expert_layers(*captured)),
-      settings_(with_expert_loads(settings, expert_layers_)),
+DeployedGraph::DeployedGraph(const GraphPtr& captured, const DeploymentSettings& settings,
+                             Overrides overrides)
+    : captured_(captured),
+      settings_(checked(settings)),
       precision_(parse_precision(settings.precision)),
-      rank_(rank_of(loaded_graph(captured, settings.engine), settings_.layout, shares_)),
-      graph_(launched(rank_, settings, as_captured_)),
-      boundary_(boundary_of(graph_, precision_)),
-      batch_(graph_->size_of_role(SizeRole::batch).value_or("")) {
-    std::vector<Cache> caches = boundary_.caches;
-    if (settings.engine != ServingEngine::torch) {
-        Boundary of_model = boundary_of(rank_, precision_);
-        caches = std::move(of_model.caches);
-        if (!boundary_.tokens) {
-            // The host of an engine prepares the ids that a model only reshapes: its graph looks up prepared
-            // ones.
-            boundary_.tokens = of_model.tokens;
-            boundary_.vocabulary = of_model.vocabulary;
-        }
-    }
-    holdings_ = {boundary_.weight_bytes,
-                 boundary_.tokens,
-                 boundary_.vocabulary,
-                 boundary_.reads_cache,
-                 std::move(caches),
-                 boundary_.step_bytes,
-                 batch_,
-                 length_of(*graph_)};
+      graph_(launched(captured, settings_)),
+      overrides_(std::move(overrides)),
+      plans_(graph_, precision_, settings_.execution, has_stages() ? Overrides{} : overrides_),
+      boundary_(device_boundary(graph_, precision_)),
+      holdings_(device_holdings(graph_, precision_)),
+      batch_(graph_->size_of_role(SizeRole::batch).value_or("")) {}
+
+const std::vector<NodeIndex>& DeployedGraph::as_captured() const {
+    return facts_of(*graph_).as_captured;
 }
 
-DeployedPipeline& DeployedGraph::pipeline_on(const Hardware& machine) {
-    const Layout& layout = settings_.layout;
-    if (settings_.step.chunk_tokens > 0) {
-        throw std::invalid_argument(
-            "step has chunk_tokens, and the layout a pipeline; expected one of both here");
-    }
-    if (places_.empty()) places_ = cut_places(graph_, layout.pipeline);
-    const std::int64_t machines = nodes_of(machine, layout.devices(), layout.nodes);
-    const std::int64_t slices = sends_slices(settings_.engine) ? layout.tensor : 1;
-    const Balance balance{.stages = layout.pipeline, .slices = slices, .between_nodes = machines > 1};
-    Cuts cuts{timed_cuts(graph_, places_, plans(), machine, balance), {}};
-    for (std::int64_t stage = 0; stage + 1 < layout.pipeline; ++stage) {
-        cuts.second.push_back(layout.sends_between_nodes(stage, machines) ? 2 : 1);
-    }
-    std::unique_ptr<DeployedPipeline>& known = pipelines_[cuts];
-    if (!known) {
-        std::vector<CutPlace> places;
-        for (const std::size_t place : cuts.first) places.push_back(places_[place]);
-        const bool launched = settings_.engine != ServingEngine::torch;
-        known = std::make_unique<DeployedPipeline>(pipeline_of(graph_, places, {cuts.second, slices}),
-                                                   StageSettings{precision_, settings_.execution, batch_},
-                                                   holdings_, launched ? rank_ : graph_);
-    }
-    return *known;
+std::int64_t DeployedGraph::expert_layers() const {
+    return captured_expert_layers(captured_);
 }
 
-Launched DeployedGraph::on(const Hardware& machine) {
-    if (settings_.layout.pipeline == 1)
+bool DeployedGraph::has_stages() const {
+    return settings_.layout.pipeline > 1 || !facts_of(*graph_).stages.empty();
+}
+
+DeployedPipeline& DeployedGraph::pipeline_on(const Hardware& machine,
+                                             const std::shared_ptr<const Hardware>& owner) {
+    Losses lost;
+    const auto plans = plans_with(settings_.step);
+    const GraphPtr stages = graph_of_stages(graph_, settings_.layout, {*plans, &machine, owner}, lost);
+    {
+        const std::scoped_lock lock(fork_safe_mutex());
+        if (const auto known = pipelines_.find(stages.get()); known != pipelines_.end())
+            return *known->second;
+    }
+    const std::int64_t most = settings_.micro_batches ? settings_.micro_batches : settings_.layout.pipeline;
+    auto made = std::make_unique<DeployedPipeline>(
+        stages, StageSettings{precision_, settings_.execution, most, settings_.step, overrides_});
+    const std::scoped_lock lock(fork_safe_mutex());
+    return *pipelines_.try_emplace(stages.get(), std::move(made)).first->second;
+}
+
+Launched DeployedGraph::on(const Hardware& machine, const std::shared_ptr<const Hardware>& owner) {
+    if (!has_stages())
         return {
-            graph_, boundary_, {&holdings_, 1},
+            graph_, *boundary_, {holdings_.get(), 1},
               nullptr
         };
-    DeployedPipeline& made = pipeline_on(machine);
+    DeployedPipeline& made = pipeline_on(machine, owner);
     return {made.graph(), made.boundary(), made.stages(), &made};
 }
 
-PlanFamily& DeployedGraph::plans_of(const Launched& launched) {
-    return launched.pipeline ? launched.pipeline->plans_with(settings_.step) : plans();
+DeployedPoint DeployedGraph::at(const Sizes& given, const Hardware& machine,
+                                const std::shared_ptr<const Hardware>& owner) {
+    DeployedPoint made{.launched = on(machine, owner),
+                       .sizes = all_sizes(given),
+                       .share = {},
+                       .open_share = plan_sizes(given),
+                       .point = {},
+                       .plan = nullptr,
+                       .total = {}};
+    DeployedPipeline* pipeline = made.launched.pipeline;
+    made.share = all_sizes(made.open_share);
+    made.point = step_sizes(made.launched, made.open_share);
+    made.plan = plans_of(made.launched)->plan_for(made.point);
+    if (!pipeline) {
+        made.total = evaluate_point(made.plan, made.point, machine);
+    } else if (!made.launched.graph->trains()) {
+        made.total = pipeline->evaluate_point(made.open_share, machine);
+    }
+    return made;
+}
+
+std::shared_ptr<PlanFamily> DeployedGraph::plans_of(const Launched& launched) {
+    return launched.pipeline ? launched.pipeline->plans() : plans_with(settings_.step);
 }
 
 void DeployedGraph::evaluate(const Launched& launched, const std::vector<SizeAxis>& shares,
                              const Hardware& machine, std::size_t points, const Columns& out) {
     if (launched.pipeline) {
-        launched.pipeline->evaluate(shares, settings_.step, machine, points, out);
+        launched.pipeline->evaluate(shares, machine, 0, points, out);
     } else {
-        infercost::evaluate(plans(), shares, machine, 0, points, out);
+        infercost::evaluate(*plans_with(settings_.step), shares, machine, 0, points, out);
     }
 }
 
 Sizes DeployedGraph::step_sizes(const Launched& launched, const Sizes& share) const {
     return launched.pipeline ? launched.pipeline->micro_batch(share) : share;
-}
-
-PlanFamily& DeployedGraph::plans_with(const StepSettings& step) {
-    for (const auto& [known, family] : plans_) {
-        if (known == step) return *family;
-    }
-    plans_.emplace_back(
-        step, std::make_unique<PlanFamily>(graph_, precision_, settings_.execution, Overrides{}, step));
-    return *plans_.back().second;
 }
 
 Sizes DeployedGraph::all_sizes(const Sizes& given) const {

@@ -146,47 +146,26 @@ void write_derived(JsonWriter& out, const DeployedGraph& deployed, const Launche
     }
 }
 
-// The columns of a pipeline at one point.
-PointEstimate evaluate_stages(DeployedGraph& deployed, const Launched& launched, const Sizes& share,
-                              const Hardware& machine) {
-    std::vector<SizeAxis> axes;
-    for (const auto& [name, value] : share)
-        axes.push_back({
-            name, {&value, 1},
-             1
-        });
-    PointEstimate total;
-    Columns columns;
-    for (const ColumnRow& row : kColumns) columns.*row.column = {&(total.*row.value), 1};
-    deployed.evaluate(launched, axes, machine, 1, columns);
-    return total;
-}
-
 }  // namespace
 
 void write_estimate(DeployedGraph& deployed, const Hardware& machine, const Sizes& sizes,
                     const EstimateParts& parts, const CostColumns* terms, JsonWriter& out) {
-    const Sizes all = deployed.all_sizes(sizes);
-    const Sizes of_share = deployed.plan_sizes(sizes);
-    const Launched launched = deployed.on(machine);
-    const Sizes point = deployed.step_sizes(launched, of_share);
-    const std::shared_ptr<const Plan> plan = deployed.plans_of(launched).plan_for(point);
-    const PointEstimate total = launched.pipeline ? evaluate_stages(deployed, launched, of_share, machine)
-                                                  : evaluate_point(plan, point, machine);
-    const std::vector<KernelEstimate> kernels = estimate_kernels(*plan, point, machine);
+    const DeployedPoint at = deployed.at(sizes, machine);
+    const Launched& launched = at.launched;
+    const Sizes& all = at.sizes;
+    const std::vector<KernelEstimate> kernels = estimate_kernels(*at.plan, at.point, machine);
     const auto batch = deployed.graph()->size_of_role(SizeRole::batch);
     const std::int64_t items = batch ? all.at(*batch) : 1;
-    const Sizes share = deployed.all_sizes(of_share);
     // Of a model with a KV cache: that of the fullest stage, and the sequences that its engine can hold.
     const std::optional<DeviceMemory> memory =
-        fullest_memory({deployed.engine(), &machine, deployed.attention_ranks(), {}}, launched.stages, share,
-                       total.peak_memory_bytes);
+        fullest_memory({deployed.engine(), &machine, deployed.attention_ranks(), {}}, launched.stages,
+                       at.share, at.total.peak_memory_bytes);
     const PointTerms of_point{deployed.devices(), items, memory ? memory->fits : std::nullopt};
-    write_totals(out, total, kernels, machine, of_point);
+    write_totals(out, at.total, kernels, machine, of_point);
     write_sizes(out, "sizes", all);
-    write_boundary(out, deployed, launched.boundary, all, share);
+    write_boundary(out, deployed, launched.boundary, all, at.share);
     if (memory) WriteMembers{out}("memory", *memory);
-    if (terms != nullptr) write_derived(out, deployed, launched, total, all, share, *terms);
+    if (terms != nullptr) write_derived(out, deployed, launched, at.total, all, at.share, *terms);
     if (parts.kernels) {
         out.key("kernels").begin_list();
         for (const KernelEstimate& kernel : kernels) write_kernel(out, kernel);
@@ -194,12 +173,12 @@ void write_estimate(DeployedGraph& deployed, const Hardware& machine, const Size
     }
     if (!parts.modules && !parts.nodes) return;
     const std::vector<NodeEstimate> of_nodes = estimate_nodes(kernels);
-    if (parts.modules) write_modules(out, modules_of(*plan->graph, of_nodes));
+    if (parts.modules) write_modules(out, modules_of(*at.plan->graph, of_nodes));
     if (!parts.nodes) return;
     out.key("nodes").begin_list();
     for (const NodeEstimate& each : of_nodes) {
         out.begin_object();
-        describe(each, *plan->graph, WriteMembers(out));
+        describe(each, *at.plan->graph, WriteMembers(out));
         out.end_object();
     }
     out.end_list();

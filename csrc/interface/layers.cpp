@@ -262,7 +262,7 @@ void write_layers(DeployedGraph& deployed, const Hardware& machine, const Sizes&
     write_counted(out, counts, layers, deployed, all);
     if (names) write_names(out, counts, layers);
     const Sizes point = deployed.step_sizes(launched, deployed.plan_sizes(sizes));
-    const std::shared_ptr<const Plan> plan = deployed.plans_of(launched).plan_for(point);
+    const std::shared_ptr<const Plan> plan = deployed.plans_of(launched)->plan_for(point);
     const std::vector<KernelEstimate> kernels = estimate_kernels(*plan, point, machine);
     Rows(layers, estimate_nodes(kernels)).write(out);
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "deploy/served_graphs.hpp"
 #include "deploy/server_figures.hpp"
 #include "interface/estimates.hpp"
 #include "lowering/engines/engine_memory.hpp"
@@ -75,28 +76,6 @@ constexpr std::array kLimitFields = {
     JsonField<StepLimits>{"most_context",   of_limits<&StepLimits::most_context>},
     JsonField<StepLimits>{"tolerance",      of_limits<&StepLimits::tolerance>   }
 };
-
-// Plans of a graph with the settings of its steps changed in some ways.
-template <class Change, class Values>
-ServedPhase phase_of(DeployedGraph& deployed, const Hardware& machine, const StepSettings& step,
-                     const Values& values, Change&& change) {
-    const Launched launched = deployed.on(machine);
-    std::vector<StepSettings> steps;
-    for (const auto& value : values) change(steps.emplace_back(step), value);
-    ServedPhase phase{
-        launched.graph, {},
-         {launched.stages.begin(), launched.stages.end()}
-    };
-    if (launched.pipeline) {
-        phase.kinds = launched.pipeline->kinds(steps);
-    } else {
-        phase.kinds = {
-            {1, {}}
-        };
-        for (const StepSettings& own : steps) phase.kinds[0].plans.push_back(&deployed.plans_with(own));
-    }
-    return phase;
-}
 
 void write_curve(JsonWriter& out, std::string_view key, const Curve& curve) {
     out.key(key).begin_object();
@@ -318,37 +297,11 @@ TabulateSettings tabulate_settings_in(const JsonEntry& limits, const JsonEntry& 
 std::shared_ptr<const StepCosts> write_tables(DeployedGraph& decode, DeployedGraph& prefill,
                                               const Hardware& machine, TabulateSettings settings,
                                               JsonWriter& out) {
-    if (!(decode.settings() == prefill.settings())) {
-        throw std::invalid_argument(
-            "the deployments of decode and prefill have different settings; deploy both graphs with the same "
-            "precision, engine, execution, layout and step");
-    }
-    if (!scheduler_rules(decode.engine())) {
-        throw std::invalid_argument("engine is '" + std::string(name_of(decode.engine())) +
-                                    "', which forms no steps; pass a serving engine, such as vllm");
-    }
-    StepSettings step = decode.settings().step;
-    // Requests and the scheduler decide these.
-    step.cached_thousandths = 0;
-    step.chunk_tokens = 0;
+    const ServedModel model = served_model(decode, prefill, machine, nullptr, {});
     StepLimits& limits = settings.limits;
     if (!settings.limits_sequences) {
         limits.sequences = engine_sequences(decode.engine(), machine.dram().capacity_bytes, is_a100(machine));
     }
-    std::vector<std::int64_t> drafts = {step.draft_tokens};
-    if (step.draft_tokens > 0) drafts.push_back(0);
-    const ServedModel model{
-        .decode = phase_of(decode, machine, step, drafts,
-                           [](StepSettings& own, std::int64_t tokens) { own.draft_tokens = tokens; }
-                               ),
-        .prefill = phase_of(prefill, machine, step, kCachedShares,
-                            [](StepSettings& own, std::int64_t share) { own.cached_thousandths = share; }
-                               ),
-        .place = {decode.engine(), &machine, decode.attention_ranks(), {}},
-        .devices = decode.devices() / decode.copies(),
-        .settings = step,
-        .expert_layers = prefill.expert_layers()
-    };
     ServedSteps made = served_steps(model, limits);
     const ServerSettings server = default_server(model, made, limits, settings.acceptance);
     if (!made.memory.fits.value_or(true)) {
@@ -369,7 +322,7 @@ std::shared_ptr<const StepCosts> write_tables(DeployedGraph& decode, DeployedGra
     WriteMembers{out}("memory", made.memory);
     out.key("kv_bytes_per_token").number(made.kv_bytes_per_token);
     if (server.blocks > 0) out.key("pool_tokens").integer(server.blocks * server.block_tokens);
-    out.key("tokens_per_step").number(tokens_of_step(step.draft_tokens, settings.acceptance));
+    out.key("tokens_per_step").number(tokens_of_step(model.settings.draft_tokens, settings.acceptance));
     out.key("spread").number(made.spread).key("prefill_spread").number(made.prefill_spread);
     if (settings.writes_tables) write_tables(out, made.tables);
     return std::make_shared<const StepCosts>(std::move(made.tables));

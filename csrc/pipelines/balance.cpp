@@ -4,6 +4,7 @@
 #include <numeric>
 #include <string_view>
 
+#include "count/count.hpp"
 #include "evaluate/collective_times.hpp"
 #include "evaluate/explain.hpp"
 #include "lowering/parallel/training_stages.hpp"
@@ -12,6 +13,7 @@ namespace infercost {
 namespace {
 
 constexpr std::string_view kSample = "engine.sample";
+constexpr double kFlopsPerByte = 300.0;  // of usual accelerators
 
 // For each node of a lowered graph its node of the launched one; of an added cast that of its reader.
 std::vector<std::size_t> launched_places(const Graph& lowered, const Graph& launched) {
@@ -52,12 +54,11 @@ std::vector<double> node_seconds(const Graph& launched, const Plan& plan, const 
     return seconds;
 }
 
-std::int64_t tensor_bytes(const Graph& graph, TensorIndex t, const Sizes& sizes) {
-    constexpr std::int64_t kBits = 8;
-    const Tensor& tensor = graph.tensors()[static_cast<std::size_t>(t)];
-    Expr bits = bits_of(tensor.dtype);
-    for (const Dim dim : graph.dims(tensor.shape)) bits = bits * graph.expr(dim);
-    return Expr::ceil_div(bits, kBits).evaluate(sizes);
+std::int64_t sent_bytes(const Graph& launched, const CutPlace& place, const Sizes& sizes) {
+    std::int64_t sent = 0;
+    for (const TensorIndex t : place.crossing)
+        sent += launched.bytes_of(launched.tensors()[t]).evaluate(sizes);
+    return sent;
 }
 
 // Seconds of what a stage that ends at each place sends.
@@ -65,9 +66,7 @@ std::vector<double> sent_seconds(const Graph& launched, std::span<const CutPlace
                                  const Hardware& machine, const Balance& balance) {
     std::vector<double> bytes;
     for (const CutPlace& place : places) {
-        std::int64_t sent = 0;
-        for (const TensorIndex t : place.crossing) sent += tensor_bytes(launched, t, sizes);
-        bytes.push_back(static_cast<double>(sent / balance.slices));
+        bytes.push_back(static_cast<double>(sent_bytes(launched, place, sizes) / balance.slices));
     }
     const ExchangeGroup group{
         .op = parse_collective("send"),
@@ -86,6 +85,23 @@ std::vector<double> sent_seconds(const Graph& launched, std::span<const CutPlace
     return seconds;
 }
 
+// Costs of all nodes before each place, and after the last one of all nodes.
+std::vector<double> costs_before(const std::shared_ptr<const Graph>& launched,
+                                 std::span<const CutPlace> places, const std::vector<double>& costs) {
+    std::vector<double> until = {0.0};
+    for (const double each : costs) until.push_back(until.back() + each);
+    std::vector<double> before;
+    for (const CutPlace& place : places) before.push_back(until[static_cast<std::size_t>(place.before)]);
+    if (launched->trains()) {  // the backward of earlier stages comes last
+        const std::vector<NodeIndex> backward = backward_places(launched, places);
+        for (std::size_t i = 0; i < before.size(); ++i) {
+            before[i] = before[i] + until.back() - until[static_cast<std::size_t>(backward[i])];
+        }
+    }
+    before.push_back(until.back());
+    return before;
+}
+
 }  // namespace
 
 bool sends_slices(ServingEngine engine) {
@@ -102,18 +118,28 @@ std::vector<std::size_t> timed_cuts(const std::shared_ptr<const Graph>& launched
         if (!launched->depends_on_data(name)) point.emplace(name, value.constant());
     }
     const std::vector<double> seconds = node_seconds(*launched, *plans.plan_for(point), point, machine);
-    std::vector<double> until = {0.0};
-    for (const double each_s : seconds) until.push_back(until.back() + each_s);
-    std::vector<double> before;
-    for (const CutPlace& place : places) before.push_back(until[static_cast<std::size_t>(place.before)]);
-    if (balance.trains) {  // the backward of earlier stages comes last
-        const std::vector<NodeIndex> backward = backward_places(launched, places);
-        for (std::size_t i = 0; i < before.size(); ++i) {
-            before[i] = before[i] + until.back() - until[static_cast<std::size_t>(backward[i])];
-        }
-    }
-    before.push_back(until.back());
+    const std::vector<double> before = costs_before(launched, places, seconds);
     return balanced_cuts(before, sent_seconds(*launched, places, sizes, machine, balance), balance.stages);
+}
+
+std::vector<std::size_t> counted_cuts(const std::shared_ptr<const Graph>& launched,
+                                      std::span<const CutPlace> places, const Precision& precision,
+                                      std::int64_t stages) {
+    Sizes sizes;
+    for (const auto& [name, value] : launched->size_values({})) sizes.emplace(name, value.constant());
+    std::vector<double> work(launched->nodes().size());
+    for (const LayerRow& layer : count(launched, sizes, precision, {}, MemoryOf::accelerator).layers()) {
+        const CountRow& row = layer.row;
+        const Expr moved = row.bytes_read() + row.bytes_written();
+        const Expr flops = row.contraction_flops + row.pointwise_flops;
+        work.at(static_cast<std::size_t>(layer.index)) = std::max(
+            static_cast<double>(flops.constant()) / kFlopsPerByte, static_cast<double>(moved.constant()));
+    }
+    std::vector<double> sent;  // written and read
+    for (const CutPlace& place : places) {
+        sent.push_back(2.0 * static_cast<double>(sent_bytes(*launched, place, sizes)));
+    }
+    return balanced_cuts(costs_before(launched, places, work), sent, stages);
 }
 
 }  // namespace infercost

@@ -21,7 +21,6 @@ struct Balance {
     std::int64_t stages = 1;
     std::int64_t slices = 1;     // devices of a stage that send one part each
     bool between_nodes = false;  // whether the devices are in several nodes
-    bool trains = false;         // whether each stage has a backward, too
 };
 
 // Indices of the places of cuts. `plans` are those of `launched`, the graph of a device with the layers of
@@ -29,5 +28,10 @@ struct Balance {
 std::vector<std::size_t> timed_cuts(const std::shared_ptr<const Graph>& launched,
                                     std::span<const CutPlace> places, PlanFamily& plans,
                                     const Hardware& machine, const Balance& balance);
+
+// The same without a machine: stages have equal work, counted as the larger of bytes and FLOPs / 300.
+std::vector<std::size_t> counted_cuts(const std::shared_ptr<const Graph>& launched,
+                                      std::span<const CutPlace> places, const Precision& precision,
+                                      std::int64_t stages);
 
 }  // namespace infercost

@@ -19,7 +19,9 @@ class PlanFamily {
 
     // Includes the nodes that the precision adds.
     const std::shared_ptr<const Graph>& graph() const { return lowered_.graph; }
+    const Precision& precision() const { return lowered_.precision; }
     Execution execution() const { return execution_; }
+    const StepSettings& step() const { return step_; }
 
     // The plan of a point, created on first use. Thread-safe, also in a child that was forked meanwhile.
     std::shared_ptr<const Plan> plan_for(const Sizes& point);

@@ -1,4 +1,4 @@
-// How an engine forms its steps. One file for each engine.
+// How an engine forms its steps. One file for each engine, and its line in `make_scheduler` (server.cpp).
 #pragma once
 
 #include <cstdint>

@@ -12,11 +12,9 @@ from ..deployment import Deployment, UnpricedError, deployment_of, offers
 from ..deployment.keywords import shows, split_options
 from ..deployment.options import SizedOptions
 from ..errors import InputError, InputTypeError
-from ..results.advice import (
-    OBJECTIVES,
-    RISKS,
-    Advice,
-)
+from ..results.advice import FIGURES, OBJECTIVES, RISKS, Advice
+from ..results.figures import OF_TOKENS
+from ..results.notices import Notice, notice
 from ..sources.sizes import bind_sizes, call_sizes
 from .answering import answer
 from .case import Case
@@ -42,7 +40,7 @@ _SHARE = Range(0, 1, "share of the present cost")
 
 
 class AdviceError(InputError):
-    """The question cannot be answered; the message states what was given and what is expected."""
+    """The question cannot be answered; the message states the value and the expected values."""
 
 
 @shows(SizedOptions)
@@ -136,8 +134,8 @@ def advise(
     if risk not in RISKS:
         raise AdviceError(f"risk is {shown(risk)}; expected one of {', '.join(RISKS)}")
     tactics, machines = _chosen(among)
-    notes: list[str] = []
-    deployment, goal = _priced(deployment, objective, notes)
+    notices: list[Notice] = []
+    deployment, goal = _priced(deployment, objective, notices)
     with call_sizes(advise, sizes, named_sizes) as named:
         graphs, given, source = _graphs(model, inputs, named)
     baseline = Setup(deployment, sizes=given, continuous=goal != "latency_s", source=source)
@@ -166,7 +164,9 @@ def advise(
         enough=enough,
     )
     forward = tuple(tactic for tactic in tactics if tactic.needs == "forward")
-    return answer(case, forward, notes, lambda asked, several: best_combinations(asked, several, progress), compare=all)
+    return answer(
+        case, forward, notices, lambda asked, several: best_combinations(asked, several, progress), compare=all
+    )
 
 
 def _under_load(
@@ -193,8 +193,8 @@ def _under_load(
         raise AdviceError(f"risk is {shown(risk)}; expected one of {', '.join(RISKS)}")
     if isinstance(among, str):
         raise AdviceError(f"among is {shown(among)}; expected several names, such as ['served_precision', 'l4']")
-    notes: list[str] = []
-    on, _ = _priced(on, objective, notes)
+    notices: list[Notice] = []
+    on, _ = _priced(on, objective, notices)
     price = on.device_price
     terms = price.terms if price is not None and price.terms in ("on-demand", "spot", "reserved") else "on-demand"
     wanted = list(among or ())
@@ -208,7 +208,7 @@ def _under_load(
         machines=machines or _rented(terms),
         terms=terms,
         title=_title(_name_of(model)),
-        notes=tuple(notes),
+        notices=tuple(notices),
         progress=progress,
         enough=enough,
     )
@@ -218,8 +218,8 @@ def _under_load(
 
 
 _NEEDS = {
-    "cost_usd": "pass price=, such as price=2.49",
-    "usd_per_million_tokens": "pass price=, and a model that reads tokens",
+    _MONEY: "pass price=, such as price=2.49",
+    OF_TOKENS[_MONEY]: "pass price=, and a model that reads tokens",
     "usd_per_month": "it is a figure of a fleet: pass traffic=",
     "latency_s": "pass hardware=",
     "energy_per_item_j": "its file has no power",
@@ -228,8 +228,6 @@ _NEEDS = {
 
 
 def _checked_limits(limits: Mapping[str, float] | None, more: tuple[str, ...] = ()) -> dict[str, float]:
-    from ..results.advice import FIGURES
-
     if limits is not None and not isinstance(limits, Mapping):
         raise AdviceError(f"limits is {shown(limits)}; expected a mapping, such as {{'latency_s': 0.02}}")
     known = (*FIGURES, *(more or ("batch",)))
@@ -263,11 +261,11 @@ def _chosen(among: Iterable[str] | None) -> tuple[tuple[Tactic, ...], tuple[str,
     return tactics, machines
 
 
-def _priced(on: Deployment, objective: str | None, notes: list[str]) -> tuple[Deployment, str]:
+def _priced(on: Deployment, objective: str | None, notices: list[Notice]) -> tuple[Deployment, str]:
     """Return the deployment with a price, and the objective; note assumptions."""
     if objective is not None and objective not in OBJECTIVES:
         raise AdviceError(f"objective is {shown(objective)}; expected one of {', '.join(OBJECTIVES)}")
-    if on.price is None and objective in (None, "cost_usd", "usd_per_million_tokens"):
+    if on.price is None and objective in (None, _MONEY, OF_TOKENS[_MONEY]):
         try:
             on = on.replace(price="on-demand")
         except UnpricedError:
@@ -276,7 +274,7 @@ def _priced(on: Deployment, objective: str | None, notes: list[str]) -> tuple[De
         else:
             price = on.device_price
             if price is not None:
-                notes.append(f"no price was given: {price.text}, the cheapest known of {on.machine.id}, is assumed")
+                notices.append(notice("assumed_price", price=price.text, machine=on.machine.id))
     return on, objective or (_MONEY if on.price is not None else "latency_s")
 
 

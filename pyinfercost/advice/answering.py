@@ -13,6 +13,7 @@ from .sentences import sentence_of
 from .wording import advised
 
 if TYPE_CHECKING:
+    from ..results.notices import Notice
     from .case import Case
     from .combining import Combination
     from .planning import Planned
@@ -23,14 +24,14 @@ Search = Callable[["Case", "Sequence[Tactic]"], "tuple[Combination | None, Combi
 
 
 def answer(
-    case: Case, tactics: Sequence[Tactic], notes: Sequence[str], search: Search, *, compare: bool = False
+    case: Case, tactics: Sequence[Tactic], notices: Sequence[Notice], search: Search, *, compare: bool = False
 ) -> Advice:
     """Return the advice on a case.
 
     Args:
         case: The model, its deployment and the objective.
         tactics: The tactics to try.
-        notes: Facts about the question that a reader needs.
+        notices: Notices about the question.
         search: How combinations are searched.
         compare: Whether to compare the tactics over sizes and machines.
     """
@@ -64,7 +65,7 @@ def answer(
         unhelpful=unhelpful,
         comparison=compared(case, tactics) if compare else (),
         setups=case.evaluator.evaluated,
-        notes=tuple(notes),
+        notices=tuple(notices),
     )
 
 

@@ -17,6 +17,7 @@ from ..inputs.autoscalers import parse_autoscaler
 from ..predict.count import count
 from ..predict.workers import on_workers
 from ..results.bill import MONTH_S
+from ..results.figures import OF_TOKENS
 from ..results.units import quantity
 from ..serving.serve import Phases, phases_of
 from ..sweeps.sweep import sweep
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
 
 AUTOSCALER = "autoscaler"
 """Term with the text of an autoscaler."""
-
-MONEY = ("cost_usd", "usd_per_month", "usd_per_million_tokens")
-"""Objectives that are proportional to the paid time of replicas."""
 
 BATCHING = ("max_batch_size", "max_queue_delay_s")
 """Terms of models without tokens."""
@@ -276,8 +274,7 @@ def figures_of(result: FleetResult) -> dict[str, Any]:
     found: dict[str, Any] = {
         "usd_per_month": result.usd_per_month,
         "cost_usd": None if bill is None else bill.usd / finished,
-        "usd_per_h": None if bill is None else bill.usd_per_h,
-        "usd_per_million_tokens": None if bill is None else bill.usd_per_million_tokens,
+        **{name: getattr(bill, name, None) for name in ("usd_per_h", OF_TOKENS["cost_usd"])},
         "latency_s": result["e2e_s"].mean,
         "throughput_per_s": result.finished / result.duration_s if result.duration_s else None,
         "energy_per_item_j": None if result.energy_j is None else result.energy_j / finished,

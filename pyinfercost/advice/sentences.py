@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..results.figures import OF_TOKENS
 from .facts import items_word
 from .reasons import joined, short, short_number
 from .tactics import TACTICS
@@ -91,7 +92,7 @@ def amount_of(case: Case, outcome: Outcome, *, brief: bool = False) -> str:
         return short(value * _MILLION, "g") + ("" if brief else f" of CO2 per million {word}")
     if case.objective == "usd_per_month":
         return f"{short_number(value)} USD a month"
-    tokens = outcome.figures.get("usd_per_million_tokens")
+    tokens = outcome.figures.get(OF_TOKENS["cost_usd"])
     of_million = value * _MILLION if case.objective == "cost_usd" else value
     word = word if tokens is None else "tokens"
     return f"{short_number(of_million if tokens is None else tokens)} USD" + ("" if brief else f" per million {word}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import InputError
 from ..predict.workers import on_workers
 from ..results.bill import MONTH_S
+from ..results.figures import OF_TOKENS
 from ..serving.runs import Facts, Run, facts_of, simulated, stretched
 from ..serving.scheduler import Scheduler, simulated_scheduler
 from ..serving.serve import Phases, blocks_of, check_lengths, check_settings, serve, tables_of
@@ -36,7 +37,7 @@ _SURE = 0.9  # share of the capacity in closed form that a replica has at least
 _MOST_REPLICAS = 1024
 _STEPS = 4  # replicas that are added one by one, before their number is doubled
 _ROUNDING = 1e-9
-_REFUSED = "refused"  # begins why a scheduler takes no request that is too long
+_REFUSED = ("too_long", "too_large", "too_many_tokens")  # reasons of a scheduler that takes no request so long
 
 
 AnySetup = TypeVar("AnySetup", bound="Setup")
@@ -344,7 +345,7 @@ def _copies(on: Deployment) -> int:
 
 def _refused(result: ServingResult) -> dict[str, int]:
     """Return how many requests a server refuses because they are too long, by reason."""
-    return {why: many for why, many in result.unfinished.items() if why.startswith(_REFUSED)}
+    return {str(each): each.values["requests"] for each in result.lost if each.code in _REFUSED}
 
 
 def evidence_of(on: Deployment) -> str:
@@ -358,8 +359,7 @@ def figures_of(result: ServingResult, facts: Facts) -> dict[str, Any]:
     usd_per_h = result.usd_per_h
     joules = result.joules_per_token
     found: dict[str, Any] = {
-        "usd_per_million_tokens": result.usd_per_million_tokens,
-        "usd_per_h": usd_per_h,
+        **{name: getattr(result, name) for name in (OF_TOKENS["cost_usd"], "usd_per_h")},
         "usd_per_month": None if usd_per_h is None else usd_per_h / 3600 * MONTH_S,
         "latency_s": result["e2e_s"].mean,
         "latency_low_s": result["e2e_s"].low.get("mean"),

@@ -1,4 +1,8 @@
-"""`Setup`: graph variant, deployment and sizes as data, with the command and the code that reproduce its figures."""
+"""`Setup`: graph variant, deployment and sizes as data, with the command and the code that reproduce its figures.
+
+A change of the model that the command line lacks is a field of `Variant` and of `TRANSFORMS`, its effect in
+`transform/variants.py`, and an option of `whatif_options`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from .._lazy import cached_property
 from ..deployment import Deployment
-from ..deployment.deployment import OPTIONS
+from ..deployment.fields import OPTIONS
 from ..errors import InputError
 from ..sources.memory_formats import marked
 from ..sources.registry import is_graph

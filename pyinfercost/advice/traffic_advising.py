@@ -13,6 +13,9 @@ from ..errors import InputError
 from ..fleets.asking import Asked
 from ..fleets.replicas import ENGINES, batched_graph
 from ..inputs.autoscalers import parse_autoscaler
+from ..results.advice import MONEY
+from ..results.figures import OF_TOKENS
+from ..results.notices import Notice, notice
 from ..serving.arrival_texts import KINDS
 from ..serving.objectives import parse_slo
 from ..serving.scheduler import Scheduler
@@ -91,7 +94,7 @@ class Wanted:
         machines: Ids of machines to consider; empty for none.
         terms: Terms at which they are rented.
         title: Name of the model for sentences.
-        notes: Facts about the question that a reader needs.
+        notices: Notices about the question.
         progress: Called now and then.
         enough: Share of the objective whose saving is enough; None for as much as possible.
     """
@@ -103,7 +106,7 @@ class Wanted:
     machines: tuple[str, ...]
     terms: str
     title: str
-    notes: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     progress: Progress | None = None
     enough: float | None = None
 
@@ -154,13 +157,13 @@ def advise_server(
     question = served_question(workload, text, words)
     terms = {**settings, **({"routing": routing} if routing != "least_loaded" else {})}
     baseline = TrafficSetup(on, terms=terms, continuous=False, question=question, sizer=evaluator)
-    notes = list(wanted.notes)
+    notices = list(wanted.notices)
     try:
         evaluator.refused, why = evaluator.refused_by(baseline)
     except InputError as error:
         raise TrafficAdviceError(f"the server cannot run as it is given: {error}") from error
     if evaluator.refused:
-        notes.append(f"{why}: they are in no figure, and no other setup may refuse more")
+        notices.append(notice("refused", why=why))
     try:
         fewest = evaluator.fewest(baseline)
     except InputError as error:
@@ -171,17 +174,13 @@ def advise_server(
     baseline = with_replicas(baseline, count)
     if fewest:
         evaluator.spare = max(1.0, count / fewest)
-        need = f"{fewest:,} replica{'s' * (fewest != 1)}"
-        notes.append(
-            f"{question.requests} need {need} of this server" if replicas is None else
-            f"{question.requests} need {need}, and there {'are' if count != 1 else 'is'} {count:,}"
-        )  # fmt: skip
+        notices.append(notice("needed", requests=question.requests, replicas=fewest, given=replicas))
     outcome, _ = evaluator.exact(baseline)
-    notes = [*_limit_notes(text, outcome, "; ".join(evaluator.result(baseline).slo_missed)), *notes]
+    notices.insert(0, _limits(text, outcome, "; ".join(evaluator.result(baseline).slo_missed)))
     evaluator.most_usd_per_h = _DEARER * (outcome.figures.get("usd_per_h") or float("inf")) / evaluator.spare
     # The cost of requests that come at a rate is the cost of the replicas; clients that wait for answers send more to a
     # faster one.
-    money = "usd_per_month" if isfinite(evaluator.facts.rate_per_s) else "usd_per_million_tokens"
+    money = "usd_per_month" if isfinite(evaluator.facts.rate_per_s) else OF_TOKENS["cost_usd"]
     goal = wanted.objective or (money if on.device_price is not None else "latency_s")
     case = TrafficCase(
         model=phases.name,
@@ -203,7 +202,7 @@ def advise_server(
         acceptance=acceptance,
     )
     _check_known(case)
-    return _answered(case, _chosen(SERVED, wanted.among), notes, wanted)
+    return _answered(case, _chosen(SERVED, wanted.among), notices, wanted)
 
 
 def advise_fleet(
@@ -267,7 +266,7 @@ def advise_fleet(
     }  # fmt: skip
     served = phases_of(model) if on.engine in ENGINES and not isinstance(model, _core.Graph) else model
     asked = Asked.of(served, traffic, [on], days=1, options={**given, "scale": scale})
-    notes = list(wanted.notes)
+    notices = list(wanted.notices)
     begin_s, until_s, factor = start_s, end_s, 1.0
     most = MOST_REQUESTS[on.engine in ENGINES]
     if days := _busiest_days(asked.traffic, most):
@@ -275,18 +274,11 @@ def advise_fleet(
         begin_s, until_s = start_s + days[0] * _DAY_S, start_s + days[1] * _DAY_S
         given |= {"start_s": begin_s, "end_s": until_s}
         asked = Asked.of(served, traffic, [on], days=1, options={**given, "scale": scale})
-        many = days[1] - days[0]
-        notes.append(
-            f"of {whole:.3g} days with more than {most:,} requests, the busiest "
-            f"{'day was' if many == 1 else f'{many} days were'} simulated: other days cost less"
-        )
+        notices.append(notice("busiest_days", days=whole, most=most, simulated=days[1] - days[0]))
     if asked.traffic.requests > most:
         factor = 1.0 / ceil(asked.traffic.requests / most)
         asked = Asked.of(served, traffic, [on], days=1, options={**given, "scale": scale * factor})
-        notes.append(
-            f"simulated with {factor:.3g} of the requests, which are more than {most:,}: all of them cost "
-            f"about {1 / factor:.3g} times as much, with replicas that are better used"
-        )
+        notices.append(notice("sampled", share=factor, most=most))
     span_s = asked.traffic.last_s
     kind = traffic.partition(":")[0].strip() if isinstance(traffic, str) else ""
     generated = kind in KINDS and duration_s is None and end_s is None
@@ -313,10 +305,7 @@ def advise_fleet(
     outcome, _ = evaluator.exact(baseline)
     if outcome.error:
         raise TrafficAdviceError(f"the fleet cannot run as it is given: {outcome.error}")
-    notes.append(
-        f"{asked.traffic.requests:,} requests in {span_s / _HOUR_S:.3g} h were simulated for each fleet, and a month "
-        "repeats them"
-    )
+    notices.append(notice("simulated", requests=asked.traffic.requests, hours=span_s / _HOUR_S))
     graph = served.decode if isinstance(served, Phases) else batched_graph(served, 8)
     money = outcome.figures["usd_per_month"] is not None
     case = TrafficCase(
@@ -340,18 +329,17 @@ def advise_fleet(
         acceptance=acceptance,
     )
     _check_known(case)
-    notes = [*_limit_notes(text, outcome, missed(baseline, case)), *notes]
-    return _answered(case, _chosen(FLEETS if on.engine in ENGINES else BATCHED_FLEETS, wanted.among), notes, wanted)
+    notices.insert(0, _limits(text, outcome, missed(baseline, case)))
+    return _answered(case, _chosen(FLEETS if on.engine in ENGINES else BATCHED_FLEETS, wanted.among), notices, wanted)
 
 
-def _answered(case: TrafficCase, tactics: tuple[Tactic, ...], notes: list[str], wanted: Wanted) -> Advice:
-    return answer(case, tactics, notes, lambda asked, several: best_under_traffic(asked, several, wanted.progress))
+def _answered(case: TrafficCase, tactics: tuple[Tactic, ...], notices: list[Notice], wanted: Wanted) -> Advice:
+    return answer(case, tactics, notices, lambda asked, several: best_under_traffic(asked, several, wanted.progress))
 
 
 _NEEDS = {
-    "cost_usd": "pass price=, such as price=2.49",
-    "usd_per_month": "pass price=, such as price=2.49",
-    "usd_per_million_tokens": "pass price=, such as price=2.49, and requests with tokens",
+    **dict.fromkeys(MONEY, "pass price=, such as price=2.49"),
+    OF_TOKENS["cost_usd"]: "pass price=, such as price=2.49, and requests with tokens",
     "energy_per_item_j": "the file of the machine has no power",
     "carbon_g": "pass region=, such as region='deu', and traffic= rather than workload=",
 }
@@ -363,12 +351,11 @@ def _check_known(case: TrafficCase) -> None:
         raise TrafficAdviceError(f"{case.objective} of the present deployment is not known; {need}")
 
 
-def _limit_notes(text: str, outcome: Outcome, missed: str) -> list[str]:
-    """Return the limits of latencies, and whether they hold now."""
+def _limits(text: str, outcome: Outcome, missed: str) -> Notice:
+    """Return a notice about the limits of latencies, and whether they are met now."""
     if not text:
-        return ["no limits of latencies were given: plans may make requests slower; pass slo="]
-    now = f", and do not now: {missed}" if outcome.figures["slo_met"] is False else ""
-    return [f"requests have to hold {text}{now}"]
+        return notice("no_slo")
+    return notice("slo", slo=text, missed=missed if outcome.figures["slo_met"] is False else "")
 
 
 def _chosen(tactics: tuple[Tactic, ...], among: Iterable[str] | None) -> tuple[Tactic, ...]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeGuard
 
 from ..errors import InputError
+from ..results.advice import MONEY
 from .case import Case, Outcome
-from .fleeted import AUTOSCALER, MONEY, FleetEvaluator
+from .fleeted import AUTOSCALER, FleetEvaluator
 from .served import ServedEvaluator, replicas_of
 from .traffic_reasons import missed, traffic_reason
 

@@ -6,8 +6,9 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..results.advice import MONEY
 from ..results.units import significant
-from .fleeted import MONEY, FleetEvaluator
+from .fleeted import FleetEvaluator
 from .tactic import Option, Options, Refusal, Tactic, Tried
 from .traffic_reasons import traffic_reason
 from .wording import reasons_in_words

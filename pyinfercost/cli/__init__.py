@@ -98,7 +98,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
-            # One form for all errors: what is wrong, and in the next line where to look.
+            # One form for all errors: the fault, and in the next line where to look.
             where = "" if error.ctx is None else f"\n({error.ctx.command_path} --help shows the options)"
             told = error.format_message().replace(",\n\t", ", ").replace("\n\t", " ")  # click lists choices in lines
             raise click.UsageError(visible_lines(told) + where) from error

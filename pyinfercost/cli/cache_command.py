@@ -1,4 +1,4 @@
-"""`pyinfercost cache`: what the cache holds, and how to empty it."""
+"""`pyinfercost cache`: contents of the cache, and how to empty it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Selection of points from a sweep: all, or those of a condition, a Pareto front, an objective or a curve."""
+"""Selection of points from a sweep: all, or the points of a condition, a Pareto front, an objective or a curve."""
 
 from __future__ import annotations
 

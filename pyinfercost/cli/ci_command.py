@@ -29,7 +29,7 @@ _FAIL_IF_HELP = (
 
 
 @command(
-    epilog="OPTIONS are those of `profile`, such as `-- --hardware l4 --price spot`; models of a pyinfercost.toml have "
+    epilog="OPTIONS of `profile` follow, such as `-- --hardware l4 --price spot`; models of a pyinfercost.toml have "
     "their options there. Exit codes: 0 success, 1 failure, 2 usage error, 3 a limit is exceeded, 130 interrupted."
 )
 @click.option("--base", metavar="COMMIT", default="HEAD", show_default=True, help="The commit before the change.")
@@ -49,10 +49,10 @@ def ci(
     output: str | None,
     options: tuple[str, ...],
 ) -> None:
-    """Compare models in the working tree with those of a commit, and add up what they cost in a month.
+    """Compare models in the working tree with the models of a commit, and add up what they cost in a month.
 
-    Without --model, the models are those of pyinfercost.toml. A model with requests_per_month and a price has a cost of
-    a month.
+    Without --model, all models of pyinfercost.toml are compared. A model with requests_per_month and a price has a cost
+    of a month.
     """
     with messages_for_people():
         from ..predict.limits import LIMITED, LimitError, limit_of

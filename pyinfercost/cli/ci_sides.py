@@ -1,7 +1,7 @@
 """The two sides of a change in a repository of git: profiles of models before it and after it.
 
 The side after is the working tree as it is; the side before is a commit, checked out into a temporary folder. Each is
-profiled by a process of its own in its own folder, so that code and files of models are those of the side.
+profiled by a process of its own in its own folder, so that code and files of models belong to the side.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class SideOfChange:
             output: A file to write it to.
 
         Raises:
-            InputError: It cannot be profiled; the message is that of `profile`.
+            InputError: It cannot be profiled; the message comes from `profile`.
         """
         config = ["--no-config"] if self.configuration is None else ["--config", str(self.configuration.path)]
         command = [sys.executable, "-c", _PROGRAM, *config, "profile", model, *options]

@@ -64,7 +64,7 @@ def collective(
 
     OP is all_reduce, all_gather, reduce_scatter, alltoall, broadcast or send, or dispatch and combine of the tokens of
     experts. SIZE is the size of the whole message, such as 64MiB, or a comma-separated list: 4KiB,1MiB,64MiB; of tokens
-    it is that of one device's tokens, each once.
+    it is the size of one device's tokens, each once.
     """
     sizes = byte_sizes(size)
     with messages_for_people():

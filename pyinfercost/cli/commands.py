@@ -11,7 +11,7 @@ import click
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 GENERAL, OUTPUT = "Options", "Output"
-"""Group of options without another one, the first; group of the options on what is written, the last but one."""
+"""Group of options without another one, the first; group of the options on output, the last but one."""
 _OTHER = "Help"
 
 _USED = (

@@ -26,7 +26,7 @@ zsh:   eval "$(pyinfercost completion zsh)"                               in ~/.
 fish:  pyinfercost completion fish > ~/.config/fish/completions/pyinfercost.fish
 """
 
-# Bash takes a colon for the end of a word: the words are those of the line, and completions lose what is before it.
+# Bash takes a colon for the end of a word: words come from the line, and completions lose the part before it.
 _BASH = """\
 %(complete_func)s() {
     local IFS=$'\\n' line="${COMP_LINE:0:COMP_POINT}" current response completion kind value

@@ -1,6 +1,7 @@
 """The configuration file `pyinfercost.toml`: found, read and checked. `configured.py` gives its values to the commands.
 
-Names of options are those of the command line without `--`, with `_` for `-`.
+Options have their names on the command line, without `--` and with `_` for `-`. A new table is its name in `TABLES`, a
+field of `Configuration`, and its effect in `configured.py`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class ConfigurationError(InputError):
 
 @dataclass(frozen=True)
 class Configuration:
-    """What a configuration file says.
+    """Contents of a configuration file.
 
     Attributes:
         path: The file.

@@ -38,7 +38,7 @@ def configure(context: click.Context, path: str | None, *, needs: Mapping[str, s
 
     Args:
         context: Context of the group of all commands.
-        path: The file; None for that of the current folder or the nearest above it.
+        path: The file; None for the file of the current folder or of the nearest one above.
         needs: Options of deployments that need a machine. Their defaults do not apply without one.
 
     Raises:
@@ -52,7 +52,7 @@ def configure(context: click.Context, path: str | None, *, needs: Mapping[str, s
     group = cast("click.Group", context.command)
     running = group.get_command(context, context.invoked_subcommand)
     if running is None:
-        return  # click says so
+        return  # click reports it
     _check_names(read, context, running)
     context.default_map = {context.invoked_subcommand: _defaults(read, running, context.invoked_subcommand, needs)}
     context.meta[_META + ".needs"] = needs
@@ -287,7 +287,7 @@ def _options(command: click.Command) -> dict[str, click.Option]:
 def _check_names(read: Configuration, context: click.Context, running: click.Command) -> None:
     """Reject names of options that no command has, and of commands that do not exist.
 
-    Commands beside the running one are looked at only if it does not have all names.
+    Other commands than the running one are looked at only if it lacks a name.
     """
     group = cast("click.Group", context.command)
     tables = {"defaults": set(read.defaults)}

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from .._checks import read_json
-from ..deployment.deployment import OPTIONS, Deployment, needs_machine
+from ..deployment.deployment import Deployment
+from ..deployment.fields import OPTIONS, needs_machine
 from ..deployment.keywords import deployment_of
 from .commands import grouped
 from .configured import named_machines
@@ -43,7 +44,7 @@ _SEVERAL = {
     "the memory are not chosen.",
     "price": "{} By machine: l4=0.80,t4=spot. Several: on-demand,spot.",
 }
-"""Options with several values -> help, with that of one value."""
+"""Options with several values -> help, with the help for one value."""
 
 MACHINE, BILL = "Machine", "Price and place"
 """Titles of the options in the help."""
@@ -149,10 +150,10 @@ def deployment_of_options(options: Mapping[str, Any]) -> Deployment:
 
 
 def read_deployments(path: str) -> list[Deployment]:
-    """Return the deployments in a JSON file that holds one or a list.
+    """Return the deployments in a JSON file, which is one or a list.
 
     Raises:
-        click.UsageError: The file holds anything else.
+        click.UsageError: The file is anything else.
     """
     document = read_json(path)
     documents = document if isinstance(document, list) else [document]
@@ -167,7 +168,7 @@ def usage_errors(option: str | None = None) -> Iterator[None]:
     """Turn errors about names and values into usage errors; an invalid file is still a failure.
 
     Args:
-        option: The option that holds the value, named in the message.
+        option: The option with the value, named in the message.
     """
     from ..deployment import StartupError, TransferError
     from ..hardware import HardwareFileError, MissingFactError
@@ -185,5 +186,5 @@ def usage_errors(option: str | None = None) -> Iterator[None]:
 
 def _single(deployments: list[Deployment]) -> Deployment:
     if len(deployments) > 1:
-        raise click.UsageError(f"--on: the file holds {len(deployments)} deployments; expected one")
+        raise click.UsageError(f"--on: the file has {len(deployments)} deployments; expected one")
     return deployments[0]

@@ -119,14 +119,14 @@ def _fleets(
 
 
 def _of_kind(limits: tuple[str, ...], figures: Sequence[str]) -> tuple[str, ...]:
-    """Return limits without those of the configuration whose figures the other kind of result has."""
+    """Return limits without the limits of the configuration on figures of the other kind of result."""
     if not is_configured("limits"):
         return limits
     return tuple(limit for limit in limits if limit.partition(":")[0] in figures)
 
 
 def _check_limits(limits: tuple[str, ...], *, of_profiles: bool = False, of_fleets: bool = False) -> None:
-    """Reject invalid limits before any computation; figures are those of both kinds until the kind is known."""
+    """Reject invalid limits before any computation; figures of both kinds are valid until the kind is known."""
     from ..predict.limits import LIMITED, LimitError, limit_of
     from ..results.fleet_changes import FLEET_FIGURES
 
@@ -158,7 +158,7 @@ def _document(side: str) -> dict[str, Any] | None:
     if not is_graph(document):
         return checked_profile(document, side)
     if path.suffix != ".json":
-        raise InputError(f"{side} holds a graph; rename it to end with .json to have it profiled")
+        raise InputError(f"{side} is a graph; rename it to end with .json to have it profiled")
     return None
 
 

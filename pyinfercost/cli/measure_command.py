@@ -1,4 +1,4 @@
-"""`pyinfercost measure`: measured latency of a model on this machine, beside the prediction."""
+"""`pyinfercost measure`: measured latency of a model on this machine, next to the prediction."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def measure(
     """Run a model on this machine and compare with predictions; layers with the largest errors come first.
 
     Weights are random; none are downloaded. With --hardware, each layer shows its predicted and its measured time.
-    Joules are those of the whole processor or board, including other processes: use an otherwise idle machine.
+    Joules are of the whole processor or board, including other processes: use an otherwise idle machine.
     """
     with messages_for_people():
         from ..measuring.measure import measure as run

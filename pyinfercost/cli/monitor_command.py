@@ -1,4 +1,4 @@
-"""`pyinfercost monitor`: a sidecar beside a serving engine, and the commands on its log."""
+"""`pyinfercost monitor`: a sidecar of a serving engine, and the commands on its log."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .output import messages_for_people, say, write_result
 from .types import InUnits
 
 if TYPE_CHECKING:
-    from ..monitor.http_server import LivePage
+    from ..monitor.live_page import LivePage
     from ..monitor.sidecar import Sidecar
 
 _LISTEN = "127.0.0.1:9400"
@@ -104,7 +104,7 @@ _SERVERS = ("listen", "page", "token_file", "top")
 @format_option("table", "json", "csv", "md")
 @click.pass_context
 def monitor(context: click.Context, /, *, form: str, **options: Any) -> None:
-    """Count what a serving engine serves, uses and costs, from the metrics that it publishes, until Ctrl-C or SIGTERM.
+    """Count requests, use and cost of a serving engine from the metrics that it publishes, until Ctrl-C or SIGTERM.
 
     The engine's totals since the start of this command are exported with money, energy, utilization and predicted times
     beside them. An engine that does not answer yet is waited for. The commands below read the log.
@@ -223,8 +223,8 @@ def _watch(options: Mapping[str, Any], stop: threading.Event) -> None:
 def _pages(sidecar: Sidecar, options: Mapping[str, Any]) -> list[LivePage]:
     """Return the servers: one, or two if the live page has an address of its own."""
     from ..monitor.exporters.prometheus import metrics_page
-    from ..monitor.http_server import LivePage
     from ..monitor.listening import read_token
+    from ..monitor.live_page import LivePage
 
     token = read_token(options["token_file"])
     addresses = dict.fromkeys((options["listen"], options["page"] or options["listen"]))
@@ -267,7 +267,7 @@ def _summary(sidecar: Sidecar) -> str:
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM and Ctrl-C set: the usual ways to end a sidecar."""
+    """Yield an event that SIGTERM and Ctrl-C set: the usual signals that end a sidecar."""
     stop = threading.Event()
     before = {}
     with suppress(ValueError):  # not in the main thread: the caller ends it otherwise

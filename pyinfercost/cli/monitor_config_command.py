@@ -97,7 +97,7 @@ def band_of(_ctx: click.Context, _option: click.Parameter, value: str | None) ->
     "targets",
     multiple=True,
     metavar="HOST:PORT",
-    help="An observer to scrape, once for each. Default: sidecar:9400, that of the compose file.",
+    help="An observer to scrape, once for each. Default: sidecar:9400, as in the compose file.",
 )
 @click.option(
     "--engine", default="vllm", show_default=True, help="Engine of the examples: vllm, sglang, triton or tgi."

@@ -23,7 +23,7 @@ from .output import messages_for_people, say, write_result
 @click.option("--from", "from_", metavar="TIME", help="Intervals from 2026-11-23T08:00 on (UTC).")
 @click.option("--until", metavar="TIME", help="Intervals before 2026-11-30T08:00 (UTC).")
 @click.option("--suggest", is_flag=True, help="Search the cheapest fleet for the recorded traffic.")
-@click.option("--slo", metavar="LIMITS", help='Its objective, such as "ttft_p95<2"; by default that of the plan.')
+@click.option("--slo", metavar="LIMITS", help='Its objective, such as "ttft_p95<2"; by default of the plan.')
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides the random numbers.")
 @html_option("Also write a report with charts.")
 @format_option("table", "json", "csv", "md")

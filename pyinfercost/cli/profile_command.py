@@ -123,7 +123,7 @@ def _check_view(view: str, options: dict[str, Any]) -> None:
 
 
 def _write_view(result: Profile, view: str, form: str, output: str | None, depth: int | None) -> None:
-    """Write the table of modules with shapes, or that of operators."""
+    """Write the table of modules with shapes, or of operators."""
     from ..predict.tables import module_table, operator_table
 
     if view == "ops":

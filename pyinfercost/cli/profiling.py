@@ -65,7 +65,7 @@ _TRAINING = grouped(
     click.option(
         "--optimizer",
         metavar="NAME",
-        help="Add its memory to that of --training: sgd, sgd_momentum, adam, adamw, adamw_8bit or adafactor.",
+        help="Add its memory to the memory of --training: sgd, sgd_momentum, adam, adamw, adamw_8bit or adafactor.",
     ),
     click.option(
         "--zero-stage",
@@ -73,7 +73,9 @@ _TRAINING = grouped(
         help="What devices share in training: 1 states of the optimizer, 2 also gradients, 3 also weights.",
     ),
     click.option("--shards", type=click.IntRange(min=1, max=MOST), metavar="N", help="Devices of --zero-stage."),
-    click.option("--master-weights", is_flag=True, help="Weights in fp32 beside narrower ones; with --optimizer."),
+    click.option(
+        "--master-weights", is_flag=True, help="Also weights in fp32, besides narrower ones; with --optimizer."
+    ),
 )
 
 
@@ -92,7 +94,7 @@ phase_options = grouped(
         help="Tokens of a prompt. With --prompt or --context, an hf: config is profiled in both phases.",
     ),
     click.option(
-        "--context", metavar="N", help="Tokens in the cache before the decode step; default: those of the prompt."
+        "--context", metavar="N", help="Tokens in the cache before the decode step; default: the tokens of the prompt."
     ),
 )
 """Adds the sizes of a language model with both phases."""
@@ -120,7 +122,7 @@ class Profiler:
     def from_options(cls, options: Mapping[str, Any], model: str = "") -> Profiler:
         """Return the profiler that `point_options` describe. Unknown names are rejected here, before a long capture.
 
-        A model whose files are those of one engine is run by it, unless an option says otherwise.
+        A model in the files of one engine is run by it, unless an option names another.
 
         Raises:
             click.UsageError: The options exclude each other, or a value is unknown.

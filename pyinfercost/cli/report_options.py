@@ -37,7 +37,7 @@ def captured_for(
 
 
 def phases_for(model: str, sizes: Mapping[str, Any], *, shared: Collection[str], reported: bool) -> CapturedPhases:
-    """Return the graphs of both phases of a language model; the arguments are those of `captured_for`."""
+    """Return the graphs of both phases of a language model; arguments as of `captured_for`."""
     from ..sources.captured import phases_at
 
     if reported:
@@ -55,7 +55,7 @@ def write_report(result: Profile | LanguageProfile, path: str, *, hint: str = ""
     """Write a report and print its path on stderr.
 
     Args:
-        result: The profile, or that of both phases.
+        result: The profile, of one phase or of both.
         path: Path of the file.
         hint: What would shorten the forward most.
     """

@@ -1,4 +1,4 @@
-"""What to know beside the best point of a sweep: the points that follow it, and other offers of its machine."""
+"""Alternatives to the best point of a sweep: the points that follow it, and other offers of its machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KEYS = ("hardware", "precision", "engine", "execution")
 def runners_up(choice: Choice, matching: Sweep | StoredSweep) -> Sweep | None:
     """Return the best points of different machines, the best ones first; None if there is only one.
 
-    On one machine, those of different precisions, engines or executions. Points whose precision is emulated and those
+    On one machine, points that differ in precision, engine or execution. Points whose precision is emulated and those
     with an engine for it are told apart, so that both are there.
 
     Args:

@@ -87,7 +87,7 @@ _NOT_UNDER_LOAD = ("utilization", "region", "transfer", "startup", "instances")
 @scheduler_options
 @whatif_options
 @no_progress_option
-@html_option("Also write a report with plots; of --find that of the best deployment.")
+@html_option("Also write a report with plots; of --find for the best deployment.")
 @format_option("table", "json", "csv", "md")
 @out_option()
 @click.argument("model", is_eager=True, callback=named_model, type=ModelType())
@@ -110,7 +110,7 @@ def serve(
     """Predict latencies, throughput and cost of a serving engine under load.
 
     MODEL is the config of a language model without a phase, such as hf:config.json. Each step of the engine's scheduler
-    is simulated. After Ctrl-C, the figures are those of the requests that were answered. With --find, deployments are
+    is simulated. After Ctrl-C, the figures are of the requests that were answered. With --find, deployments are
     searched for the best one within --slo.
     """
     with messages_for_people():
@@ -211,7 +211,7 @@ def _correction(
 
 
 def _means(text: str) -> str | dict[str, float] | tuple[str, str]:
-    """Return measured means in seconds by name; the path of a file as it is, or those of two pages of metrics."""
+    """Return measured means in seconds by name; the path of a file as it is, or means between two pages of metrics."""
     if "=" not in text:
         before, comma, after = text.partition(",")
         return (before, after) if comma else text

@@ -26,9 +26,9 @@ def option_of(setting: Setting, *flags: str, text: str = "", **more: Any) -> Cal
 
     Args:
         setting: The setting.
-        *flags: Names of the option; by default that of the setting, and of a flag also its opposite.
-        text: Its sentence in the help; that of the setting by default.
-        **more: Other arguments of `click.option`, in the place of those of the setting.
+        *flags: Names of the option; by default the name of the setting, and of a flag also its opposite.
+        text: Its sentence in the help; by default the sentence of the setting.
+        **more: Other arguments of `click.option`, which replace the arguments of the setting.
     """
     dashed = setting.name.replace("_", "-")
     usual = f"--{dashed}/--no-{dashed}" if setting.form == "flag" else f"--{dashed}"

@@ -102,7 +102,7 @@ _MOST_TO_EXPLAIN = 2**22
         "--format",
         "form",
         type=click.Choice(FORMATS),
-        help="Output format; by default that of the suffix of --output (.csv, .json, .parquet), else a table.",
+        help="Output format; by default from the suffix of --output (.csv, .json, .parquet), else a table.",
     ),
     click.option(
         "--store",
@@ -138,7 +138,7 @@ def sweep(
 ) -> None:
     """Predict latency, memory and cost at every point of a grid, and pick points.
 
-    An AXIS is a list (1,8,64) or an inclusive range (1:64, or 8:64:8 in steps of 8). COLUMNS are those of --format csv.
+    An AXIS is a list (1,8,64) or an inclusive range (1:64, or 8:64:8 in steps of 8). COLUMNS: see --format csv.
     --pareto, --best and --knee select from the points that satisfy --where.
     """
     with messages_for_people():
@@ -147,7 +147,7 @@ def sweep(
         sizes = {name: axis_values(name, value) for name, value in named.items()}
         if of_phase and has_phases(model, sizes):
             raise click.UsageError(
-                f"--prompt and --context are sizes of a phase; give that of {model}: {model}#prefill or {model}#decode"
+                f"--prompt and --context are sizes of a phase; give the phase: {model}#prefill or {model}#decode"
             )
         scale = scale_axes(scales, ("bandwidth", "compute", "cores"))
         if options["engine"] is None and options["on"] is None:

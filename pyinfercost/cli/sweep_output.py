@@ -35,7 +35,7 @@ _MIDDLE, _UPPER_END = "latency_s", "latency_high_s"
 _PRICE = "price"
 _LAUNCHED = ("eager", "compiled")  # by the host, one by one
 _HINT = (
-    f"Note: a limit on {_MIDDLE} holds for the estimate, which a measurement exceeds as often as not. About 9 of 10 "
+    f"Note: a limit on {_MIDDLE} applies to the estimate, which a measurement exceeds as often as not. About 9 of 10 "
     f"measurements are below {_UPPER_END}: the band is meant to hold 8 of 10, and 1 of 10 is above it."
 )
 
@@ -48,7 +48,7 @@ class Answer:
         choice: The points to show.
         result: The computed points.
         points: Number of points in the grid.
-        filtered: Whether `result` holds only points that satisfy the condition.
+        filtered: Whether all points of `result` satisfy the condition.
         prices: Price of a device-hour by machine.
         folder: Folder that stores the points, if any.
         stopped: Progress of an interrupted sweep; empty if it finished.
@@ -179,7 +179,7 @@ def _with_prices(
 
 
 def _prices_of(chosen: Sweep | StoredSweep, known: Mapping[str, Price]) -> Mapping[str, Price]:
-    """Return the prices of the layouts that a table has, if prices are those of layouts."""
+    """Return the prices of the layouts that a table has, if layouts decide them."""
     if not (isinstance(chosen, Sweep) and any(" x " in name for name in known) and "layout" in chosen):
         return known
     rows = zip(*(chosen[name].tolist() for name in ("devices", "hardware", "layout")), strict=True)
@@ -198,7 +198,7 @@ def _ranking(choice: Choice, matching: Sweep | StoredSweep, limit: int) -> list[
 
 
 def _table_of(points: Sweep, limit: int) -> list[Part]:
-    """Return the table of some points without what is common to all of them."""
+    """Return the table of some points without the values that all of them share."""
     return list(render(points, "layout", limit=limit)[2:])
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NO_PROGRESS = "PYINFERCOST_NO_PROGRESS"
 """Variable that switches all of it off."""
 
-_PATIENCE_S = 2.0  # a shorter command says nothing
+_PATIENCE_S = 2.0  # a shorter command prints nothing
 _EVERY_S = 10.0
 
 
@@ -30,7 +30,7 @@ class Progress(Protocol):
 
 @contextmanager
 def working(what: str, things: str = "", *, silent: bool = False) -> Iterator[Progress]:
-    """Show that a command works, and how far it is: the only way in which commands do.
+    """Show that a command works, and how far it is; commands show it by no other means.
 
     On a terminal it is a spinner, or a bar once the number of all things is known. Elsewhere a line announces the work
     if it takes more than two seconds, and one follows every ten.
@@ -87,7 +87,7 @@ class _Lines:
 def _state(done: int, total: int, things: str) -> str:
     if not done:
         return ""
-    of = f" of {total:,}" if total > done + 1 else ""  # a search of unknown length says one more
+    of = f" of {total:,}" if total > done + 1 else ""  # a search of unknown length states one more
     return f"{done:,}{of} {things}, " if things else f"{done:,}{of}, "
 
 

@@ -1,6 +1,6 @@
+from ..errors import LayoutError as LayoutError
 from ..hardware.hosts import HostLike as HostLike
 from ..inputs.layout import Layout as Layout
-from ..inputs.layout import LayoutError as LayoutError
 from ..inputs.layout import LayoutLike as LayoutLike
 from ..inputs.place import Place as Place
 from ..inputs.price import Price as Price
@@ -26,14 +26,14 @@ from .commitments import CommitmentLike as CommitmentLike
 from .commitments import FixedCosts as FixedCosts
 from .commitments import FixedCostsLike as FixedCostsLike
 from .commitments import committed as committed
-from .deployment import OPTIONS as OPTIONS
 from .deployment import Deployment as Deployment
-from .deployment import HardwareLike as HardwareLike
-from .deployment import checked_field as checked_field
 from .egress import Egress as Egress
 from .egress import EgressLike as EgressLike
 from .egress import egress_usd as egress_usd
 from .engines import DeploymentError as DeploymentError
+from .fields import OPTIONS as OPTIONS
+from .fields import HardwareLike as HardwareLike
+from .fields import checked_field as checked_field
 from .host_links import HostLink as HostLink
 from .host_links import host_link as host_link
 from .interruptions import Interruptions as Interruptions

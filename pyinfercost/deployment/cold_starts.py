@@ -122,7 +122,7 @@ def _read_s_per_byte(startup: Startup, at: str) -> float:
     if place == "memory":
         return 0.0
     rate = _at(facts()["storage"][place], "gb_per_s", at, rate=True) if isinstance(place, str) else place
-    if place != "network":  # whose rate is that of downloads, not of a sheet
+    if place != "network":  # whose rate is measured on downloads, not from a sheet
         if startup.loader == "sllm":
             rate *= _at(loader, "read_share", at, rate=True)
         else:
@@ -155,7 +155,7 @@ def _before_weights(machine: Hardware, start: Startup, at: str) -> dict[str, flo
 def recorded_graphs(engine: str, execution: str, settings: Serving) -> float:
     """Return the number of graphs that an engine records when it starts.
 
-    They are those of its sizes, or of `graph_batches` of its settings; none where kernels are launched one by one.
+    The batches are its sizes, or `graph_batches` of its settings; none where kernels are launched one by one.
 
     Args:
         engine: The engine.

@@ -1,4 +1,4 @@
-"""Commitments of years, and costs of a month beside machines: staff and storage.
+"""Commitments of years, and costs of a month besides machines: staff and storage.
 
 The catalog has no prices of these: they are inputs.
 """

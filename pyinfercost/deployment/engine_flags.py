@@ -139,17 +139,17 @@ def flag_of(engine: str, name: str, value: str) -> str:
 def engine_command(
     on: Deployment, model: str, settings: Mapping[str, Any], *, kv_cache: str = "", quantize: str = ""
 ) -> str:
-    """Return the command line that starts a deployment; empty for what is no serving engine.
+    """Return the command line that starts a deployment; empty without a serving engine.
 
-    Settings without a flag, such as those of a file of options, and checkpoints that are needed, follow as a comment.
+    Settings without a flag, such as settings of a file of options, and checkpoints that are needed follow as a comment.
 
     Args:
         on: The deployment of one replica.
         model: Name or spec of the model.
         settings: Settings of the scheduler that differ from the engine's own, by the names of `Scheduler`;
-            `cache_tokens` are those of all sequences together, for llama.cpp.
-        kv_cache: Format of the KV cache, if it is not that of the model.
-        quantize: Format of the weights, if it is not that of the checkpoint.
+            `cache_tokens` are the tokens of all sequences together, for llama.cpp.
+        kv_cache: Format of the KV cache, if the model's is another.
+        quantize: Format of the weights, if the checkpoint's is another.
     """
     start = _STARTS.get(on.engine)
     if start is None:

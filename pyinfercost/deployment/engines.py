@@ -19,7 +19,7 @@ def execution_of(engine: str, execution: str) -> str:
 
     Args:
         engine: The engine.
-        execution: As asked for; empty for the engine's own way.
+        execution: As asked for; empty for the engine's default.
 
     Raises:
         DeploymentError: The engine has no such execution.
@@ -34,7 +34,7 @@ def execution_of(engine: str, execution: str) -> str:
 
 
 def executions_of(engine: str) -> tuple[str, ...]:
-    """Return the ways in which an engine runs its kernels, its own way first."""
+    """Return the executions of an engine, its default first."""
     return tuple(_core.executions()) if engine == TORCH else ("cuda_graph", "eager")
 
 

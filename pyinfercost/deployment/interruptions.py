@@ -32,8 +32,8 @@ class Interruptions(Settings):
     cloud: str = label("Cloud whose notice of spot instances is known, such as `aws`.", default="")
     notice_s: float = number(
         Range(1e-3, 1e6, "seconds", zero=True),
-        "Seconds between the notice of an interruption and the end of the machine; 0 for those of `cloud`. Failures "
-        "have none.",
+        "Seconds between the notice of an interruption and the end of the machine; 0 for the notice of `cloud`. "
+        "Failures have none.",
         default=0.0,
     )
     interruptions_per_h: float = number(

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..errors import InputTypeError
 from ..inputs.keywords import shows_settings
-from .deployment import OPTIONS, Deployment
+from .deployment import Deployment
+from .fields import OPTIONS
 from .options import SIZES
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Machines that the devices of a layout are in; the rules are those of the core."""
+"""Machines that the devices of a layout are in; the rules are in the core."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# Written by tools/settings_stub.py from the fields of Deployment.
+# Written by tools/settings_stub.py from DeploymentFields.
 from collections.abc import Iterable
 from typing import SupportsIndex, TypedDict
 
@@ -7,7 +7,7 @@ from ..inputs.layout import LayoutLike
 from ..inputs.serving import ServingLike
 from ..inputs.startup import StartupLike
 from ..inputs.transfer import TransferLike
-from .deployment import HardwareLike
+from .fields import HardwareLike
 from .prices import PriceLike
 
 SIZES: tuple[str, ...]

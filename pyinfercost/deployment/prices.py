@@ -200,7 +200,7 @@ def parse_price(value: PriceLike, device: str, *, threads: int | None = None, to
 
             - a number, or text such as `"2.49/h"`: USD per hour of one device, 0 or 1e-9 to 1e9;
             - an instance of the catalog, `"g6.4xlarge"`, `"aws/p5.48xlarge:spot"`: its price divided by the number of
-              its devices, CPUs and memory included, unless its text says `without its host`;
+              its devices, CPUs and memory included, unless its text has `without its host`;
             - `"on-demand"`, `"spot"` or `"reserved"`: the cheapest offer of the device on these terms that includes a
               host; one without, if there is no other;
             - a provider, perhaps with a region and terms, `"aws"`, `"aws:spot"`, `"aws@us-east-1:spot"`: the cheapest

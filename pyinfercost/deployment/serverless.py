@@ -24,7 +24,7 @@ _USD = Range(1e-15, 1e6, "USD", zero=True)
 _SECONDS = Range(0, 1e10, "seconds")
 _GB = Range(1e-6, 1e6, "GB")
 _AMOUNT = Range(0, 1e6)
-_TOLERANCE = 1e-9  # of a step: 0.3 s are 300 steps of 1 ms, whatever the float says
+_TOLERANCE = 1e-9  # of a step: 0.3 s are 300 steps of 1 ms, whatever the float is
 
 
 class Serverless(Settings):
@@ -49,7 +49,7 @@ class Serverless(Settings):
         default=None,
     )
     provisioned_busy_usd_per_gb_s: float | None = number(
-        _USD, "USD for a billed second of such a GB, beside the former; None for `usd_per_gb_s`.", default=None
+        _USD, "USD for a billed second of such a GB, in addition to the former; None for `usd_per_gb_s`.", default=None
     )
     billed_step_s: float = number(
         Range(1e-6, 3600, "seconds"),
@@ -114,18 +114,18 @@ def _of_catalog(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
 def invocation_usd(
     price: Serverless, seconds: float, *, gb: float = 0.0, vcpus: float = 0.0, devices: float = 0.0, ready: bool = False
 ) -> float:
-    """Return the USD of one request: its own price, and that of its billed seconds.
+    """Return the USD of one request: its own price and the price of its billed seconds.
 
     Args:
         price: The price.
-        seconds: Seconds of the request, those of a cold start included where the service bills them.
+        seconds: Seconds of the request, with the seconds of a cold start where the service bills them.
         gb: Memory of the environment in GB.
         vcpus: Hardware threads, where they have a price of their own.
         devices: Devices.
-        ready: Whether it runs in memory that is kept ready, whose own price is that of `provisioned_usd`.
+        ready: Whether it runs in memory that is kept ready, at the price of `provisioned_usd`.
 
     Raises:
-        PriceError: The memory exceeds that of the service, or the service keeps none ready.
+        PriceError: The memory exceeds the service's, or the service keeps none ready.
     """
     _check(price, gb, vcpus, devices)
     usd_per_gb_s = price.usd_per_gb_s
@@ -146,7 +146,7 @@ def provisioned_usd(price: Serverless, seconds: float, *, gb: float, environment
         environments: Their number.
 
     Raises:
-        PriceError: The memory exceeds that of the service, or the service keeps none ready.
+        PriceError: The memory exceeds the service's, or the service keeps none ready.
     """
     _check(price, gb, 0.0, 0.0)
     ready_s = _checks.number(seconds, "seconds", _SECONDS, PriceError)

@@ -1,4 +1,4 @@
-"""What is asked of fleets: a model, its traffic, deployments and an objective, checked and read once."""
+"""Questions about fleets: a model, its traffic, deployments and an objective, checked and read once."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Asked:
 
     @property
     def terms(self) -> Terms:
-        """What is paid besides the hours of machines."""
+        """Costs besides the hours of machines."""
         return self.run.terms or Terms()
 
     @classmethod

@@ -82,7 +82,7 @@ class PaidPool:
         """
         import numpy as np
 
-        # A fleet keeps what is committed; what an interruption takes away for a while is paid all the same.
+        # A fleet keeps its committed machines, which are paid during an interruption, too.
         found: NDArray[np.float64] = np.maximum(
             self.machine_s(seconds), self.replica.machines(self.terms.committed) * seconds
         )
@@ -113,21 +113,21 @@ class PaidPool:
         }
 
     def energy_j(self) -> NDArray[np.float64] | None:
-        """Return the energy in each bin: that of the work, in proportion to busy time, and idle power otherwise."""
+        """Return the energy in each bin: of the work, in proportion to busy time, and idle power otherwise."""
         if self.replica.idle_w is None or self.work_j is None:
             return None
         busy = self.bins["busy_s"]
         idle_s = self.paid_s - busy
         total_busy = float(busy.sum())
         work = busy * (self.work_j / total_busy) if total_busy else busy
-        if self.replica.on is None:  # the power of places comes on top of that of the machine
+        if self.replica.on is None:  # the power of places is added to the power of the machine
             idle_s = self.paid_s
         found: NDArray[np.float64] = work + idle_s * self.replica.idle_w
         return found
 
 
 def energy_of(pools: Sequence[PaidPool]) -> NDArray[np.float64] | None:
-    """Return the energy of all pools in each bin; None if that of one is unknown."""
+    """Return the energy of all pools in each bin; None if one of them is unknown."""
     import numpy as np
 
     parts = [pool.energy_j() for pool in pools]
@@ -229,7 +229,7 @@ def _machines(pool: PaidPool, made: _Made) -> None:
     ):
         seconds = float(several.sum())
         made.add(kind, replica.name, seconds / SECONDS_PER_HOUR, "h", seconds * each)
-    # All seconds of a bin have the same price; what is committed and not there is idle, and so are unused devices.
+    # All seconds of a bin have the same price; committed machines that are off are idle, and so are unused devices.
     price = (ahead_s * ahead_usd_per_s + later_s * usd_per_s) / np.maximum(1e-30, charged_s)
     for use, seconds_of_use in pool.uses_s.items():
         money = price * (share * seconds_of_use + (charged_s - share * pool.paid_s if use == "idle" else 0.0))
@@ -273,7 +273,7 @@ def _serverless(pool: PaidPool, made: _Made) -> None:
 
 
 def _others(pool: PaidPool, made: _Made) -> None:
-    """Add what is paid besides machines."""
+    """Add the costs besides machines."""
     terms, on = pool.terms, pool.replica.on
     months = made.duration_s / MONTH_S
     even = made.seconds / made.duration_s
@@ -295,7 +295,7 @@ def _others(pool: PaidPool, made: _Made) -> None:
         egress = Egress.parse(on.data_transfer.egress_usd_per_gb)
     if size and egress is not None:
         gigabytes = size * pool.requests / _GIGA
-        # Tiers are those of a month.
+        # Tiers are by month.
         usd = egress_usd(egress, gigabytes / months) * months
         busy = pool.bins["busy_s"]
         if usd:
@@ -304,7 +304,7 @@ def _others(pool: PaidPool, made: _Made) -> None:
 
 
 def committed_usd_per_h(replica: Replica, commitment: Commitment | None) -> float:
-    """Return the price of a replica in an hour that is paid ahead; that of the deployment without a commitment."""
+    """Return the price of a replica in an hour that is paid ahead; the deployment's own without a commitment."""
     usd_per_h = replica.usd_per_h or 0.0
     if commitment is None:
         return usd_per_h

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, TypeAlias
@@ -11,39 +11,34 @@ from .._checks import Fields, Range
 from ..errors import InputTypeError
 from ..predict.limits import broken_of
 from ..results.documents import DocumentError, checked_fleets, document_from
-from ..results.fleet_changes import FLEET_FIGURES, FleetChange, FleetChanges, FleetSide
+from ..results.fleet_changes import FLEET_FIGURES, OF_BILL, FleetChange, FleetChanges, FleetSide
 from ..results.fleet_plan import FleetPlan
 from ..results.fleet_result import FLEET_LATENCIES, FleetComparison, FleetResult
+from ..results.notices import Notice, notice
 from ..results.profile_changes import UNCHANGED, Change
 
 FleetComparable: TypeAlias = "FleetResult | FleetComparison | FleetPlan | Mapping[str, Any] | str | PathLike[str]"
 """Fleets to compare with others: a result, the document of one, or the path of a file with it."""
 
 _COUNT = Range(0, 2**63 - 1)
-_OF_BILL = ("usd_per_month", "usd_per_thousand_requests", "usd_per_million_tokens")
 _OF_LATENCY = {
     f"{name.removesuffix('_s')}_{each}_s": (name, each) for name in FLEET_LATENCIES for each in ("p50", "p99")
 }
-_DIFFERING = (
-    ("model", "this changes all figures"),
-    ("traffic", "this changes all figures"),
-    ("slo", "this changes late shares, and which fleet is the best"),
-)
 
 
 def fleet_changes(before: FleetComparable, after: FleetComparable, *, limits: Iterable[str] = ()) -> FleetChanges:
     """Return the changes from one fleet, comparison or plan to another: of the best fleets, and of each one.
 
-    The best fleet is the cheapest that holds the objective; of a single fleet it is that one. Fleets are joined by
-    deployment and autoscaler, those of plans by committed replicas, too.
+    The best fleet is the cheapest that meets the objective, or a single fleet itself. Fleets are joined by
+    deployment and autoscaler, and in plans also by committed replicas.
 
     Args:
         before: The first result: a `FleetResult`, a `FleetComparison`, a `FleetPlan`, the JSON object of its
             `to_dict`, or the path of a file with it or of an HTML report.
         after: The second result, in the same forms.
         limits: Limits on changes of figures of the best fleet, such as `usd_per_month:+5%` (grows by at most 5 %) and
-            `late_share:+0.01` (grows by at most 0.01). Figures are those of `FLEET_FIGURES`. An unknown figure breaks
-            all limits on it, and without a fleet that holds the objective all are unknown.
+            `late_share:+0.01` (grows by at most 0.01). Figures are in `FLEET_FIGURES`. An unknown figure breaks
+            all limits on it, and without a fleet that meets the objective all are unknown.
 
     Returns:
         The changes, whose `failed` has the broken limits.
@@ -71,7 +66,7 @@ def fleet_changes(before: FleetComparable, after: FleetComparable, *, limits: It
     found = FleetChanges(
         before=first.side,
         after=second.side,
-        warnings=tuple(_warnings(first.side, second.side)),
+        notices=tuple(_notices(first.side, second.side)),
         best={key: Change(first.best[key], second.best[key]) for key in FLEET_FIGURES},
         fleets=tuple(rows),
     )
@@ -80,7 +75,7 @@ def fleet_changes(before: FleetComparable, after: FleetComparable, *, limits: It
 
 @dataclass(frozen=True)
 class _Name:
-    """What fleets are joined by; `number` tells those apart that have the rest in common."""
+    """Key by which fleets are joined; `number` tells those apart that have the rest in common."""
 
     deployment: str
     policy: str
@@ -90,7 +85,7 @@ class _Name:
 
 @dataclass(frozen=True)
 class _Read:
-    """One side: what it is, figures of its best fleet, and those of each fleet."""
+    """One side: its description, figures of its best fleet, and of each fleet."""
 
     side: FleetSide
     best: Mapping[str, float | None]
@@ -145,22 +140,20 @@ def _figures(row: Fields) -> dict[str, float | None]:
         if key in _OF_LATENCY:
             latency, statistic = _OF_LATENCY[key]
             found[key] = row.inner(latency).number(statistic)
-        elif key in _OF_BILL and row.has("bill"):
+        elif key in OF_BILL and row.has("bill"):
             found[key] = bill.number(key)
         else:
             found[key] = row.number(key)
     return found
 
 
-def _warnings(before: FleetSide, after: FleetSide) -> list[str]:
-    found = []
-    for name, why in _DIFFERING:
+def _notices(before: FleetSide, after: FleetSide) -> Iterator[Notice]:
+    for name in ("model", "traffic", "slo"):
         one, other = getattr(before, name), getattr(after, name)
         if one != other:
-            found.append(f"{name} differs: {one or 'not given'} before, {other or 'not given'} after; {why}")
+            yield notice("differs", name=name, before=one, after=other)
     for side, when in ((before, "before"), (after, "after")):
         if side.deployment is None:
-            found.append(f"no fleet holds {side.slo or 'the objective'} {when}; figures of the best one are not known")
+            yield notice("no_fleet", slo=side.slo, when=when)
         elif side.slo_met is False:
-            found.append(f"the fleet {when} misses {side.slo}")
-    return found
+            yield notice("misses", slo=side.slo, when=when)

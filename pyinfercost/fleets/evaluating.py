@@ -53,7 +53,7 @@ class Context:
         places: The deployments.
         parts: Name of a part of the traffic -> the part.
         rules: What fleets have in common.
-        terms: What is paid besides.
+        terms: Further costs.
     """
 
     key: str
@@ -66,7 +66,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Found:
-    """What a simulation of a point found.
+    """Result of the simulation of a point.
 
     Attributes:
         usd_per_month: Its cost.
@@ -91,7 +91,7 @@ class Found:
 
 @dataclass(frozen=True)
 class PlaceFacts:
-    """What a plan needs to know of a deployment.
+    """Facts about a deployment for a plan.
 
     Attributes:
         name: The deployment in words.
@@ -115,7 +115,7 @@ class PlaceFacts:
 
 
 class _Memory:
-    """What a process keeps between tasks of one plan."""
+    """State of a process between tasks of one plan."""
 
     def __init__(self) -> None:
         self.key = ""
@@ -125,7 +125,7 @@ class _Memory:
         self.loads: dict[str, dict[str, Load]] = {}
 
     def of(self, context: Context) -> _Memory:
-        """Return the memory of a plan; that of another one is dropped."""
+        """Return the memory of a plan; the memory of another plan is dropped."""
         with self.lock:
             if self.key != context.key:
                 self.key = context.key
@@ -142,13 +142,13 @@ class _Memory:
 
 _MEMORY = _Memory()
 STEP_S = 60.0
-"""Seconds of a step of what is known of a load over time."""
+"""Seconds of a step of a load over time."""
 
 _AT_LEAST = 0.9  # of the paid time of a replica that full use takes: its rate is that near the highest one
 
 
 def facts_of_place(context: Context, place: int) -> PlaceFacts:
-    """Return what is known of a deployment before any simulation."""
+    """Return facts about a deployment before any simulation."""
     memory = _MEMORY.of(context)
     replica = memory.replica(context, place)
     traffic = memory.traffic["all"]
@@ -180,7 +180,7 @@ def by_step(load: Load) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _ahead_share(context: Context, replica: Replica) -> float:
-    """Return the price of an hour that is paid ahead, over that of an hour; 1 where that saves nothing."""
+    """Return the price of an hour that is paid ahead, over the price of an hour; 1 where that saves nothing."""
     if not replica.usd_per_h or price_kind(replica) == "spot":
         return 1.0
     return min(1.0, committed_usd_per_h(replica, context.terms.commitment) / replica.usd_per_h)
@@ -205,7 +205,7 @@ def _case(context: Context, point: Point, part: str) -> FleetCase:
 
 
 def _terms_of(terms: Terms, point: PoolPoint, *, first: bool) -> Terms:
-    """Return the terms of a pool: what is paid by the month is paid once, with the first pool."""
+    """Return the terms of a pool; monthly costs are part of the first pool."""
     paid = terms if first else terms.replace(fixed=FixedCosts())
     return paid.replace(committed=point.committed)
 

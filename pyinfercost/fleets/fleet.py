@@ -1,4 +1,4 @@
-"""Fleets of a model under traffic: each deployment with each autoscaler, beside each other."""
+"""Fleets of a model under traffic: each deployment with each autoscaler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`FleetRun`: what all fleets of a simulation have in common, beside their machines, autoscalers and traffic."""
+"""`FleetRun`: settings of all fleets of a simulation, without their machines, autoscalers and traffic."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FleetRun(Settings):
     )
     terms: Parsed[TermsLike | None, Terms | None] = converted(
         Terms.parse,
-        "What is paid besides the hours of machines, or ahead, and what interrupts replicas: `Terms`, or their text.",
+        "Costs besides the hours of machines, hours that are paid ahead, and interruptions: `Terms`, or their text.",
         default=None,
     )
     detail: str = word(
@@ -52,7 +52,7 @@ class FleetRun(Settings):
     routing: str | None = word(
         ROUTINGS,
         '`"least_loaded"`, or `"first"`: replicas are filled one after the other. None for `"first"` with slots, which '
-        'are as fast beside others as alone, and with `"lambda"`, `"cloudrun"` and `"zero"`, whose replicas leave when '
+        'are as fast with others as alone, and with `"lambda"`, `"cloudrun"` and `"zero"`, whose replicas leave when '
         "they are idle; for the other one elsewhere.",
         default=None,
         option="How requests are shared by replicas; by default first for slots and for platforms that scale with "

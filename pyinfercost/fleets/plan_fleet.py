@@ -42,7 +42,7 @@ def plan_fleet(
     progress: Callable[[int, int], None] | None = None,
     **options: Unpack[FleetOptions],
 ) -> FleetPlan:
-    """Find the cheapest fleet that holds an objective under traffic, and verify it on traffic that follows.
+    """Find the cheapest fleet that meets an objective under traffic, and verify it on traffic that follows.
 
     Each deployment is tried with each autoscaler, then the best with other targets, with replicas that are paid ahead,
     and as peaks above a base of another deployment. Prices, regions and terms differ by deployment: pass one for each.
@@ -61,7 +61,7 @@ def plan_fleet(
             cheaper.
 
     Returns:
-        The cheapest fleet that holds, its simulation, and that of the same fleet on traffic that it was not planned on;
+        The cheapest fleet that meets the objective, its simulation, and a simulation on traffic outside the planning;
         and all that was considered. After Ctrl-C, what was found.
 
     Raises:

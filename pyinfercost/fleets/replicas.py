@@ -61,7 +61,7 @@ class Slots(Settings):
     usd_per_h: float | None = number(_USD, "Price of an hour; None leaves money out.", default=None)
     cold_start_s: float = number(_DELAY, "Seconds from its creation until it is ready.", default=0.0)
     idle_w: float | None = number(_WATTS, "Power without requests, in watts; None leaves energy out.", default=None)
-    busy_w: float = number(_WATTS, "Power of each place in use beside that, in watts.", default=0.0)
+    busy_w: float = number(_WATTS, "Additional power of each place in use, in watts.", default=0.0)
 
     def _check(self) -> None:
         self.__dict__["name"] = self.name or f"{self.slots} slots of {self.service_s:g} s"
@@ -132,7 +132,7 @@ class Replica:
 
     @property
     def full_share(self) -> float:
-        """What it pays on instances without unused devices, over what it pays alone."""
+        """Its cost on instances without unused devices, over its cost alone."""
         rent = None if self.on is None else self.on.rent
         return 1.0 if rent is None else self.devices / rent.paid_devices()
 

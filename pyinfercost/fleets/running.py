@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, inf, log
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from ..inputs.autoscalers import Autoscaler, with_limits
 from ..inputs.facts import facts
 from ..results.fleet_result import FLEET_LATENCIES, FleetDemand, FleetPool, FleetResult
 from ..results.latency import STATISTICS, Distribution
+from ..results.notices import Notice, notice
 from .billing import PaidPool, bill_of, carbon_of, energy_of, price_kind, price_text
 from .replicas import FleetError, Replica
 from .terms import Terms
@@ -95,7 +96,7 @@ class FleetCase:
     def routing(self) -> str:
         """How requests are shared by replicas.
 
-        Slots are as fast beside others as alone: filling one replica after the other lets the rest leave.
+        Slots are as fast with others as alone: filling one replica after the other lets the rest leave.
         """
         slots = all(isinstance(pool.replica.core, _core.SlotReplica) for pool in self.pools)
         return self.rules.routing or ("first" if slots else self.pools[-1].autoscaler.routing)
@@ -239,7 +240,7 @@ def result_of_case(case: FleetCase, found: Mapping[str, Any]) -> FleetResult:
         ),
         energy_j=None if energy is None else float(energy.sum()),
         carbon_g=carbon_of(paid, traffic.bin_s),
-        notes=(*_late(case, found, late_share), *_notes(case)),
+        notices=(*_late(case, found, late_share), *_notices(case)),
         overloaded=late_share > 0 and _rates(case, found)[0] > _rates(case, found)[1],
     )
 
@@ -247,7 +248,7 @@ def result_of_case(case: FleetCase, found: Mapping[str, Any]) -> FleetResult:
 def bound_of(replica: Replica, terms: Terms, traffic: Traffic, rules: Rules, load: Load) -> FleetResult:
     """Return the oracle's bound: at any time the replicas that this time and the one after it need.
 
-    There is always one, and what is committed is paid all the time, as by every policy on these terms.
+    There is always one replica, and committed replicas are paid all the time, as by every policy on these terms.
     """
     import numpy as np
 
@@ -304,7 +305,7 @@ def bound_of(replica: Replica, terms: Terms, traffic: Traffic, rules: Rules, loa
         ),
         energy_j=None,
         carbon_g=None,
-        notes=("a bound, not simulated: replicas exist while requests need them, and no request waits",),
+        notices=(notice("bound"),),
     )
 
 
@@ -430,39 +431,25 @@ def _rates(case: FleetCase, found: Mapping[str, Any]) -> tuple[float, float]:
     return traffic.requests / traffic.last_s if traffic.last_s else 0.0, capacity
 
 
-def _late(case: FleetCase, found: Mapping[str, Any], late_share: float) -> tuple[str, ...]:
-    """Return which requests are late without an objective, and why they are if the fleet is overloaded."""
+def _late(case: FleetCase, found: Mapping[str, Any], late_share: float) -> Iterator[Notice]:
+    """Yield which requests are late without an objective, and why they are if the fleet is overloaded."""
     if not late_share:
-        return ()
-    made = []
+        return
     rate, capacity = _rates(case, found)
     if rate > capacity:
         each = case.pools[-1].replica.capacity_per_s
         needed = sum(int(raw["peak"]) for raw in found["pools"]) + ceil((rate - capacity) / each)
-        made.append(
-            f"The rate of {rate:.4g} requests/s is above the capacity of {capacity:.4g}: the queue grows as long as "
-            f"requests come, and so do waits, and {_ALL * late_share:.3g} % of the requests are late; {needed:,} "
-            "replicas sustain it."
-        )
+        shown = {"rate_per_s": rate, "capacity_per_s": capacity, "late_share": late_share, "replicas": needed}
+        yield notice("fleet_above_capacity", **shown)
     if not case.rules.objective:
-        made.append(
-            "Without an objective, requests are late that wait longer than the mean service, "
-            f"{case.longest_wait_s:.4g} s; pass slo."
-        )
-    return tuple(made)
+        yield notice("late_without_objective", longest_wait_s=case.longest_wait_s)
 
 
-def _notes(case: FleetCase) -> tuple[str, ...]:
-    found = []
+def _notices(case: FleetCase) -> Iterator[Notice]:
     if case.rules.detail == "fast" and any(isinstance(each.replica.core, _core.TokenReplica) for each in case.pools):
-        found.append(
-            "engines are simulated with memory in tokens and without prefix caches; detail full simulates each step"
-        )
+        yield notice("memory_in_tokens")
     for pool in case.pools:
         rates = rates_of(pool)
         if price_kind(pool.replica) == "spot" and rates.assumed:
-            found.append(
-                f"spot machines are assumed to be interrupted {rates.interruptions_per_h:g} times an hour, with a "
-                f"notice of {rates.notice_s:g} s; pass interruptions"
-            )
-    return tuple(found)
+            terms = {"interruptions_per_h": rates.interruptions_per_h, "notice_s": rates.notice_s}
+            yield notice("assumed_interruptions", **terms)

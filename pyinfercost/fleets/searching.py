@@ -1,4 +1,4 @@
-"""Search for a plan: the cheapest fleet that holds an objective, among deployments, autoscalers, commitments and mixes.
+"""Search for a plan: the cheapest fleet that meets an objective, among deployments, autoscalers, commitments and mixes.
 
 A fleet cannot cost less than its work on replicas whose places are all in use. Deployments are tried in the order of
 this bound, on the busiest part of the traffic, until the bound exceeds the cheapest fleet found. The best of them are
@@ -141,7 +141,7 @@ class Search:
             )
 
     def _least_usd(self, place: int) -> float:
-        """Return what a fleet of a deployment costs at least."""
+        """Return a lower bound of the cost of a fleet of a deployment."""
         return self.facts[place].least_usd_per_month * self.facts[place].ahead_share
 
     def _may_win(self, place: int, least_usd: float) -> bool:

@@ -1,4 +1,4 @@
-"""What is paid besides the hours of machines, which of these are paid ahead, and what takes machines away."""
+"""Costs besides the hours of machines, hours that are paid ahead, and interruptions of machines."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TermsError(InputError):
 
 
 class Terms(Settings):
-    """Terms of a fleet: what is paid ahead, what costs by the month or by request, and what is interrupted."""
+    """Terms of a fleet: hours that are paid ahead, costs by the month or by request, and interruptions."""
 
     kind = "terms"
     error = TermsError
@@ -42,7 +42,7 @@ class Terms(Settings):
     )
     commitment: Parsed[CommitmentLike | None, Commitment | None] = converted(
         Commitment.parse,
-        'Their price: a `Commitment`, or text such as `"discount=0.4,term_years=1"`; None for that of the deployment.',
+        'Their price: a `Commitment`, or text such as `"discount=0.4,term_years=1"`; by default from the deployment.',
         default=None,
         option="Price of hours that are paid ahead: discount=0.4,term_years=1 or usd_per_h=1.2,term_years=3; a plan "
         "finds their number.",
@@ -57,14 +57,14 @@ class Terms(Settings):
     )
     egress: Parsed[EgressLike | None, Egress | None] = converted(
         Egress.parse,
-        'Price of responses that leave the cloud, such as `"aws"`; None for that of `transfer` of the deployment.',
+        'Price of responses that leave the cloud, such as `"aws"`; by default from `transfer` of the deployment.',
         default=None,
         option="Price of responses: aws, azure, gcp, USD per GB, or tiers.",
         metavar="PRICE",
     )
     response_bytes: float | None = number(
         Range(0.0, 1e15, "bytes"),
-        "Bytes of a response; None for those of `transfer` of the deployment.",
+        "Bytes of a response; by default from `transfer` of the deployment.",
         default=None,
         option="Bytes of a response that leave the cloud.",
     )

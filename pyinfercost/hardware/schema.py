@@ -61,7 +61,7 @@ class Table:
 
 
 PLAUSIBLE = Range(1e-12, 1e12, zero=True)
-"""Range of any number in a file, in addition to that of its key."""
+"""Range of any number in a file, in addition to the range of its key."""
 
 _TEXT, _NEED_TEXT = Field("text"), Field("text", required=True)
 _TEXTS = Field("texts")

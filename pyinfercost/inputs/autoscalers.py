@@ -1,7 +1,7 @@
 """Autoscalers: rules of products that say how many replicas a service has.
 
 The core declares their settings, with the names of the products where these have one, and the unit added. A target that
-is not given is `target_utilization` of what a replica serves at once, which a result states as a number.
+is not given is `target_utilization` of the requests that a replica serves at once, which a result states as a number.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Autoscaler(Settings):
     measures: ClassVar[str] = ""
     """The metric, where it is no setting."""
     level: ClassVar[str] = ""
-    """Name of what it aims at, per replica."""
+    """Name of its target, per replica."""
     simulated: ClassVar[bool] = True
     routing: ClassVar[str] = "least_loaded"
     """How requests are shared by replicas."""
@@ -64,7 +64,7 @@ class Autoscaler(Settings):
         return self._made().limit_of(load, limit)
 
     def stated(self, load: _core.ReplicaLoad) -> dict[str, str]:
-        """Return the settings that decide, as texts by name: what a result states."""
+        """Return the settings that decide, as texts by name, for results."""
         values = vars(self)
         names = [
             "min_replicas",

@@ -13,5 +13,5 @@ _FACTS = Path(__file__).parent / "facts.toml"
 
 @cache
 def facts() -> dict[str, Any]:
-    """Return the package's figures beside those of machines and instances, each with its source and date."""
+    """Return the package's figures that belong to no machine or instance, each with its source and date."""
     return read_toml(_FACTS)

@@ -7,14 +7,14 @@ from math import prod
 from typing import Any, TypeAlias
 
 from .._checks import COUNT, MOST, Range, number_in, shown
-from ..errors import InputError
+from ..errors import LayoutError
 from .settings import Settings, converted, flag, whole, word
 
 LayoutLike: TypeAlias = "Layout | str | Mapping[str, Any]"
 """A layout as `Layout.parse` accepts it: a `Layout`, its text (`"tensor=4,data=2"`), or its fields by name."""
 
 FACTORS = ("tensor", "pipeline", "context", "data")
-"""Fields of a `Layout` whose product is the number of devices; those of `data` are copies of the others."""
+"""Fields of a `Layout` whose product is the number of devices; devices of `data` are copies of the others."""
 
 _NOT_OF_A_RANK = ("zero", "micro_batches", "schedule", "expert_load")
 _MOST_SHARDED = 1  # stage of ZeRO with stages of a pipeline
@@ -22,10 +22,6 @@ BALANCED = "balanced"
 _EXPONENT = Range(0.0, 10.0)
 _LOAD = Range(0.0, 1e15)
 _EXPECTED_LOADS = "expected balanced, random, power:EXPONENT, or the tokens of each expert as numbers"
-
-
-class LayoutError(InputError):
-    """A layout whose numbers do not fit each other, or the model."""
 
 
 def _load_text(value: object) -> str:
@@ -89,7 +85,7 @@ class Layout(Settings):
     nodes: int = whole(
         COUNT,
         "Machines that the devices are in; more if these do not hold so many. Devices of `tensor` are neighbors, then "
-        "those of `context`, `pipeline` and `data`, so that stages are the first to be in different machines.",
+        "the devices of `context`, `pipeline` and `data`, so that stages are the first to be in different machines.",
         default=1,
     )
     zero: int = whole(
@@ -207,12 +203,12 @@ class Layout(Settings):
 
     @property
     def together(self) -> int:
-        """Devices that exchange data, and so lie in one machine or in connected ones: those of one copy, or all."""
+        """Devices that exchange data, and so lie in one machine or in connected ones: those of a copy, or all."""
         return self.devices if self.expert > self.tensor else self.ranks
 
     @property
     def given(self) -> dict[str, Any]:
-        """The fields that differ from those of one device."""
+        """The fields that differ from the layout of one device."""
         return {each.name: value for each in self.fields if (value := getattr(self, each.name)) != each.default}
 
     def __str__(self) -> str:

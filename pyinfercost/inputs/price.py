@@ -1,4 +1,4 @@
-"""The price of a device, and the valid values of what it is made of."""
+"""The price of a device, and the valid values of its terms."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Serving(Settings):
         return _core.tokens_of_step(self.draft_tokens, self.acceptance)
 
     def for_plans(self) -> dict[str, Any]:
-        """Return what a plan depends on, by the names of the core."""
+        """Return the settings that a plan depends on, by the names of the core."""
         return {
             "graph_sizes": list(self.graph_batches),
             "hides_host": self.async_scheduling,

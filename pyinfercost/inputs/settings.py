@@ -38,7 +38,7 @@ class Parsed(Generic[_Given, _Value]):
 
 
 SAME = "same"
-"""Sentence of an option: that of the documentation."""
+"""Sentence of an option: the one of the documentation."""
 
 REQUIRED: Any = object()
 """Default of a setting that must be given."""
@@ -209,7 +209,7 @@ def numbers(within: Range, text: str, *, default: Any = REQUIRED) -> Any:
 
 
 def flag(text: str, *, default: Any = REQUIRED, option: str = "") -> Any:
-    """Declare what is true or false; a text may have its name alone. None as the default allows None."""
+    """Declare a flag; a text may have its name alone. None as the default allows None."""
     return Setting("", "flag", default, _NONE, (), default is None, text, None, option)
 
 

@@ -19,7 +19,7 @@ STORAGES = ("nvme", "network", "memory", "pinned")
 """Locations of weights before they are loaded."""
 
 LOADERS = ("safetensors", "sllm")
-"""Ways to load weights into a device."""
+"""Methods to load weights into a device."""
 
 WARMUPS = ("none", "engine")
 """Work of an engine between the weights and its first request."""
@@ -59,7 +59,7 @@ class Startup(Settings):
     weights_from: str | float = number(
         _GB_PER_S,
         'Location of the weights: `"nvme"` (one SSD of the machine), `"network"`, `"memory"` (files in the page '
-        'cache), `"pinned"` (a server holds them ready in pinned memory), or the rate of their storage in 10^9 bytes '
+        'cache), `"pinned"` (a server keeps them ready in pinned memory), or the rate of their storage in 10^9 bytes '
         "per second, 1e-6 to 1e6.",
         default="nvme",
         words=STORAGES,

@@ -79,7 +79,7 @@ class Transfer(Settings):
 
 
 def _egress(value: Any) -> Any:
-    """Return a price of egress; that of the first gigabytes of a month for the name of a cloud."""
+    """Return a price of egress; the price of the first gigabytes of a month for the name of a cloud."""
     known: Mapping[str, Any] = facts()["egress"]
     if not isinstance(value, str):
         return value

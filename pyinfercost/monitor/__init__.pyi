@@ -10,7 +10,7 @@ from .counting import Served as Served
 from .counting import count_generated as count_generated
 from .counting import count_items as count_items
 from .history import History as History
-from .http_server import LivePage as LivePage
+from .live_page import LivePage as LivePage
 from .log import MonitorLog as MonitorLog
 from .log_reading import MonitorRecording as MonitorRecording
 from .log_reading import read_log as read_log

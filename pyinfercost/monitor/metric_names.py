@@ -46,7 +46,7 @@ _UNITS = (
     _Unit("_flops", "_flops", "{FLOP}", True),
     _Unit("_usd", "_usd", "{USD}", True),
     _Unit("_usd_per_request", "_usd_per_request", "{USD}/{request}", True),
-    _Unit("_usd_per_million_tokens", "_usd_per_million_tokens", "{USD}", True),
+    _Unit("_per_million_tokens", "_per_million_tokens", "{USD}", True),
     _Unit("_joules_per_token", "_joules_per_token", "J/{token}", True),
     _Unit("_tokens", "_tokens", "{token}", True),
     _Unit("_requests", "_requests", "{request}", True),

@@ -18,6 +18,7 @@ from ..results.documents import checked_fleets, document_from, is_fleets
 from ..results.fleet_plan import FleetPlan
 from ..results.fleet_result import FleetResult
 from ..results.live import Series, series
+from ..results.live_figures import PLANNED
 from ..results.serving_result import ServingResult
 from ..serving.recorded_traces import note_of
 
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 HOUR_S, DAY_S, WEEK_S = 3600.0, 86_400.0, 604_800.0
 MONDAY_S = 345_600.0
 """Unix time of the beginning of a Monday: 1970-01-05, in UTC."""
-
-FIGURES = ("usd_per_h", "requests_per_s", "replicas", "usd_per_million_tokens")
-"""Figures of a plan; `planned_*` in the catalog."""
 
 _AMOUNT = Range(0.0, 1e15)
 _TIME = Range(-1e12, 1e12, "s since 1970")
@@ -54,7 +52,7 @@ class Plan:
 
     Attributes:
         name: The plan in words.
-        hours: Figure of `FIGURES` -> its value in each hour of the calendar; one value for all hours.
+        hours: Figure of `PLANNED` -> its value in each hour of the calendar; one value for all hours.
         calendar: `"week"`, `"day"`, or `"mean"` for the same in each hour.
         begins_s: Unix time of a begin of the calendar.
         slo: The objective; empty without one.
@@ -90,7 +88,7 @@ def read_plan(plan: PlanLike, *, begins_s: float | None = None) -> Plan:
     Args:
         plan: The result of `plan_fleet` or of `serve`, or a `FleetResult`; its JSON document or the path of it, as
             `pyinfercost fleet --plan --format json` writes it (an HTML report has no hours, so that its means are
-            used); or numbers, some of `usd_per_h`, `requests_per_s`, `replicas` and `usd_per_million_tokens`.
+            used); or numbers by the names of `PLANNED` in `results.live_figures`, such as `usd_per_h`.
         begins_s: Unix time at which the traffic of the plan began. By default the begin of the recording, if the
             traffic is a file of `monitor export` that is still there, else a Monday at 0:00 UTC, which is time 0 of
             generated traffic.
@@ -167,10 +165,10 @@ def _begin_of(traffic: object) -> float:
 
 
 def _of_numbers(document: Any, which: str) -> Plan:
-    if not isinstance(document, Mapping) or not document or not set(document) <= set(FIGURES):
+    if not isinstance(document, Mapping) or not document or not set(document) <= set(PLANNED):
         raise PlanError(
             f"{which} is {shown(document)}; expected the output of `pyinfercost fleet --plan --format json`, or some "
-            f"of {', '.join(FIGURES)}"
+            f"of {', '.join(PLANNED)}"
         )
     hours = {name: (number(value, name, _AMOUNT, PlanError),) for name, value in document.items()}
     return Plan(", ".join(f"{name} {value:g}" for name, value in document.items()), hours, "mean")
@@ -179,17 +177,10 @@ def _of_numbers(document: Any, which: str) -> Plan:
 def _of_server(served: Any, which: str) -> Plan:
     """Return the plan of a simulated server: its replicas all the time, and the rate that was simulated."""
     fields = Fields(served, which, PlanError)
-    per_million, tokens_per_s = (fields.number(name, _AMOUNT) for name in ("usd_per_million_tokens", "tokens_per_s"))
-    constant = {
-        # Tokens of a server are paid with all of its time.
-        "usd_per_h": None if per_million is None or tokens_per_s is None else per_million * tokens_per_s * HOUR_S / 1e6,
-        "requests_per_s": fields.number("requests_per_s", _AMOUNT),
-        "replicas": fields.number("replicas", _AMOUNT),
-        "usd_per_million_tokens": per_million,
-    }
+    constant = {name: fields.number(name, _AMOUNT) for name in PLANNED}
     hours = {name: (float(value),) for name, value in constant.items() if value is not None}
     if not hours:
-        raise PlanError(f"{which} has a server without {', '.join(FIGURES)}; simulate it again")
+        raise PlanError(f"{which} has a server without {', '.join(PLANNED)}; simulate it again")
     name = f"{fields.text('engine') or 'a server'} on {fields.text('hardware') or 'a machine'}"
     return Plan(name, hours, "mean", slo=fields.text("slo") or "")
 
@@ -199,11 +190,9 @@ def _of_fleet(fleet: Any, which: str, begin: float, slo: str, following: Any = N
     fields = Fields(fleet, which, PlanError).require("duration_s", "mean_replicas")
     duration = number(fleet["duration_s"], f"duration_s of {which}", _SECONDS, PlanError)
     bill = fields.inner("bill")
-    constant = {
-        "usd_per_h": bill.number("usd_per_h", _AMOUNT),
+    constant = {name: bill.number(name, _AMOUNT) for name in PLANNED} | {
         "requests_per_s": (fields.number("requests", _AMOUNT) or 0.0) / duration,
         "replicas": fields.number("mean_replicas", _AMOUNT),
-        "usd_per_million_tokens": bill.number("usd_per_million_tokens", _AMOUNT),
     }
     hours: dict[str, tuple[float, ...]] = {
         name: (float(value),) for name, value in constant.items() if value is not None

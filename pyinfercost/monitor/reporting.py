@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._checks import Range, is_file, number
 from ..errors import Error
-from ..results.live_figures import LIVE_FIGURES, OUTCOMES, USES
+from ..results.live_figures import LIVE_FIGURES, OUTCOMES, PLANNED, USES
 from ..results.monitor_report import (
     OFF_PEAK,
     PEAK,
@@ -24,7 +24,7 @@ from ..results.monitor_report import (
 from .binned import Amount, Bins, slot_edges
 from .level_changes import level_changes, outside_since
 from .log_reading import LogError, LoggedInterval, MonitorRecording, read_log, summed
-from .planned import FIGURES, Plan, PlanLike, read_plan
+from .planned import Plan, PlanLike, read_plan
 from .suggesting import suggestion
 
 if TYPE_CHECKING:
@@ -217,9 +217,9 @@ def _planned(bins: Bins, plan: Plan | None) -> dict[str, Numbers]:
     edges = bins.edges_s
     if plan is not None:
         rows = [plan.at((start + end) / 2) for start, end in pairwise(edges.tolist())]
-        return {name: np.array([row[name] for row in rows]) for name in FIGURES if name in plan.hours}
+        return {name: np.array([row[name] for row in rows]) for name in PLANNED if name in plan.hours}
     found = {}
-    for name in FIGURES:
+    for name in PLANNED:
         value, seconds = _recorded_plan(name)
         total, is_known = bins.sums(value)
         if is_known:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .._checks import Range, number
 from ..errors import InputError
 from ..results.live import Series, series
+from ..results.live_figures import LIVE_FIGURES
 
 if TYPE_CHECKING:
     from ..results.live import Labels
@@ -20,7 +21,6 @@ WINDOW_S = 60.0
 _WINDOW = Range(1e-3, 1e7, "s")
 _PEAK = Range(1.0, 1e30)
 _KEPT = 12  # states in a window: the stretch that gauges cover is at most 1/12 longer than asked for
-_MILLION = 1e6
 
 
 class WindowError(InputError):
@@ -73,11 +73,9 @@ class Window:
         Returns:
             Series of gauges -> values, without those whose counters are absent or did not move:
 
-            - `busy_share`: busy / paid device-seconds.
             - `power_w`: joules / seconds.
             - `mfu_share`, `mbu_share`: FLOPs, bytes / (paid device-seconds x peak of a device).
-            - `usd_per_request`: money / requests with the outcome `ok`.
-            - `usd_per_million_tokens`, `joules_per_token`: money x 10^-6, joules / generated tokens.
+            - Figures with a `ratio` in the catalog, such as `joules_per_token`: the quotient of their counters.
             - `measured_to_predicted` of each part: measured / predicted seconds.
         """
         with self._lock:
@@ -90,17 +88,16 @@ class Window:
         return self._gauges(_Change(before, values), at_s - before_s) if at_s > before_s else {}
 
     def _gauges(self, change: _Change, seconds: float) -> dict[Series, float]:
-        reserved_s, cost, energy_j = change("reserved_s"), change("cost_usd"), change("energy_j")
-        tokens = change("output_tokens")
+        reserved_s = change("reserved_s")
         shares = {
-            "busy_share": (change("reserved_s", (("use", "busy"),)) if reserved_s else None, reserved_s),
-            "power_w": (energy_j, seconds),
+            "power_w": (change("energy_j"), seconds),
             "mfu_share": (change("model_flops"), _product(reserved_s, self._peaks["flop_per_s"])),
             "mbu_share": (change("model_bytes"), _product(reserved_s, self._peaks["byte_per_s"])),
-            "usd_per_request": (cost, change("requests", (("outcome", "ok"),))),
-            "usd_per_million_tokens": (_product(cost, _MILLION), tokens),
-            "joules_per_token": (energy_j, tokens),
         }
+        for name, figure in LIVE_FIGURES.items():
+            if ratio := figure.ratio:
+                above, below = change.of(ratio.above, ratio.of_above), change.of(ratio.below, ratio.of_below)
+                shares[name] = (_product(above, ratio.factor), below)
         found = {series(name): above / below for name, (above, below) in shares.items() if above is not None and below}
         for part in change.parts():
             measured_s, predicted_s = (change(name, (("part", part),)) for name in ("measured_s", "predicted_s"))
@@ -121,6 +118,10 @@ class _Change:
         asked = [each for each in self._after if each.figure == figure and (labels is None or each.labels == labels)]
         moved = sum(self._after[each] - self._before.get(each, 0.0) for each in asked)
         return moved if asked and moved >= 0.0 else None
+
+    def of(self, figure: str, label: str) -> float | None:
+        """Return how far a counter moved, over all its labels or with one value of its label."""
+        return self(figure, ((LIVE_FIGURES[figure].labels[0], label),) if label else None)
 
     def parts(self) -> list[str]:
         """Return the parts that have a prediction."""

@@ -16,6 +16,7 @@ from ..deployment import Deployment, deployment_of
 from ..deployment.keywords import shows, split_options
 from ..deployment.options import DeploymentOptions
 from ..errors import Error, InputError, InputTypeError
+from ..results import figures
 from ..results.given_units import given, unit_of
 from ..sources.sizes import bind_sizes
 from .estimate import estimate_on
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from .._core import Graph
     from ..sources.capture import Capturable
 
-_OF_MACHINE = ("latency_s", "energy_per_item_j", "cost_usd", "usd_per_million_tokens", "carbon_g")
+_OF_MACHINE = tuple(each.key for each in figures.of_scope(figures.BUDGET) if figures.HARDWARE in each.needs)
 _OF_MODEL = ("flops", "contraction_flops", "parameters", "parameter_bytes", "peak_memory_bytes")
 _ACTIONS = ("raise", "warn")
 _LIMIT = Range(1e-30, 1e30)
@@ -180,8 +181,8 @@ class CostBudget:
         """Return the message about these overruns."""
         timed = self.on.hardware is not None
         where = f" on {self.on.machine.id}" if timed else ""
-        way = f"{self.on.precision}, {self.on.execution}" if timed else self.on.precision
-        return f"{model or 'the model'} is over its budget{where} ({way}): " + "; ".join(map(str, overruns))
+        setting = f"{self.on.precision}, {self.on.execution}" if timed else self.on.precision
+        return f"{model or 'the model'} is over its budget{where} ({setting}): " + "; ".join(map(str, overruns))
 
 
 def _limit(name: str, value: Any) -> float:

@@ -123,7 +123,7 @@ def collective(
 ) -> One | Many:
     """Predict the time of a collective operation between devices.
 
-    The formula is that of NCCL's tuner, `start + step x steps + bytes / rate` in the cheapest of its protocols;
+    The formula of NCCL's tuner is `start + step x steps + bytes / rate` in the cheapest of its protocols;
     `csrc/hardware/collectives.hpp` states it in full, and `[collectives]` in the calibration files has its constants
     with what they were fitted to. A node of a graph with the same operation takes the same time.
 
@@ -143,11 +143,11 @@ def collective(
         hardware: An id of the catalog (`"h100-sxm-80gb"`), the path of a TOML file, or a `Hardware`.
         devices: Number of participating machines, of all nodes together. One device sends nothing and takes 0 s.
         nodes: Number of nodes that they are in, at least as many as hold them: eight devices are in a node, unless the
-            machine's file says otherwise. Devices of one link domain, as of an NVL72, count as one node.
+            machine's file has another size. Devices of one link domain, as of an NVL72, count as one node.
         dtype: Dtype of the message, such as `"fp16"` or `"float16"`. It does not change the size. A switch that adds up
             data does so for floats of 16 bits and more.
         kernel: `"library"` (NCCL); for an all-reduce `"engine"`, the one-shot and two-shot kernels of vLLM, or
-            `"push"`, those of TensorRT-LLM and of SGLang from 0.5.14, each where it is faster than the library; for
+            `"push"`, the kernels of TensorRT-LLM and of SGLang from 0.5.14, where faster than the library; for
             tokens of experts `"low_latency"` or `"normal"`, the modes of DeepEP, or `"engine"`, the faster of them.
             By default `"library"`, and for tokens of experts `"engine"`.
         execution: `"cuda_graph"` or `"eager"`. An engine's eager all-reduce copies the message first, and takes at

@@ -16,6 +16,7 @@ from ..deployment.options import DeploymentAxes
 from ..errors import Error, InputError, InputTypeError
 from ..results.comparison import FIGURES, ComparedModel, Comparison
 from ..results.language_profile import LanguageProfile
+from ..results.notices import Notice, notice
 from ..results.profile import Profile
 from ..sources.captured import Captured, CapturedPhases, graph_at, graph_over, has_phases, phases_at
 from ..sources.sizes import SizeError, call_sizes
@@ -94,7 +95,7 @@ def compare_on(
     causes = [row.cause for row in rows]
     if causes and all(isinstance(cause, SizeError) for cause in causes):
         raise causes[0]  # type: ignore[misc]  # no model has the size: a name is wrong
-    return Comparison(rows=tuple(rows), notes=(*_notes(rows), *_expert_notes(rows), *_loading_notes(rows)))
+    return Comparison(rows=tuple(rows), notices=(*_slower(rows), *_expert_loads(rows), *_narrowed(rows)))
 
 
 def _named(models: Iterable[Any]) -> Iterator[tuple[str, Compared]]:
@@ -237,7 +238,7 @@ def _rows_of(
 
 
 def _of_profile(name: str, found: Profile | LanguageProfile, phase: str = "") -> Iterator[ComparedModel]:
-    """Yield the row of a profile, or those of both phases."""
+    """Yield the row of a profile, or the rows of both phases."""
     if isinstance(found, LanguageProfile):
         yield from _of_profile(f"{name} (prefill)", found.prefill, "prefill")
         yield from _of_profile(f"{name} (decode)", found.decode, "decode")
@@ -263,38 +264,37 @@ def _of_profile(name: str, found: Profile | LanguageProfile, phase: str = "") ->
     )
 
 
-def _notes(rows: Iterable[ComparedModel]) -> tuple[str, ...]:
+def _slower(rows: Iterable[ComparedModel]) -> list[Notice]:
     """Return why fused executions take longer than others of the same model in the same place, at most a few lines."""
     others: dict[Any, dict[str, ComparedModel]] = {}
     for row in rows:
         if row.hardware is not None and row.execution is not None and not row.error:
             place = (row.model, row.hardware, row.devices, row.precision, row.engine, row.layout)
             others.setdefault((place, tuple(row.sizes.items())), {})[row.execution] = row
-    notes: list[str] = []
+    found: list[Notice] = []
     for by_execution in others.values():
         plain = next((row for name, row in by_execution.items() if name not in FUSED), None)
         for name, row in by_execution.items():
             reason = None if plain is None else why_slower((name, plain.execution), (_times(row), _times(plain)))
             if reason is not None:
-                sizes = "".join(f", {size} {value}" for size, value in row.sizes.items())
-                notes.append(f"{row.model} on {row.hardware}{sizes}: {reason}")
-    return tuple(notes[:_MOST_NOTES])
+                where = {"model": row.model, "hardware": row.hardware, "sizes": dict(row.sizes)}
+                found.append(notice("slower", **reason, **where))
+    return found[:_MOST_NOTES]
 
 
-def _expert_notes(rows: Iterable[ComparedModel]) -> list[str]:
+def _expert_loads(rows: Iterable[ComparedModel]) -> list[Notice]:
     """Return the loads of experts that times are for, by engine."""
     estimates = [row.profile.estimate for row in rows if row.profile is not None]
     loads = [(each.engine, str(each.layout.expert_load)) for each in estimates if each is not None]
     return [
-        f"experts have {load if load.count(':') < _MOST_LOADS else 'measured'} loads in {engine}; "
-        "--layout expert_load=... states others"
+        notice("expert_loads", load=load if load.count(":") < _MOST_LOADS else "measured", engine=engine)
         for engine, load in dict.fromkeys(loads)
         if load
     ]
 
 
-def _loading_notes(rows: Iterable[ComparedModel]) -> list[str]:
-    """Return which models engines load in 16 bits though their weights have 32."""
+def _narrowed(rows: Iterable[ComparedModel]) -> list[Notice]:
+    """Return the models that engines load in 16 bits though their weights have 32."""
     found = [
         (row.engine, row.model.removesuffix(f" ({row.phase})"))
         for row in rows
@@ -303,7 +303,7 @@ def _loading_notes(rows: Iterable[ComparedModel]) -> list[str]:
         and row.precision == "native"
         and is_narrowed(row.profile.graph)
     ]
-    return [f"{engine} loads the float32 weights of {name} in 16 bits" for engine, name in dict.fromkeys(found)]
+    return [notice("model_narrowed", engine=engine, model=name) for engine, name in dict.fromkeys(found)]
 
 
 def _times(row: ComparedModel) -> list[LayerTime]:

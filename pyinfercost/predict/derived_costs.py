@@ -32,11 +32,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .._core import Graph
+    from .._core import Boundary, Graph
     from ..deployment.deployment import Deployment
     from ..inputs.price import Price
     from ..inputs.startup import Startup
-    from .plans import Boundary
 
 Numbers: TypeAlias = "float | NDArray[np.float64]"
 """One number for all points, or one for each."""
@@ -185,7 +184,7 @@ _OF_BOUNDARY: Mapping[str, tuple[Callable[[Boundary], Any], bool]] = MappingProx
         "reads_cache": (lambda at: int(at.reads_cache), False),
     }
 )
-"""Input -> its quantity at the boundary, and whether it is that of the largest share of the batch on one device."""
+"""Input -> its quantity at the boundary, and whether it is of the largest share of the batch on one device."""
 
 _OF_POINTS = frozenset(
     {
@@ -193,10 +192,13 @@ _OF_POINTS = frozenset(
         *("draft_tokens_per_step", "loaded_bytes", "recorded_graphs"),
     }
 )
-"""Inputs that are attributes of `Points`; those of neither kind are `TERMS`."""
+"""Inputs that are attributes of `Points`; inputs of neither kind are `TERMS`."""
 
 COST_FIGURES = frozenset(_core.cost_figures())
 """Figures that are derived."""
+
+
+_PRICED = tuple(each for each in figures.of_scope(figures.ESTIMATE) if figures.PRICE in each.needs)
 
 
 class DerivedCosts:
@@ -326,9 +328,13 @@ def derived_figures(point: OnePoint) -> dict[str, Any]:
         "tokens_per_s_per_sequence": derived.tokens_per_s_per_sequence if timed else None,
         "ttft_s": derived.ttft_s if boundary.phase == figures.PREFILL else None,
         "tpot_s": derived.tpot_s if boundary.phase == figures.DECODE else None,
-        "cost_usd": None if cost is None else cost.usd,
         "cost": cost,
-        "usd_per_million_tokens": derived.usd_per_million_tokens if cost is not None and tokens else None,
+        **{
+            each.key: float(getattr(derived, each.key))
+            if cost and (tokens or figures.TOKENS not in each.needs)
+            else None
+            for each in _PRICED
+        },
         "carbon_g": derived.carbon_g if energy_known and on.place is not None else None,
         "place": on.place,
     }

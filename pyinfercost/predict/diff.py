@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
@@ -15,6 +15,7 @@ from ..inputs.layout import Layout
 from ..results import figures
 from ..results.documents import DocumentError, checked_profile, profile_document_from
 from ..results.estimate import Estimate
+from ..results.notices import Notice, notice
 from ..results.profile import Profile
 from ..results.profile_changes import FIGURES, TOTALS, Change, ModuleChange, ProfileChanges, Side
 from ..results.units import quantity
@@ -62,7 +63,7 @@ def profile_changes(before: ProfileLike, after: ProfileLike, *, limits: Iterable
         after: The second profile, in the same forms.
         limits: Limits on changes of figures, such as `latency_s:+5%` (grows by at most 5 %), `throughput_per_s:-5%`
             (falls by at most 5 %), `peak_memory_bytes:+1e6` (in the figure's own unit) and `flops:any` (does not
-            change). Figures are those of `totals`, and `unmodelled_ops`. An unknown figure breaks all limits on it.
+            change). Figures are in `totals`, and `unmodelled_ops`. An unknown figure breaks all limits on it.
 
     Returns:
         A `ProfileChanges`, whose `failed` has the broken limits. An unknown figure of a side is None, and so are its
@@ -85,7 +86,7 @@ def profile_changes(before: ProfileLike, after: ProfileLike, *, limits: Iterable
     found = ProfileChanges(
         before=first.side,
         after=second.side,
-        warnings=(*_warnings(first.side, second.side), *_reasons(first, second)),
+        notices=(*_notices(first.side, second.side), *_slower(first, second)),
         totals={name: Change(first.totals[name], second.totals[name]) for name in TOTALS},
         modules=tuple(rows),
         added=whole_modules(rows, "added"),
@@ -186,13 +187,13 @@ def _times(layers: list[Fields]) -> tuple[LayerTime, ...]:
     )
 
 
-def _reasons(before: _Read, after: _Read) -> list[str]:
+def _slower(before: _Read, after: _Read) -> list[Notice]:
     """Return why the fused one of two executions is slower, where they differ in nothing else."""
     terms = [name for name in _TERMS if name != "execution"]
     if any(getattr(before.side, name) != getattr(after.side, name) for name in terms):
         return []
     reason = why_slower((before.side.execution, after.side.execution), (before.times, after.times))
-    return [] if reason is None else [reason]
+    return [] if reason is None else [notice("slower", **reason)]
 
 
 def _unmodelled(fields: Fields) -> dict[str, int]:
@@ -258,7 +259,7 @@ def _sum(one: Any, other: Any) -> Any:
 
 
 def _joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Return the paths of both in the order of the second; those of the first alone precede their next common path."""
+    """Return the paths of both in the order of the second; paths of the first alone precede their next common path."""
     joined: dict[str, None] = {}
     left = [path for path in before if path not in after]
     places = {path: place for place, path in enumerate(before)}
@@ -271,41 +272,23 @@ def _joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 
 
 _DIFFERING = (
-    ("hardware", "this changes times, energy and cost, too"),
-    ("precision", "this changes bytes and times, too"),
-    ("engine", "this changes kernels, bytes and times, too"),
-    ("serving", "this changes times and tokens, too"),
-    ("execution", "this changes times, too"),
-    ("threads", "this changes times, too"),
-    ("instances", "this changes times, energy and memory, too"),
-    ("sustained", "this changes times, too"),
-    ("devices", "this changes times, energy and memory, too"),
-    ("layout", "this changes kernels, times, energy and memory, too"),
-    ("host", "this changes times, too"),
-    ("price", "this changes costs, too"),
-    ("utilization", "this changes costs, too"),
+    *("hardware", "precision", "engine", "serving", "execution", "threads", "instances", "sustained", "devices"),
+    *("layout", "host", "price", "utilization"),
 )
 
 
-def _warnings(before: Side, after: Side) -> list[str]:
-    """Return the differences beside the model, and the calls that are in no figure."""
-    found = []
-    for name, why in _DIFFERING:
+def _notices(before: Side, after: Side) -> Iterator[Notice]:
+    """Yield the differences other than the model, and the calls that are in no figure."""
+    for name in _DIFFERING:
         one, other = getattr(before, name), getattr(after, name)
         if name == "host" and (before.hardware != after.hardware or None in (one, other)):
             continue  # machines have hosts of their own
         if one != other:
-            found.append(f"{name} differs: {_said(one)} before, {_said(other)} after; {why}")
+            yield notice("differs", name=name, before=one, after=other)
     for name in dict.fromkeys((*before.sizes, *after.sizes)):
         one, other = before.sizes.get(name), after.sizes.get(name)
         if one != other:
-            found.append(f"size {name} differs: {_said(one)} before, {_said(other)} after; this may change all figures")
+            yield notice("size_differs", name=name, before=one, after=other)
     for side, when in ((before, "before"), (after, "after")):
         if side.unmodelled:
-            ops = ", ".join(f"{op} x{count}" for op, count in side.unmodelled.items())
-            found.append(f"not modelled {when}, and in no figure there: {ops}")
-    return found
-
-
-def _said(value: Any) -> str:
-    return "not given" if value in (None, "") else str(value)
+            yield notice("unmodelled", when=when, calls=dict(side.unmodelled))

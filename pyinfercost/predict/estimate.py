@@ -12,25 +12,25 @@ from ..deployment.keywords import shows, split_options
 from ..deployment.nodes import nodes_of
 from ..deployment.options import SizedOptions
 from ..inputs.layout import BALANCED, Layout
+from ..results.device_use import Exchange
 from ..results.estimate import Estimate, LayerEstimate
 from ..results.stages import StageEstimate
 from ..sources.sizes import SizeError, batch_name, bind_sizes, call_sizes
 from .derived_costs import OnePoint, derived_figures
-from .device_use import counts_of_device, device_use_of, exchanges_of
+from .device_use import device_use_of
 from .memory_use import memory_on
 from .models import captured_model, deployment_for
-from .plans import as_captured, boundary_of, family_of, trains, value_of, with_expert_loads
+from .plans import as_captured, boundary_of, with_expert_loads
 from .rules import Rules, work_overrides
-from .stages import graph_on, pipeline_on
+from .stages import deployed_on, graph_on, stage_plans, stages_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .._core import Graph, Plan, Work
     from ..deployment import Deployment
-    from ..results.device_use import DeviceUse, Exchange
+    from ..results.device_use import DeviceUse
     from ..sources.capture import Capturable
-    from .stages import Pipeline
 
 
 @shows(SizedOptions)
@@ -53,7 +53,7 @@ def estimate(
         dynamic: Dimensions of the inputs that are named sizes, as in `capture`.
         rules: Work of the caller's own ops, as in `count`.
         sizes: Values of named sizes, for names that options have too.
-        **options: Fields of `Deployment`, such as `hardware`, which override those of `on`, and sizes by name, such as
+        **options: Fields of `Deployment`, such as `hardware`, which override `on`, and sizes by name, such as
             `batch=8`; a size left out takes the graph's default. A spec is captured at its sizes.
 
     Returns:
@@ -105,15 +105,11 @@ def estimate_on(
     figures = kernels.figures(
         machine, totals, devices=on.devices, items=at.items * on.instances, fits=None if memory is None else memory.fits
     )
-    layers = kernels.layers(LayerEstimate)
     use: DeviceUse | None = None
     exchanges: tuple[Exchange, ...] = ()
     if on.layout is not None or on.devices > 1:
-        counts = counts_of_device(on, graph, at.share, overrides)
-        use = device_use_of(on, graph, at.share, counts, totals, stages)
-        if stages:
-            counts = counts_of_device(on, graph, graph.size_values(point), overrides)
-        exchanges = exchanges_of(plan.graph, counts, layers, machine)  # autocast adds nodes
+        use = device_use_of(on, graph, at.share, totals, stages, overrides)
+        exchanges = tuple(Exchange(**each) for each in kernels.exchanges(machine))
     return Estimate(
         hardware=machine.id,
         precision=on.precision,
@@ -133,7 +129,7 @@ def estimate_on(
         as_captured=Counter(graph.node(node).op for node in as_captured(graph)),
         stages=stages,
         machine=machine,
-        layers=layers,
+        layers=kernels.layers(LayerEstimate),
         **figures,
         **derived_figures(at),
     )
@@ -149,8 +145,8 @@ class Evaluation(NamedTuple):
     """One point, evaluated.
 
     Attributes:
-        plan: The plan; of a pipeline that of all stages, one after another.
-        point: Sizes on the device with the largest share of the batch; of a pipeline those of a micro-batch.
+        plan: The plan; of a pipeline the plan of all stages, one after another.
+        point: Sizes on the device with the largest share of the batch; of a pipeline the sizes of a micro-batch.
         totals: The evaluator's columns at this point.
         at: What costs are derived from.
         stages: The stages of a pipeline.
@@ -172,29 +168,24 @@ def evaluate_on(
     overrides: Mapping[int, Work] | None = None,
 ) -> Evaluation:
     """Evaluate one point, with the arguments of `estimate_on`."""
-    pipeline = pipeline_on(on, graph)
-    graph = graph_on(on, graph) if pipeline is None else pipeline.graph
-    sizes = graph.size_values(given)
-    # As in a sweep, a size that depends on data and is not given remains an expression in the others.
-    point = {name: size for name, size in sizes.items() if name in given or not graph.depends_on_data(name)}
-    copies = on.rank_layout.copies
-    if copies > 1:
-        batch = graph.size_of_role("batch")
-        if batch is None:
-            raise SizeError(
-                f"layout is {on.rank_layout}, and this graph has no size 'batch' to share; capture it with "
-                "dynamic={0: {0: 'batch'}}, or pass fewer devices"
-            )
-        point[batch] = -(-point[batch] // copies)
-    family = family_of(graph, on.precision, on.execution, overrides, str(on.serving))
-    share = graph.size_values(point)
-    stages: tuple[StageEstimate, ...] = ()
-    if pipeline is None:
-        totals = _core.evaluate_point(family.plan_for(point), point, on.machine)
-        if on.rank_layout.data > 1 and trains(graph):
-            totals = _with_exchange(on, graph, point, totals)
-    else:
-        totals, point, stages = _evaluate_stages(on, pipeline, point, share, overrides)
+    graph, layout = graph_on(on, graph), on.rank_layout
+    if layout.copies > 1 and graph.size_of_role("batch") is None:
+        raise SizeError(
+            f"layout is {layout}, and this graph has no size 'batch' to share; capture it with "
+            "dynamic={0: {0: 'batch'}}, or pass fewer devices"
+        )
+    deployed = deployed_on(on, graph, overrides)
+    plan, sizes, share, of_share, point, totals, rows = deployed.at(given, on.machine)
+    if graph.trains and rows:
+        from .training_pipelines import TrainingStagePlans
+
+        core = stage_plans(graph, layout, on.precision, on.execution, overrides=overrides)
+        plans = TrainingStagePlans(core, graph, layout, on.precision, on.execution)
+        totals = plans.evaluate_point(of_share, on.machine)
+        rows = plans.with_memory(rows, of_share, on.machine)
+    elif graph.trains and layout.data > 1:
+        totals = _with_exchange(on, graph, point, totals)
+    stages = zip(stages_of(graph), rows, strict=True)
     at = OnePoint(
         on=on,
         graph=graph,
@@ -205,7 +196,9 @@ def evaluate_on(
         energy_j=on.devices * totals["energy_j"],
         items={**fixed, **sizes}.get(batch_name(graph), 1),
     )
-    return Evaluation(family.plan_for(point), point, totals, at, stages)
+    return Evaluation(
+        plan, point, totals, at, tuple(StageEstimate(modules=stage.modules(), **row) for stage, row in stages)
+    )
 
 
 def _with_exchange(
@@ -222,62 +215,3 @@ def _with_exchange(
         graph, on.rank_layout, on.precision, on.execution, axes, on.machine, first=0, points=1, columns=out
     )
     return {name: float(column[0]) for name, column in added.items()}
-
-
-def _evaluate_stages(
-    on: Deployment,
-    pipeline: Pipeline,
-    point: Mapping[str, int],
-    share: Mapping[str, int],
-    overrides: Mapping[int, Work] | None,
-) -> tuple[dict[str, float], dict[str, int], tuple[StageEstimate, ...]]:
-    """Return the columns of a pipeline at one point, the sizes of a micro-batch, and the stages.
-
-    Args:
-        on: Where and how the model runs.
-        pipeline: The stages.
-        point: Sizes on the devices with the largest share of the batch.
-        share: The same, with values of all sizes.
-        overrides: Work by node of the graph of all stages.
-    """
-    import numpy as np
-
-    from .stage_costs import COLUMNS, most_micro_batches
-    from .training_pipelines import plans_class
-
-    plans = plans_class(pipeline).of(
-        pipeline,
-        on.rank_layout,
-        on.precision,
-        on.execution,
-        serving=on.settings if on.serving else None,
-        serving_text=str(on.serving),
-        overrides=overrides,
-    )
-    out = {name: np.empty(1) for name in COLUMNS}
-    axes = [(name, np.asarray([size], dtype=np.int64), 1) for name, size in point.items()]
-    plans.evaluate(axes, on.machine, first=0, points=1, out=out)
-    of_part = dict(point)
-    count = 1
-    if (batch := batch_name(pipeline.graph)) in of_part:
-        of_part[batch] = int(_core.micro_batch(point[batch], most_micro_batches(on.rank_layout)))
-        count = -(-point[batch] // max(1, of_part[batch]))
-    parts = pipeline.graph.size_values(of_part)
-    stages = []
-    for number, stage in enumerate(pipeline.stages):
-        family = plans.families[plans.kind_of[number]]
-        known = _core.evaluate_point(family.plan_for(of_part), of_part, on.machine)
-        boundary = boundary_of(stage.graph, on.precision)
-        cache = boundary.kv_cache_bytes
-        stages.append(
-            StageEstimate(
-                modules=stage.modules(),
-                latency_s=known["latency_s"],
-                busy_s=count * known["latency_s"],
-                weight_bytes=value_of(boundary.weight_bytes, share),
-                kv_cache_bytes=None if cache is None else value_of(cache, share),
-                memory_bytes=plans.memory_bytes(number, known["peak_memory_bytes"], share, parts, on.machine),
-                sent_bytes=value_of(stage.sent, parts) // stage.slices,
-            )
-        )
-    return {name: float(column[0]) for name, column in out.items()}, of_part, tuple(stages)

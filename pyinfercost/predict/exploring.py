@@ -1,4 +1,4 @@
-"""Explorations: what a page needs to estimate a model at any point by itself."""
+"""Explorations: the data from which a page estimates a model at any point by itself."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ..sources.capture import Capturable
 
 FORMATS = ("int8_wo", "int4_wo", "fp8_dynamic")
-"""Formats of weights that a page offers beside the captured ones."""
+"""Formats of weights that a page offers besides the captured ones."""
 
 _OF_CONVOLUTIONS = ("int8_dynamic",)  # where none of the others applies
 
@@ -44,7 +44,7 @@ START = "l4"
 """Machine with which a page begins, if none is named."""
 
 _TOKENS = 1024  # of a prompt, and in the cache before a decode step
-_SHORT = 128  # in the cache of a decoder beside an encoder
+_SHORT = 128  # in the cache of a decoder with an encoder
 _SEQUENCE = "sequence"
 
 

@@ -11,8 +11,7 @@ from .plans import caches_of, value_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .._core import Graph
-    from .plans import CacheTensor
+    from .._core import Cache, Graph
 
 _LAYER = re.compile(r"(.*?_\d+)_")
 _PAIR = 2  # keys and values
@@ -33,7 +32,7 @@ def kv_cache_of(graph: Graph, precision: str, sizes: Mapping[str, int]) -> KVCac
     caches = caches_of(graph, precision)
     if not caches:
         return None
-    groups: dict[tuple[str, int], list[CacheTensor]] = {}
+    groups: dict[tuple[str, int], list[Cache]] = {}
     for cache in caches:
         groups.setdefault((cache.kind, value_of(cache.positions, sizes)), []).append(cache)
     ordered = sorted(groups.items(), key=lambda item: KINDS.index(item[0][0]))
@@ -54,7 +53,7 @@ def cache_format(graph: Graph, precision: str) -> str:
     return next((form for form, dtype in _NARROW.items() if any(each.startswith(dtype) for each in dtypes)), "")
 
 
-def _layers(kind: str, positions: int, caches: Sequence[CacheTensor], sizes: Mapping[str, int]) -> CacheLayers:
+def _layers(kind: str, positions: int, caches: Sequence[Cache], sizes: Mapping[str, int]) -> CacheLayers:
     named = {match[1] for cache in caches if (match := _LAYER.match(cache.name))}
     unnamed = sum(_LAYER.match(cache.name) is None for cache in caches)
     return CacheLayers(

@@ -76,8 +76,8 @@ def _timed(reads: Estimate | None, generates: Estimate | None, tokens_per_step: 
         "tokens_per_s_per_sequence": generates.tokens_per_s_per_sequence,
         "energy_per_input_token_j": _energy_per_token_j(reads, 1.0),
         "energy_per_output_token_j": _energy_per_token_j(generates, tokens_per_step),
-        "usd_per_million_input_tokens": reads.usd_per_million_tokens,
-        "usd_per_million_output_tokens": generates.usd_per_million_tokens,
+        "usd_per_million_input_tokens": getattr(reads, figures.OF_TOKENS["cost_usd"]),
+        "usd_per_million_output_tokens": getattr(generates, figures.OF_TOKENS["cost_usd"]),
     }
 
 

@@ -12,14 +12,13 @@ from .._checks import COUNT, whole
 from ..deployment import Deployment, deployment_of
 from ..deployment.engines import TORCH
 from ..deployment.nodes import nodes_of
-from ..errors import InputError
-from ..inputs.layout import FACTORS, Layout, LayoutError
+from ..errors import InputError, LayoutError
+from ..inputs.layout import FACTORS, Layout
 from ..inputs.settings import written
 from ..results.layouts import LayoutChoice, Layouts
 from ..results.units import quantity
 from .collectives import CollectiveError, collective
-from .plans import boundary_of, graph_of_rank, launched_graph, of_rank
-from .stages import places_of_cuts
+from .plans import boundary_of, core_layout, graph_of_rank, launched_graph
 from .workers import on_workers
 
 if TYPE_CHECKING:
@@ -175,9 +174,9 @@ def _chosen(among: Mapping[str, Any]) -> dict[str, list[Any]]:
     return found
 
 
-def _made_for(layout: Layout) -> tuple[Layout, int]:
+def _made_for(layout: Layout) -> tuple[_core.Layout, int]:
     """Return what the graph of a device depends on, and the number of stages that it is cut into."""
-    return of_rank(layout), layout.pipeline
+    return core_layout(layout).of_rank(), layout.pipeline
 
 
 def _text(fields: Fields) -> str:
@@ -274,18 +273,18 @@ class _Search:
         launched = launched_graph(self._graph, self._engines[0], layout)
         return -(-int(boundary_of(launched, self._precisions[0]).weight_bytes) // layout.pipeline)
 
-    def made(self, wanted: Sequence[Layout]) -> dict[tuple[Layout, int], str]:
+    def made(self, wanted: Sequence[Layout]) -> dict[tuple[_core.Layout, int], str]:
         """Make the graphs of layouts, on threads, and keep them with the model's graph.
 
         Returns:
             What the graph of a device depends on, and stages -> why it cannot be made, or an empty text.
         """
         distinct = {_made_for(layout): layout for layout in wanted}
-        of_ranks: dict[Layout, list[tuple[Layout, int]]] = {}
+        of_ranks: dict[_core.Layout, list[tuple[_core.Layout, int]]] = {}
         for key in distinct:
             of_ranks.setdefault(key[0], []).append(key)
 
-        def refusals(keys: list[tuple[Layout, int]]) -> list[str]:
+        def refusals(keys: list[tuple[_core.Layout, int]]) -> list[str]:
             return [self._refused(distinct[key]) for key in keys]  # the first one makes the graph of all
 
         found = on_workers(refusals, of_ranks.values())
@@ -308,7 +307,7 @@ class _Search:
                 for precision in self._precisions:
                     boundary_of(launched, precision)  # kept with the graph
                 if layout.pipeline > 1:
-                    places_of_cuts(launched, layout.pipeline)
+                    _core.check_cuts(launched, layout.pipeline)
             except InputError as error:
                 reasons.append(str(error))
         return reasons[0] if len(reasons) == len(self._engines) else ""

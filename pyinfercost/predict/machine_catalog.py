@@ -40,7 +40,7 @@ def machine_catalog(on: Deployment | None = None) -> MachineCatalog:
 
 
 def machine_of(on: Deployment) -> KnownMachine:
-    """Return the machine of a deployment, at its own price, or at that of the catalog if it has none."""
+    """Return the machine of a deployment, at its own price, or at the price of the catalog if it has none."""
     price = on.device_price
     if price is None:
         return _known(on.machine, on)
@@ -54,7 +54,7 @@ def machine_of(on: Deployment) -> KnownMachine:
 
 
 def is_cataloged(on: Deployment) -> bool:
-    """Return whether the machine of a deployment, its price and what else its costs need are those of the catalog."""
+    """Return whether the machine of a deployment, its price and other terms of its costs are equal to the catalog's."""
     machine = on.machine
     if machine.id not in names() or on.instances != 1:
         return False

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _core
 from ..results.memory_use import MemoryUse
-from .plans import boundary_of, caches_of, holdings_of
+from .plans import boundary_of, caches_of
 from .quantities import length_of
-from .stages import pipeline_on
+from .stages import deployed_on
 
 if TYPE_CHECKING:
-    from .._core import Graph, Hardware, Quantity
+    from .._core import Boundary, Graph, Hardware, Quantity
     from ..deployment import Deployment, Serving
     from .derived_costs import Numbers
-    from .plans import Boundary
 
 
 class Prompt(NamedTuple):
@@ -50,7 +49,7 @@ class MemoryLimits(NamedTuple):
 
 
 def block_tokens(engine: str, *, gpu: bool) -> int:
-    """Return the tokens that a page of an engine's cache holds; a sequence takes whole pages."""
+    """Return the tokens in a page of an engine's cache; a sequence takes whole pages."""
     return _core.cache_block_tokens(engine, gpu)
 
 
@@ -112,7 +111,7 @@ def sequences_that_fit(
 
 
 def sequences_of(graph: Graph, precision: str, value: Callable[[Quantity], Any]) -> Any:
-    """Return the sequences whose caches a forward holds."""
+    """Return the sequences whose caches are in memory during a forward."""
     import numpy as np
 
     caches = caches_of(graph, precision)
@@ -152,11 +151,11 @@ def memory_on(
 ) -> MemoryUse | None:
     """Return the memory of a forward on one device; of a pipeline, on a device of the fullest stage.
 
-    A pipeline holds as many sequences as the stage with the least room.
+    A pipeline has room for as many sequences as its fullest stage.
 
     Args:
         on: Where and how the model runs.
-        graph: The model, captured or launched.
+        graph: The launched graph.
         sizes: Values of all sizes of the graph, for the largest share of the batch on one device.
         peak_bytes: Peak memory of the forward.
         prompt: The prefill before this decode step; a prefill is its own.
@@ -164,18 +163,8 @@ def memory_on(
     Returns:
         The memory; None for a model without a KV cache.
     """
-    pipeline = pipeline_on(on, graph)
-    graphs = [graph] if pipeline is None else [stage.graph for stage in pipeline.stages]
-    found = _core.device_memory(
-        [holdings_of(each, on.precision) for each in graphs],
-        dict(sizes),
-        peak_bytes,
-        engine=on.engine,
-        machine=on.machine,
-        attention_ranks=on.rank_layout.attention_tensor,
-        limits=MemoryLimits.of(on.settings),
-        prompt=prompt,
-    )
+    deployed = deployed_on(on, graph)
+    found = deployed.memory(dict(sizes), on.machine, peak_bytes, limits=MemoryLimits.of(on.settings), prompt=prompt)
     return None if found is None else MemoryUse(**found)
 
 

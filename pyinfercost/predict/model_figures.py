@@ -1,4 +1,4 @@
-"""Figures of a model that need no machine: those of its counts, and those that follow from its graph.
+"""Figures of a model that need no machine: its counts, and figures that follow from its graph.
 
 A figure that follows from the graph is a function here with the figure's key as its name, under `@of_graph`.
 """
@@ -14,8 +14,7 @@ from .plans import caches_of, graph_cache, value_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .._core import Counts, Graph, Quantity
-    from .plans import CacheTensor
+    from .._core import Cache, Counts, Graph, Quantity
 
 OF_GRAPH: dict[str, Callable[[Graph, str], Quantity | None]] = {}
 """Key of a figure -> its quantity for a graph and a precision, in all sizes of the graph; None if it has none."""
@@ -87,7 +86,7 @@ def kv_cache_bytes_per_sequence(graph: Graph, precision: str) -> Quantity | None
     return _sum_over_caches(graph, precision, lambda cache: cache.sequence_bytes)
 
 
-def _sum_over_caches(graph: Graph, precision: str, of: Callable[[CacheTensor], Quantity]) -> Quantity | None:
+def _sum_over_caches(graph: Graph, precision: str, of: Callable[[Cache], Quantity]) -> Quantity | None:
     caches = caches_of(graph, precision)
     if not caches:
         return None

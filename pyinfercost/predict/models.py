@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def deployment_for(model: Any, on: Deployment | None, fields: Mapping[str, Any]) -> Deployment:
-    """Return the deployment of a call; without an engine, that of a file's format, such as llama.cpp for GGUF."""
+    """Return the deployment of a call; without an engine, the engine of a file's format, such as llama.cpp for GGUF."""
     if on is None and fields.get("engine") is None and isinstance(model, (str, PathLike)):
         fields = {**fields, "engine": engine_of(fspath(model))}
     return deployment_of(on, fields)

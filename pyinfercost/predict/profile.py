@@ -105,7 +105,7 @@ def profile(
         dynamic: Dimensions of the inputs that are named sizes, as in `capture`.
         rules: Work of the caller's own ops, as in `count`.
         sizes: Values of named sizes, for names that options have too.
-        **options: Fields of `Deployment`, such as `hardware`, which override those of `on`, and sizes by name, such as
+        **options: Fields of `Deployment`, such as `hardware`, which override `on`, and sizes by name, such as
             `batch=8`; a size left out takes the graph's default. For a spec, the sizes to capture it at. The config of
             a language model without a phase (`"hf:config.json"`) that is given `prompt` (tokens of a prompt) or
             `context` (tokens in the cache before a decode step) is profiled in both phases; each of these sizes has the

@@ -11,7 +11,7 @@ from .diff import profile_changes
 from .limits import broken_of
 
 MONTHLY = "usd_per_month"
-"""The figure of a review beside those of each model: the cost of all requests of a month."""
+"""The figure of a review that no model has alone: the cost of all requests of a month."""
 
 CHANGED, SAME, ADDED, REMOVED, UNKNOWN = "changed", "same", "added", "removed", "unknown"
 
@@ -37,7 +37,7 @@ class ModelReview:
 
     @property
     def usd_per_month(self) -> Change:
-        """Cost of the requests of a month: that of an item of the batch, times the requests.
+        """Cost of the requests of a month: the cost of an item of the batch, times the requests.
 
         None on a side without a price or with an unknown number of requests; 0 where the model does not exist.
         """
@@ -54,7 +54,7 @@ class Review:
 
     Attributes:
         models: The models, in the given order.
-        broken: Exceeded limits on the cost of a month; those of a model are in its comparison.
+        broken: Exceeded limits on the cost of a month; limits of a model are in its comparison.
     """
 
     models: tuple[ModelReview, ...]

@@ -1,12 +1,10 @@
-"""Why fused kernels take longer than those of the same model that are not fused, in one line."""
+"""Reasons for which fused kernels take longer than the same model's that are not fused."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
-
-from ..results.units import percent, quantity, significant
+from typing import Any, NamedTuple
 
 FUSED = ("compiled", "reduce-overhead")
 """Executions in which a compiler fuses operators."""
@@ -23,8 +21,10 @@ class LayerTime(NamedTuple):
     effect: str
 
 
-def why_slower(executions: tuple[str | None, str | None], layers: tuple[Sequence[LayerTime], ...]) -> str | None:
-    """Return why the fused one of two executions of a model takes longer.
+def why_slower(
+    executions: tuple[str | None, str | None], layers: tuple[Sequence[LayerTime], ...]
+) -> dict[str, Any] | None:
+    """Return values of the notice `slower`: why the fused one of two executions of a model takes longer.
 
     The reason is the effect whose layers take most of the added time.
 
@@ -33,7 +33,7 @@ def why_slower(executions: tuple[str | None, str | None], layers: tuple[Sequence
         layers: The layers of both, with times.
 
     Returns:
-        One line; None if both or none are fused, or fusion saves time.
+        The values; None if both or none are fused, or fusion saves time.
     """
     fused = [execution in FUSED for execution in executions]
     if fused[0] == fused[1]:
@@ -47,12 +47,14 @@ def why_slower(executions: tuple[str | None, str | None], layers: tuple[Sequence
     effect = max(added, key=lambda name: added[name])
     by_op = _summed((layer.op, layer.latency_s) for layer in layers[slow] if layer.effect == effect)
     first = sorted(by_op, key=lambda op: -by_op[op])[:_MOST_OPS]
-    ops = " and ".join(f"{op.removeprefix('aten.')} ({percent(by_op[op] / by_effect[slow][effect])} %)" for op in first)
-    ratio = significant(totals[slow] / totals[fast])
-    return (
-        f"{executions[slow]} takes {ratio} times as long as {executions[fast]}: kernels with the effect {effect!r} "
-        f"take {quantity(added[effect], 's')} more, foremost those of {ops}"
-    )
+    return {
+        "execution": executions[slow],
+        "other": executions[fast],
+        "ratio": totals[slow] / totals[fast],
+        "effect": effect,
+        "added_s": added[effect],
+        "op_shares": {op.removeprefix("aten."): by_op[op] / by_effect[slow][effect] for op in first},
+    }
 
 
 def _summed(parts: Iterable[tuple[str, float]]) -> Mapping[str, float]:

@@ -46,10 +46,10 @@ def sparsity_speedup(
 
     Args:
         graph: The graph of the model, as `capture` returns it.
-        sparsity: The result of `ic.sparsity` for its weights; names are those of the model's parameters.
+        sparsity: The result of `ic.sparsity` for its weights; names are the names of the model's parameters.
         on: Where and how the model runs; keywords override its fields.
         sizes: Values of named sizes, for names that options have too.
-        **options: Fields of `Deployment`, such as `hardware`, which override those of `on`, and sizes by name, such as
+        **options: Fields of `Deployment`, such as `hardware`, which override `on`, and sizes by name, such as
             `batch=8`; a size left out takes the graph's default.
 
     Returns:

@@ -25,7 +25,7 @@ _POOLS = "pool"
 def module_table(profile: Profile) -> ModuleTable:
     """Return the modules of a profiled model with input, output and kernel shapes, weights and multiply-adds.
 
-    Multiply-adds are those of the operators that run. torchinfo multiplies weights by the batch, so it leaves out
+    Multiply-adds are counted on the operators that run. torchinfo multiplies weights by the batch, so it leaves out
     attention, products of two activations, and the sequence of a linear layer; of convolutions both count the same.
 
     Args:
@@ -250,7 +250,7 @@ def _bound(shape: tuple[Quantity, ...] | None, sizes: Mapping[str, int]) -> tupl
 
 
 def _own_parameters(whole: Mapping[str, CountRow]) -> dict[str, Quantity]:
-    """Return the weights of each module without those of modules below it."""
+    """Return the weights of each module without the weights of modules below it."""
     own: dict[str, Any] = {path: row.parameters for path, row in whole.items()}
     for path, row in whole.items():
         if path:

@@ -93,7 +93,7 @@ class TrainingSetup:
         optimizer: A name of `OPTIMIZERS`.
         zero_stage: Stage of ZeRO, 0 to 3.
         shards: Devices among which states, gradients and weights are sharded.
-        master_weights: Whether the optimizer keeps weights in float32 beside narrower ones.
+        master_weights: Whether the optimizer also keeps weights in float32, besides narrower ones.
     """
 
     optimizer: str
@@ -121,7 +121,7 @@ def setup_of(
     shards: SupportsIndex | None,
     master_weights: bool | None,
 ) -> TrainingSetup | None:
-    """Return the setup that the keywords of a call describe, which override those of a known one; None without one.
+    """Return the setup that the keywords of a call describe, which override a known one; None without one.
 
     Raises:
         InputError: A value is unknown, or a keyword is given without an optimizer.
@@ -141,10 +141,10 @@ def setup_of(
 
 
 def setup_on(setup: TrainingSetup, layout: Layout) -> TrainingSetup:
-    """Return the setup on a layout, whose copies shard what its stage of ZeRO says.
+    """Return the setup on a layout, whose copies shard by its stage of ZeRO.
 
     Raises:
-        InputError: The setup is sharded in another way than the layout.
+        InputError: The setup is sharded otherwise than the layout.
     """
     if not layout.zero:
         return setup
@@ -175,7 +175,7 @@ def training_memory(
         zero_stage: Stage of ZeRO (and FSDP): 0 replicates everything, 1 shards the states of the optimizer and master
             weights, 2 also gradients, 3 also weights.
         shards: Number of devices among which they are sharded.
-        master_weights: Whether the optimizer keeps weights and states in float32 beside narrower weights of the model,
+        master_weights: Whether the optimizer keeps weights and states in float32 besides narrower weights of the model,
             as mixed precision with fp16 or bf16 weights does.
         hardware: The machine, to compare the peak with its memory.
         precision: Dtype to run in.
@@ -210,7 +210,7 @@ class MicroBatches(NamedTuple):
 
     Attributes:
         number: Their number; the gradients of several are added up.
-        in_flight: Those whose activations the stage holds at the same time at most.
+        in_flight: The most of them whose activations are in the stage's memory at the same time.
     """
 
     number: int = 1
@@ -233,10 +233,10 @@ def training_memory_of(
 
     Args:
         graph: The graph of a training step of one device.
-        sizes: Values of its sizes; of a stage of a pipeline those of a micro-batch.
+        sizes: Values of its sizes; of a stage of a pipeline the sizes of a micro-batch.
         setup: The optimizer, and how training is sharded.
         precision: Dtype to run in.
-        machine: The machine; None for that of a CPU, without its memory.
+        machine: The machine; None for a CPU, without its memory.
         parts: Micro-batches of a step.
     """
     if not any(graph.node(i).phase == "backward" for i in range(len(graph))):
@@ -375,7 +375,7 @@ def trained_weights(graph: Graph, counts: _core.Counts, sizes: Mapping[str, int]
         shape = tuple(n if isinstance(n, int) else int(n.evaluate(sizes)) for n in tensor.shape)
         own = _value(tensor.nbytes, sizes) // max(1, prod(shape))
         element = _ELEMENTS.get(precision, own)
-        # Under autocast, a gradient is in the dtype of the weight or in that of the product.
+        # Under autocast, a gradient is in the dtype of the weight or of the product.
         for width in dict.fromkeys((element, own, 2)):
             makers = held.get(prod(shape) * width)
             if makers:
@@ -385,7 +385,7 @@ def trained_weights(graph: Graph, counts: _core.Counts, sizes: Mapping[str, int]
 
 
 def _results(graph: Graph, counts: _core.Counts) -> int:
-    """Return the bytes of the results of the step, which the caller holds during the update."""
+    """Return the bytes of the results of the step, which the caller keeps during the update."""
     results = {tensor.index for tensor in graph.outputs}
     ends = len(counts.memory.timeline) - 1
     return sum(int(storage.bytes) for storage in counts.memory.live(ends) if storage.tensor in results)

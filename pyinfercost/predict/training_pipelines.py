@@ -9,14 +9,13 @@ at the end.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import _core
 from .._records import dataclass
 from ..deployment.nodes import nodes_of
-from .plans import graph_cache, trains
-from .stage_costs import COLUMNS, StagePlans, most_micro_batches
-from .stages import stages_of
+from .plans import graph_cache
+from .stages import most_micro_batches, stages_of
 from .training_memory import MicroBatches, stage_peak_bytes, trained_weights, training_memory_of
 from .training_steps import Exchanged, Message, exchanged_on, forward_family, message_times
 
@@ -27,17 +26,15 @@ if TYPE_CHECKING:
     from .._core import Graph, Hardware
     from ..inputs.layout import Layout
     from ..results.training_memory import TrainingMemory
-    from .stage_costs import Axis, Numbers
-    from .stages import Pipeline
     from .training_memory import TrainingSetup
 
+Numbers: TypeAlias = "NDArray[np.float64]"
+Axis: TypeAlias = "tuple[str, NDArray[np.int64], int]"
+"""A size, its values, and for how many points in a row a value stands."""
+
+COLUMNS = tuple(_core.evaluator_columns())
 _ADDED = ("latency_s", "compute_s", "dram_s", "cache_s", "link_s", "launch_s", "spread_s")
 """Columns of seconds that add up over stages."""
-
-
-def plans_class(pipeline: Pipeline) -> type[StagePlans]:
-    """Return the class of the plans of a pipeline: of a forward, or of a training step."""
-    return TrainingStagePlans if trains(pipeline.graph) else StagePlans
 
 
 def parts_of_stage(schedule: str, number: int, stages: int, micro_batches: int) -> MicroBatches:
@@ -47,22 +44,50 @@ def parts_of_stage(schedule: str, number: int, stages: int, micro_batches: int) 
 
 
 @dataclass(frozen=True)
-class TrainingStagePlans(StagePlans):
-    """Plans of the stages of a pipeline that is trained."""
+class TrainingStagePlans:
+    """Plans of the stages of a pipeline that is trained.
 
-    def memory_bytes(
-        self, number: int, peak: float, share: Mapping[str, int], parts: Mapping[str, int], machine: Hardware
-    ) -> int:
-        """Return the memory of a stage at one point: activations of the micro-batches that it holds, and gradients."""
+    Attributes:
+        core: The plans of single stages.
+        graph: The graph of all stages.
+        layout: The layout.
+        precision: Dtype to run in.
+        execution: How it runs.
+    """
+
+    core: _core.DeployedPipeline
+    graph: Graph
+    layout: Layout
+    precision: str
+    execution: str
+
+    def with_memory(
+        self, rows: Sequence[Mapping[str, Any]], point: Mapping[str, int], machine: Hardware
+    ) -> list[dict[str, Any]]:
+        """Return the fields of stages at a point with the memory of training: held micro-batches, and gradients."""
+        part = self.core.micro_batch(point)
         batch = self.graph.size_of_role("batch")
-        count = 1 if batch is None else -(-share[batch] // max(1, parts[batch]))
-        return self._peak_bytes(number, parts, count, machine)
+        count = 1 if batch is None or batch not in point else -(-point[batch] // max(1, part[batch]))
+        parts = self.graph.size_values(part)
+        return [
+            {**each, "memory_bytes": self._peak_bytes(number, parts, count, machine)}
+            for number, each in enumerate(rows)
+        ]
+
+    def evaluate_point(self, point: Mapping[str, int], machine: Hardware) -> dict[str, float]:
+        """Return the columns at one point."""
+        import numpy as np
+
+        out = {name: np.empty(1) for name in COLUMNS}
+        axes = [(name, np.asarray([size], dtype=np.int64), 1) for name, size in point.items()]
+        self.evaluate(axes, machine, first=0, points=1, out=out)
+        return {name: float(column[0]) for name, column in out.items()}
 
     def _peak_bytes(self, number: int, sizes: Mapping[str, int], micro_batches: int, machine: Hardware) -> int:
         """Return the peak of a stage whose sizes are those of a micro-batch, computed once."""
-        stages = len(self.kind_of)
-        parts = parts_of_stage(self.layout.schedule, number, stages, micro_batches)
-        graph = self.graphs[self.kind_of[number]]
+        stages = stages_of(self.graph)
+        parts = parts_of_stage(self.layout.schedule, number, len(stages), micro_batches)
+        graph = stages[self.core.kind_of[number]].graph
         on_cpu = machine.kind == "cpu"
         kept = graph_cache(graph)
         key = ("stage peak", parts, tuple(sorted(sizes.items())), self.precision, on_cpu)
@@ -81,7 +106,16 @@ class TrainingStagePlans(StagePlans):
         out: Mapping[str, Numbers],
         threads: int = 1,
     ) -> None:
-        """Evaluate points of a grid of training steps; see `StagePlans.evaluate`."""
+        """Evaluate points of a grid of training steps.
+
+        Args:
+            axes: Sizes, for the largest share of the batch.
+            machine: The machine.
+            first: Number of the first point.
+            points: Number of points.
+            out: Columns that are filled.
+            threads: Threads of this process.
+        """
         import numpy as np
 
         batch, most = self.graph.size_of_role("batch"), most_micro_batches(self.layout)
@@ -89,17 +123,17 @@ class TrainingStagePlans(StagePlans):
             (name, _core.micro_batch(values, most) if name == batch else values, repeat)
             for name, values, repeat in axes
         ]
-        kinds = []
-        for family in self.families:
-            part = {name: np.empty(points) for name in COLUMNS}
-            _core.evaluate_grid(family, own, machine, first=first, points=points, out=part, threads=threads)
-            kinds.append(part)
+        kinds = {}
+        for number in set(self.core.kind_of):
+            kinds[number] = {name: np.empty(points) for name in COLUMNS}
+            family = self.core.plans_of_stage(number)
+            _core.evaluate_grid(family, own, machine, first=first, points=points, out=kinds[number], threads=threads)
         whole = {name: out.get(name, np.empty(points)) for name in COLUMNS}
         self._combine(kinds, axes, own, slice(first, first + points), machine, whole)
 
     def _combine(
         self,
-        kinds: list[dict[str, Numbers]],
+        kinds: Mapping[int, Mapping[str, Numbers]],
         axes: Sequence[Axis],
         own: Sequence[Axis],
         stretch: slice,
@@ -110,16 +144,16 @@ class TrainingStagePlans(StagePlans):
         import numpy as np
 
         count = stretch.stop - stretch.start
-        forwards = []
-        for graph in self.graphs:
-            forward_s = np.empty(count)
-            family = forward_family(graph, self.precision, self.execution)
+        forwards = {}
+        for number in kinds:
+            forwards[number] = np.empty(count)
+            family = forward_family(stages_of(self.graph)[number].graph, self.precision, self.execution)
             _core.evaluate_grid(
-                family, own, machine, first=stretch.start, points=count, out={"latency_s": forward_s}, threads=1
+                family, own, machine, first=stretch.start, points=count, out={"latency_s": forwards[number]}, threads=1
             )
-            forwards.append(forward_s)
-        stages = [kinds[kind] for kind in self.kind_of]
-        forward_s = np.stack([forwards[kind] for kind in self.kind_of])
+        kind_of = self.core.kind_of
+        stages = [kinds[kind] for kind in kind_of]
+        forward_s = np.stack([forwards[kind] for kind in kind_of])
         each_s = np.stack([stage["latency_s"] for stage in stages])
         backward_s = np.maximum(each_s - forward_s, 0.0)
         micro_batches = self._micro_batches(axes, own, stretch)
@@ -176,7 +210,7 @@ class TrainingStagePlans(StagePlans):
             if key not in known:
                 sizes = {name: value for (name, _, _), value in zip(own, values, strict=True)}
                 known[key] = max(
-                    self._peak_bytes(number, sizes, key[0], machine) for number in range(len(self.kind_of))
+                    self._peak_bytes(number, sizes, key[0], machine) for number in range(len(self.core.kind_of))
                 )
             peaks[place] = known[key]
         return peaks
@@ -187,8 +221,8 @@ class TrainingStagePlans(StagePlans):
         """Return the seconds at which each stage has exchanged its gradients, and the joules of all messages."""
         done_s, joules = ends_s.copy(), 0.0
         if self.layout.data > 1:
-            for number, kind in enumerate(self.kind_of):
-                graph = self.graphs[kind]
+            for number, kind in enumerate(self.core.kind_of):
+                graph = stages_of(self.graph)[kind].graph
                 sent: Exchanged = exchanged_on(
                     graph, graph.size_values({}), self.layout, self.precision, self.execution, machine
                 )

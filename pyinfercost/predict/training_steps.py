@@ -2,8 +2,8 @@
 
 Copies of a model that is trained add up their gradients. As in torch's `DistributedDataParallel`, gradients are sent in
 buckets of 25 MiB, the first one of 1 MiB, as soon as the backward pass has made them. With ZeRO, each copy gets the sum
-of its shard alone, and weights are gathered: after the update in the stages 1 and 2; in stage 3 (FSDP) those of a layer
-before its forward and again before its backward, and those of other modules once.
+of its shard alone, and weights are gathered: after the update in the stages 1 and 2; in stage 3 (FSDP) of a layer
+before its forward and again before its backward, and weights of other modules once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from .. import _core
 from .._records import dataclass
 from ..deployment.nodes import nodes_of
-from .plans import family_of, first_backward, graph_cache
+from .plans import derived, family_of, graph_cache
 from .training_memory import Trained, largest_module_bytes, trained_weights
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ class Message(NamedTuple):
 
 
 def messages(graph: Graph, sizes: Mapping[str, int], layout: Layout, precision: str) -> tuple[Message, ...]:
-    """Return what a device exchanges with those of the other copies in one training step, in order.
+    """Return the exchanges of a device with the devices of other copies in one training step, in order.
 
     Args:
-        graph: The graph of a training step of one device: its gradients are those of its part of the weights.
+        graph: The graph of a training step of one device: its gradients are of its part of the weights.
         sizes: Values of all its sizes.
         layout: The layout: copies in `data`, and the stage of ZeRO.
         precision: Dtype to run in.
@@ -105,9 +105,9 @@ class _Unit(NamedTuple):
 
 
 def _units(trained: Sequence[Trained], shards: int, *, of_gradients: bool) -> dict[str, _Unit]:
-    """Return the weights, or the gradients, of each layer, and under `""` those of other modules.
+    """Return the weights, or the gradients, of each layer, and under `""` of other modules.
 
-    Layers are those of the first number in the names of weights, in the order of the backward pass. Each weight is cut
+    The first number in the names of weights gives the layers, in the order of the backward pass. Each weight is cut
     along its first dimension, into parts that are padded to equal lengths.
     """
     found: dict[str, _Unit] = {}
@@ -124,7 +124,7 @@ def _units(trained: Sequence[Trained], shards: int, *, of_gradients: bool) -> di
 
 @dataclass(frozen=True)
 class Exchanged:
-    """Seconds and joules of what a copy exchanges in one training step, on one machine.
+    """Seconds and joules of the exchanges of a copy in one training step, on one machine.
 
     Attributes:
         backward_s: Seconds of all messages of the backward pass.
@@ -147,7 +147,7 @@ class Exchanged:
     joules: float
 
     def waits_s(self, forward_s: Numbers, backward_s: Numbers) -> Numbers:
-        """Return the seconds that a device waits for others, beside those of its forward and of its last backward."""
+        """Return the seconds that a device waits for others, besides its forward and its last backward."""
         import numpy as np
 
         ends_s = np.maximum(backward_s + self.last_s, backward_s / max(1, self.parts) + self.backward_s)
@@ -183,7 +183,7 @@ class Exchanged:
 def exchanged_on(
     graph: Graph, sizes: Mapping[str, int], layout: Layout, precision: str, execution: str, machine: Hardware
 ) -> Exchanged:
-    """Return the times of what a device exchanges with other copies, computed once for a machine.
+    """Return the times of the exchanges of a device with other copies, computed once for a machine.
 
     Args:
         graph: The graph of a training step of one device.
@@ -301,12 +301,7 @@ def with_exchange(
 
 def forward_family(graph: Graph, precision: str, execution: str) -> PlanFamily:
     """Return the plans of the forward of a training step."""
-    kept = graph_cache(graph)
-    if "forward" not in kept:
-        _, stages, _ = _core.pipeline_graphs(graph, [(first_backward(graph), [])], nodes=[1])
-        kept["forward"] = stages[0][0]
-    forward: Graph = kept["forward"]
-    return family_of(forward, precision, execution)
+    return family_of(derived(graph, (_core.forward_of(graph), ())), precision, execution)
 
 
 def _sharded_bytes(graph: Graph, sizes: Mapping[str, int], layout: Layout, precision: str) -> int:

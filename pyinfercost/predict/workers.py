@@ -1,4 +1,4 @@
-"""Work of the core that is done on several threads: it holds no lock of the interpreter."""
+"""Work of the core that is done on several threads, without the lock of the interpreter."""
 
 from __future__ import annotations
 

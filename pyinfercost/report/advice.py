@@ -6,6 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from ..results.advice import FIGURES, AdviceRow
+from ..results.figures import FIGURES as CATALOG
 from ..results.units import percent, quantity, scale_for, significant
 from .derived import columns_of, row_of
 from .layout import GAP, Column, Command, Note, Pairs, Table
@@ -19,19 +20,9 @@ if TYPE_CHECKING:
 COLUMNS = ("rank", *columns_of(AdviceRow), "accuracy", *FIGURES)
 """Columns of CSV: the baseline, which has no rank, and one row for each tactic that helps."""
 
-_MILLION = 1_000_000
 _LITTLE = 0.01
 _TOGETHER = "A step that adds next to nothing pays, or holds the limits, together with those after it."
 _NAMES = 20  # characters of a column of options, before less important columns are left out
-_TITLES: Mapping[str, tuple[str, str, float]] = {
-    "cost_usd": ("cost", "USD/1M", _MILLION),
-    "usd_per_million_tokens": ("cost", "USD/1M tokens", 1.0),
-    "usd_per_month": ("cost", "USD/month", 1.0),
-    "energy_per_item_j": ("energy/item", "J", 1.0),
-    "carbon_g": ("carbon", "g/1M", _MILLION),
-}
-"""Objective -> title of its column, unit, and factor from the stored number."""
-
 _UNITS = {
     "USD/1M": ("USD", "per million"),
     "USD/1M tokens": ("USD", "per million tokens"),
@@ -40,14 +31,6 @@ _UNITS = {
     "g/1M": ("g", "per million"),
 }
 
-_GOALS = {
-    "cost_usd": "least cost of an item",
-    "usd_per_million_tokens": "least cost of a token",
-    "usd_per_month": "least cost of a month",
-    "latency_s": "least latency",
-    "energy_per_item_j": "least energy of an item",
-    "carbon_g": "least carbon of an item",
-}
 _RISKS = {
     "none": "results stay the same, up to the order of sums",
     "rounding": "results change by the rounding of 16-bit floats",
@@ -129,7 +112,7 @@ def apply_pairs(plan: AdvicePlan) -> list[tuple[str, str]]:
 def question_pairs(advice: Advice) -> list[tuple[str, str]]:
     """Return what was asked, and of what."""
     limits = ", ".join(f"{name} at most {most:.4g}" for name, most in advice.limits.items())
-    searched = _GOALS[advice.objective]
+    searched = CATALOG[advice.objective].goal
     if advice.enough is not None:
         searched = f"a saving of {share_text(advice.enough)} % with the least effort, else the {searched}"
     pairs = [("model", advice.model), ("now", advice.baseline.text), ("searched", searched)]
@@ -185,8 +168,8 @@ def advice_columns(advice: Advice, *, wide: bool = False) -> list[Column]:
 def _figure_columns(objective: str, setups: Sequence[AdvisedSetup], *, wide: bool) -> list[Column]:
     """Return the objective, then times, memory and replicas, as far as they are known."""
     columns = []
-    if objective in _TITLES:
-        title, unit, factor = _TITLES[objective]
+    if objective not in (name for name, *_ in _FIGURE_COLUMNS):
+        title, unit, factor = _shown(objective)
         values = [setup.figures.get(objective) for setup in setups]
         cells = ["" if value is None else significant(value * factor) for value in values]
         columns.append(Column(title, unit, cells))
@@ -208,6 +191,13 @@ def _figure_columns(objective: str, setups: Sequence[AdvisedSetup], *, wide: boo
     return columns
 
 
+def _shown(objective: str) -> tuple[str, str, float]:
+    """Return the title of an objective's column, its unit, and the factor from the stored number."""
+    figure = CATALOG[objective]
+    of_tokens = " tokens" if figure.replaces else ""
+    return CATALOG[figure.replaces or objective].short, f"{figure.shown_unit}{of_tokens}", figure.items
+
+
 _OF_FORWARD = ("peak_memory_bytes",)
 _WIDE = ("ttft_p99_s", "tpot_p99_s")
 _FIGURE_COLUMNS = (
@@ -226,7 +216,7 @@ _SHOWN: Mapping[str, Callable[[float], str]] = {"%": lambda share: f"{100 * shar
 
 
 def step_columns(advice: Advice, plan: AdvicePlan, *, wide: bool = False) -> list[Column]:
-    """Return the steps of a plan, each with what it adds."""
+    """Return the steps of a plan, each with its additional saving."""
     steps = plan.steps
     return [
         Column("step", "", [str(number) for number in range(1, len(steps) + 1)]),
@@ -268,7 +258,7 @@ def plans_of(advice: Advice) -> list[tuple[str, AdvicePlan]]:
 
 
 def saved_text(plan: AdvicePlan) -> str:
-    """Return what a plan saves, with its band."""
+    """Return the saving of a plan, with its band."""
     span = range_text(plan.saving_low_share, plan.saving_high_share)
     return f"saves {share_text(plan.saving_share)} % ({span} % within the bands)"
 
@@ -288,7 +278,7 @@ def condition_pairs(advice: Advice) -> list[tuple[str, str]]:
 
 
 def accuracy_pairs(advice: Advice) -> list[tuple[str, str]]:
-    """Return what is known about the accuracy of options that change results, of rows and of plans."""
+    """Return known accuracies of options that change results, of rows and of plans."""
     steps = [step for plan in (advice.here, advice.best) if plan is not None for step in plan.steps]
     known: list[AdviceRow | AdviceStep] = [*advice.rows, *steps]
     found = {each.option: each.accuracy for each in known if each.risk != "none"}
@@ -308,13 +298,13 @@ def unhelpful_pairs(advice: Advice) -> list[tuple[str, str]]:
 
 
 def amount_text(advice: Advice, setup: AdvisedSetup) -> tuple[str, str]:
-    """Return the objective of a setup with its unit, and what it is of."""
+    """Return the objective of a setup with its unit, and its reference."""
     value = setup.figures.get(advice.objective)
     if value is None:
         return "unknown", ""
     if advice.objective == "latency_s":
         return quantity(value, "s"), ""
-    _, unit, factor = _TITLES[advice.objective]
+    _, unit, factor = _shown(advice.objective)
     short, of = _UNITS.get(unit, (unit, ""))
     return f"{significant(value * factor)} {short}", of
 

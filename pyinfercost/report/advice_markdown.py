@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from .layout import Column
 
 _SPARE = 2  # columns with this `spare` or more are left out
-_MOST_COMMANDS = 6  # beside those of the plans
+_MOST_COMMANDS = 6  # in addition to the plans
 _REASONS = 12
 _LONGEST = 1000  # characters of the sentence
 
 
 def advice_markdown(advice: Advice) -> str:
-    """Return the advice as a comment: its length is that of a comment at most."""
+    """Return the advice as a comment: its length is at most the length of a comment."""
     lines = ["### What would make this cheaper", "", f"**{escaped(shortened(advice.sentence, _LONGEST))}.**"]
     for name, plan in plans_of(advice):
         lines += ["", f"{one_line(name)} {one_line(saved_text(plan))}:", ""]

@@ -40,7 +40,7 @@ FLEET: Mapping[str, str] = MappingProxyType(
         "provisioned": "#5c7f2a",
     }
 )
-"""Colors of what a fleet pays for: the use of machines, then lines of its bill."""
+"""Colors of the costs of a fleet: the use of machines, then lines of its bill."""
 
 LIVE: Mapping[str, str] = MappingProxyType({"low": "#1f5fbf", "middle": "#c96a00", "high": "#a8327f"})
 """Colors of monitoring: low, middle and high percentiles."""

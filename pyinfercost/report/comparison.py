@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..deployment.engines import TORCH
 from ..results import figures
 from ..results.comparison import FIGURES, ComparedModel
+from ..results.figures import OF_TOKENS
 from ..results.units import amount
 from ..sources.data_names import is_data_name
 from .derived import columns_of, row_of, whole_document
@@ -37,7 +39,7 @@ class Shown(NamedTuple):
     ratio: bool = True
 
 
-SHOWN = (
+_SHOWN = (
     Shown("flops", 4),
     Shown("parameters", 5),
     Shown("traffic_bytes", 6),
@@ -45,13 +47,13 @@ SHOWN = (
     Shown("kv_cache_bytes", 8, ratio=False),
     Shown("latency_s"),
     Shown("throughput_per_s", 2),
-    Shown("tokens_per_s", 2),
     Shown("energy_j", 5),
     Shown("cost_usd", 1),
-    Shown("usd_per_million_tokens", 1),
     Shown("carbon_g", 7, ratio=False),
 )
-"""Figures of the tables, in order."""
+_OF_TOKENS = {each.key: each._replace(key=OF_TOKENS[each.key]) for each in _SHOWN if each.key in OF_TOKENS}
+SHOWN = tuple(chain.from_iterable((each, *filter(None, [_OF_TOKENS.get(each.key)])) for each in _SHOWN))
+"""Figures of the tables, in order; figures of tokens follow the figures of items that they replace."""
 
 
 def comparison_document(comparison: Comparison) -> dict[str, Any]:
@@ -75,7 +77,7 @@ def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def comparison_layout(comparison: Comparison) -> Layout:
-    """Return what all rows share, the table of figures, that of ratios to the first row, and what failed."""
+    """Return what all rows share, the tables of figures and of ratios to the first row, and the failed rows."""
     parts: list[Part] = []
     shared = shared_terms(comparison)
     if shared:
@@ -185,14 +187,16 @@ def _is_count(text: str) -> bool:
 def shown_figures(rows: Sequence[ComparedModel]) -> list[Shown]:
     """Return the figures of the tables that some row knows.
 
-    Items are tokens for a language model, so that figures of tokens replace those of items.
+    Items are tokens for a language model, so that figures of tokens replace figures of items.
     """
     known = {key for key in FIGURES for row in rows if row.figures[key] is not None}
-    if all(row.figures["tokens_per_s"] is not None for row in rows):
-        known -= {"throughput_per_s", "cost_usd"}
-    else:
-        known -= {"tokens_per_s", "usd_per_million_tokens"}
+    known -= set(OF_TOKENS if read_tokens(rows) else OF_TOKENS.values())
     return [shown for shown in SHOWN if shown.key in known]
+
+
+def read_tokens(rows: Sequence[ComparedModel]) -> bool:
+    """Return whether all models read tokens."""
+    return all(row.figures["tokens_per_s"] is not None for row in rows)
 
 
 def _figure_columns(rows: Sequence[ComparedModel]) -> list[Column]:

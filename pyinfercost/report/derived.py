@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from ..results.declared import Declared, declarations_of, document_of, part_of
-from ..results.units import amount, percent
+from ..results.units import amount, percent, significant
+from .layout import Column
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..results.result import Result
 
 SCHEMA_VERSION = 1
@@ -33,7 +37,7 @@ def columns(result: Result) -> tuple[str, ...]:
 
 
 def columns_of(record: Any) -> tuple[str, ...]:
-    """Return the names of the columns that `row_of` has for a record, or for those of a class."""
+    """Return the names of the columns that `row_of` has for a record, or for records of a class."""
     return tuple(name for each in declarations_of(record) for name, _ in _cells(each, None))
 
 
@@ -72,6 +76,39 @@ def _cells(each: Declared, value: Any) -> Iterator[tuple[str, Any]]:
         yield each.name, document_of(value)
 
 
+def headline_of(record: Any) -> Declared:
+    """Return the figure that leads the pages of a record."""
+    return next(each for each in declarations_of(record) if each.headline)
+
+
+def headlines(record: Any, words: str = "headline") -> list[tuple[str, str]]:
+    """Return the amount of the figure that leads the pages of a record, with its words; empty if it is unknown.
+
+    Args:
+        record: The record.
+        words: Attribute of the declaration with the words: `headline` or `title`.
+    """
+    leading = headline_of(record)
+    value = getattr(record, leading.name)
+    return [] if value is None else [(amount(value, leading.unit), getattr(leading, words))]
+
+
+def default_columns(kind: Any, records: Sequence[Any]) -> list[Column]:
+    """Return the columns of the default table, of figures that a record knows.
+
+    Args:
+        kind: Class with the declarations.
+        records: The records; None for a row without one.
+    """
+    found = []
+    for each in declarations_of(kind):
+        values = [getattr(record, each.name, None) for record in records]
+        if each.spare is not None and any(value is not None for value in values):
+            cells = ["" if value is None or not isfinite(value) else significant(value) for value in values]
+            found.append(Column(each.title, each.unit, cells, spare=each.spare))
+    return found
+
+
 def pairs_of(record: Any, *, figures: bool) -> list[tuple[str, str]]:
     """Return the lines of a record's table: a title, and the texts of its declarations side by side.
 
@@ -87,7 +124,7 @@ def pairs_of(record: Any, *, figures: bool) -> list[tuple[str, str]]:
 
 
 def _text(each: Declared, value: Any) -> str:
-    """Return what a table shows of a value; empty if nothing."""
+    """Return the text of a value in a table; empty without one."""
     template = each.shown.partition(": ")[2]
     if value is None or value == "" or (each.quiet and not value):
         return ""

@@ -177,7 +177,7 @@ def counted_layers(counts: Counts) -> list[dict[str, Any]]:
 
 
 def sweep_document(sweep: Sweep) -> dict[str, Any]:
-    """Return the JSON object of a sweep: `points` holds one object per row, with the columns as keys.
+    """Return the JSON object of a sweep: `points` has one object per row, with the columns as keys.
 
     `complete` is false if the sweep was stopped before all points of its grid were computed.
     """

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..results.bill import Bill
+from ..results.declared import titled
 from ..results.fleet_changes import FLEET_FIGURES, FleetChange
+from ..results.fleet_result import FleetResult
 from ..results.profile_changes import UNCHANGED
 from ..results.units import quantity, significant
 from .comments import MOST_BYTES, bytes_of, fitting_table, limited, one_line, shortened
@@ -23,24 +26,8 @@ if TYPE_CHECKING:
 _BEST = "(best)"
 COLUMNS = columns_of(FleetChange)
 _TITLES = {
-    "usd_per_month": "cost of a month",
-    "late_share": "late requests",
-    "wait_p50_s": "wait p50",
-    "wait_p99_s": "wait p99",
-    "ttft_p50_s": "ttft p50",
-    "ttft_p99_s": "ttft p99",
-    "tpot_p50_s": "tpot p50",
-    "tpot_p99_s": "tpot p99",
-    "e2e_p50_s": "e2e p50",
-    "e2e_p99_s": "e2e p99",
-    "peak_replicas": "replicas, peak",
-    "mean_replicas": "replicas, mean",
-    "starts": "cold starts",
-    "idle_share": "idle share",
-    "usd_per_thousand_requests": "1,000 requests",
-    "usd_per_million_tokens": "10^6 tokens",
-    "energy_j_per_month": "energy of a month",
-    "carbon_g_per_month": "CO2e of a month",
+    **{name: name.removesuffix("_s").replace("_", " ") for name in FLEET_FIGURES},
+    **{each.name: each.title for kind in (FleetResult, Bill) for each in titled(kind)},
 }
 _ALL = 100.0
 _LONGEST_NAME = 80

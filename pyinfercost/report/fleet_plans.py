@@ -116,7 +116,7 @@ def _conditions(values: Sequence[Any]) -> list[Column]:
 
 
 def verification_note(best: FleetResult, verified: FleetResult | None) -> Note:
-    """Return whether the best fleet holds on traffic that it was not planned on."""
+    """Return whether the best fleet meets the objective on traffic that is not part of the planning."""
     if verified is None:
         return Note("Not verified on other traffic: it has no further day; pass --verify", WARNING)
     held = "holds" if verified.slo_met else "does not hold"

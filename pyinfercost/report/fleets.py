@@ -5,17 +5,16 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from ..results.bill import MONTH_S, USES
+from ..results.bill import MONTH_S, USES, Bill
 from ..results.fleet_result import FLEET_LATENCIES, FleetResult
 from ..results.latency import STATISTICS, TITLES
 from ..results.units import percent, quantity, significant
-from .derived import columns_of, ranked_rows
+from .derived import columns_of, default_columns, headlines, ranked_rows
 from .layout import ALARM, GAP, WARNING, Column, Note, Pairs, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..results.bill import Bill
     from ..results.fleet_result import FleetComparison
     from .layout import Layout, Part
 
@@ -172,8 +171,7 @@ def fleet_columns(comparison: FleetComparison, *, most: int) -> list[Column]:
         Column("front", "", marks, numeric=False),
         _cost_column(shown),
     ]
-    if any(_per_million(each) is not None for each in shown):
-        columns.append(Column("10^6 tokens", "USD", [_number(_per_million(each)) for each in shown], spare=2))
+    columns += default_columns(Bill, [each.bill for each in shown])
     if comparison.slo:
         words = {True: "held", False: "missed", None: ""}
         columns.append(Column("SLO", "", [words[each.slo_met] for each in shown], numeric=False))
@@ -201,10 +199,6 @@ def _cost_column(shown: Sequence[FleetResult]) -> Column:
     if any(each.bill is not None for each in shown):
         return Column("cost", "USD/month", [_money(each.usd_per_month) for each in shown])
     return Column("paid", "h/month", [significant(hours_per_month(each)) for each in shown])
-
-
-def _per_million(result: FleetResult) -> float | None:
-    return None if result.bill is None else result.bill.usd_per_million_tokens
 
 
 def latency_columns(result: FleetResult) -> list[Column]:
@@ -281,7 +275,7 @@ def duration_text(result: FleetResult) -> str:
 
 
 def objective_text(result: FleetResult) -> str:
-    """Return the objective, whether it holds, and the share of late requests; empty without one."""
+    """Return the objective, whether it is met, and the share of late requests; empty without one."""
     if not result.slo:
         return ""
     values = ", ".join(f"{name} {_number(value)} s" for name, value in result.slo_values.items())
@@ -297,9 +291,7 @@ def per_text(result: FleetResult) -> str:
     found = [cost_text(result), f"{significant(bill.usd_per_h)} USD/h"]
     if bill.usd_per_thousand_requests is not None:
         found.append(f"{significant(bill.usd_per_thousand_requests)} USD per 1,000 requests")
-    if bill.usd_per_million_tokens is not None:
-        found.append(f"{significant(bill.usd_per_million_tokens)} USD per 10^6 tokens")
-    return ", ".join(found)
+    return ", ".join([*found, *(" per ".join(each) for each in headlines(bill, "title"))])
 
 
 def bill_parts(result: FleetResult) -> list[Part]:

@@ -44,7 +44,7 @@ TERMS = {
     "evidence": "What the error band rests on, by share of the time: measurements of this machine or of its family, or "
     "only the datasheet.",
     "roofline": "Each kernel by its FLOPs per byte and by the rate it reaches. Lines are the limits of the machine: "
-    "slopes those of its memories, roofs those of its arithmetic units.",
+    "slopes are of its memories, roofs of its arithmetic units.",
     "ridge": "The FLOPs per byte from which on arithmetic is the limit, and not memory.",
     "peak": "Activations in use while each node runs, above the weights, which are always there.",
     "selected": "The row or the dot that was chosen last.",

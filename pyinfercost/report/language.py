@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from .._checks import Range, whole
 from .._escapes import visible
+from ..results.figures import OF_TOKENS
+from ..results.latency import TITLES
 from ..results.units import amount, percent, quantity, scale_for, significant
-from .derived import SCHEMA_VERSION
-from .documents import profile_document
 from .language_lines import memory_lines, rate, started_by
 from .layout import ALARM, GAP, Column, Note, Pairs, Table
 from .summary import heading, ledger, sizes_text
@@ -46,7 +46,7 @@ COLUMNS = (
     "tokens_per_s",
     "tokens_per_s_per_sequence",
     "energy_j",
-    "usd_per_million_tokens",
+    OF_TOKENS["cost_usd"],
     "max_sequences",
     "memory_left_bytes",
 )
@@ -61,22 +61,6 @@ def language_line(result: LanguageProfile) -> str:
         times = [f"{name} {quantity(result.figures[key] or 0.0, 's')}" for name, key in _TIMES]
         parts.append(f"{', '.join(times)} on {estimate.hardware}")
     return visible(", ".join(parts))
-
-
-def language_document(result: LanguageProfile) -> dict[str, Any]:
-    """Return the JSON object: figures, KV cache, memory, and the documents of both phases."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "model": result.model,
-        "precision": result.precision,
-        "sizes": dict(result.sizes),
-        "figures": dict(result.figures),
-        "kv_cache": None if result.kv_cache is None else result.kv_cache.to_dict(),
-        "memory": None if result.memory is None else result.memory.to_dict(),
-        "prefill": profile_document(result.prefill),
-        "decode": profile_document(result.decode),
-        "engine_command": result.engine_command,
-    }
 
 
 def language_rows(result: LanguageProfile) -> list[dict[str, Any]]:
@@ -149,8 +133,8 @@ def _timed(reads: Estimate, generates: Estimate) -> list[tuple[str, str, str]]:
 
     drafts = _tpot_s(generates) < generates.latency_s
     return [
-        ("time to first token", quantity(reads.latency_s, "s"), ""),
-        ("time per output token", "", quantity(_tpot_s(generates), "s")),
+        (TITLES["ttft_s"], quantity(reads.latency_s, "s"), ""),
+        (TITLES["tpot_s"], "", quantity(_tpot_s(generates), "s")),
         *([("latency", *each(lambda at: quantity(at.latency_s, "s")))] if drafts else []),
         ("latency, low end", *each(lambda at: quantity(at.latency_low_s, "s"))),
         ("latency, high end", *each(lambda at: quantity(at.latency_high_s, "s"))),
@@ -170,7 +154,7 @@ def _spent(reads: Estimate, generates: Estimate) -> list[tuple[str, str, str]]:
             for joules, tokens in zip((reads.energy_j, generates.energy_j), yielded, strict=True)
         ]
         rows.append(("energy of a token", each[0], each[1]))
-    prices = [at.usd_per_million_tokens for at in (reads, generates)]
+    prices = [getattr(at, OF_TOKENS["cost_usd"]) for at in (reads, generates)]
     if prices[0] is not None and prices[1] is not None:
         rows.append(("cost of 1M tokens", f"{significant(prices[0])} USD", f"{significant(prices[1])} USD"))
     rows.append(("bound by", _bounds(reads), _bounds(generates)))

@@ -22,7 +22,7 @@ def rate(per_s: float | None, of: str = "tokens") -> str:
 
 
 def phase_lines(estimate: Estimate) -> list[tuple[str, str]]:
-    """Return what a language model's users call the latency of its phase, and its tokens per second."""
+    """Return the users' name of the latency of a phase, and its tokens per second."""
     if estimate.ttft_s is not None:
         return [("TTFT", f"{quantity(estimate.ttft_s, 's')} on an idle server, {rate(estimate.tokens_per_s)} read")]
     if estimate.tpot_s is not None:
@@ -48,7 +48,7 @@ def _layers(layers: CacheLayers) -> str:
 
 
 def memory_lines(use: MemoryUse) -> list[tuple[str, str]]:
-    """Return the parts of the memory, what is left of it, and the sequences that fit."""
+    """Return the parts of the memory, the rest, and the sequences that fit."""
     parts = [
         f"weights {quantity(use.weight_bytes, 'B')}",
         f"KV cache {quantity(use.kv_cache_bytes, 'B')}",
@@ -70,6 +70,13 @@ def memory_lines(use: MemoryUse) -> list[tuple[str, str]]:
     if use.max_sequences is not None and use.pool_bytes is not None and use.reserved_bytes is not None:
         lines.append(("sequences", _sequences(use.max_sequences, use.pool_bytes, use.reserved_bytes, use.tokens)))
     return lines
+
+
+def instances_text(usd_per_h: float, instances: int, each: int, used: int) -> str:
+    """Return the price of instances and the number of their unused devices, in words."""
+    unused = instances * each - used
+    said = f"{usd_per_h:.4g} USD/h for {instances:,} instance{'' if instances == 1 else 's'} of {each} devices"
+    return said + (f", {unused:,} of them unused" if unused else "")
 
 
 def started_by(command: str) -> list[Part]:

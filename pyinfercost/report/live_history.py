@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..results.live import Series
-from ..results.live_figures import OUTCOMES, USES
+from ..results.live_figures import OUTCOMES, PLANNED, USES
 from ..results.live_history import PLAN_TOLERANCE, Interval, of_uses
 from .derived import columns_of, row_of, whole_document
 from .live_lines import alerts_of
@@ -29,10 +29,7 @@ _GAUGES = (
     "mbu_share",
     "replicas",
     "price_usd_per_h",
-    "planned_usd_per_h",
-    "planned_requests_per_s",
-    "planned_replicas",
-    "planned_usd_per_million_tokens",
+    *(f"planned_{name}" for name in PLANNED),
     "up",
 )
 _DIGITS = 7
@@ -142,7 +139,7 @@ def _figures(interval: Interval) -> dict[str, float | None]:
 
 
 def _totals(interval: Interval) -> dict[str, Any]:
-    """Return what a joined interval has beside its own figures: counts, and the figures of columns."""
+    """Return the additional figures of a joined interval: counts, and the figures of columns."""
     return {
         "requests": {outcome: interval.count("requests", outcome) for outcome in OUTCOMES},
         **{name: interval.count(name) for name in _COUNTS},

@@ -1,19 +1,21 @@
-"""The figures of the last minutes of a live model, one line for each, with what they are compared with."""
+"""The figures of the last minutes of a live model, one line for each, with its reference."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from .._escapes import visible
-from ..results.live_history import PLAN_TOLERANCE, of_uses
+from ..results.live_history import PLAN_TOLERANCE, Interval, of_uses
 from ..results.units import quantity, significant
+from .derived import headline_of
 from .layout import ALARM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..results.live_history import Interval, LiveHistory
+    from ..results.live_history import LiveHistory
 
     Curve = Callable[[Interval], float | None]
     Show = Callable[[float], str]
@@ -34,11 +36,11 @@ class Line:
     """A figure of the last minutes.
 
     Attributes:
-        name: What it is.
+        name: Its name.
         now: Its value in the last minutes, with the unit.
         curve: Its value in an interval.
         show: Its value as text.
-        beside: What it is compared with: the plan, the band.
+        compared: Its reference: the plan or the band.
         alarming: Whether it is worse than that.
         rank: Lines with the largest rank are left out first where there is no room.
     """
@@ -47,7 +49,7 @@ class Line:
     now: str
     curve: Curve
     show: Show
-    beside: str = ""
+    compared: str = ""
     alarming: bool = False
     rank: int = 0
 
@@ -58,7 +60,7 @@ class _Row:
     rank: int
     curve: Curve
     show: Show
-    beside: Callable[[Interval], tuple[str, bool]] = lambda _: ("", False)
+    compared: Callable[[Interval], tuple[str, bool]] = lambda _: ("", False)
     before: Curve | None = None  # another value that is shown before it
 
 
@@ -73,8 +75,8 @@ def lines_of(history: LiveHistory) -> list[Line]:
         if value is not None:
             before = row.before(now) if row.before else None
             text = row.show(value) if before is None else _pair(row.show(before), row.show(value))
-            beside, alarming = row.beside(now)
-            found.append(Line(row.name, text, row.curve, row.show, beside, alarming, row.rank))
+            compared, alarming = row.compared(now)
+            found.append(Line(row.name, text, row.curve, row.show, compared, alarming, row.rank))
     return found
 
 
@@ -89,13 +91,13 @@ def _rows(now: Interval) -> list[_Row]:
 
 
 def _row_of_part(part: str) -> _Row:
-    def beside(interval: Interval) -> tuple[str, bool]:
+    def compared(interval: Interval) -> tuple[str, bool]:
         ends = (interval.to_predicted(name, part) for name in ("predicted_low_s", "predicted_high_s"))
         outside = interval.in_band(part) is False
         return f"{'OUTSIDE' if outside else 'band'} {band_text(*ends)}", outside
 
     name = f"{_TO_PREDICTED} {visible(part)}"
-    return _Row(name, 0, lambda interval: interval.to_predicted(part=part), ratio_text, beside)
+    return _Row(name, 0, lambda interval: interval.to_predicted(part=part), ratio_text, compared)
 
 
 def _pair(one: str, other: str) -> str:
@@ -109,12 +111,12 @@ def alerts_of(history: LiveHistory) -> list[str]:
     now = history.lately
     if now is None:
         return []
-    lines = [f"{line.name}: {line.now}, {line.beside}" for line in lines_of(history) if line.alarming]
+    lines = [f"{line.name}: {line.now}, {line.compared}" for line in lines_of(history) if line.alarming]
     return [*lines, *events_of(history)]
 
 
 def events_of(history: LiveHistory) -> list[str]:
-    """Return what went wrong in the last minutes beside the figures: restarts, and failures of the observer."""
+    """Return the failures of the last minutes: restarts, and failures of the observer."""
     now = history.lately
     if now is None:
         return []
@@ -231,7 +233,7 @@ def _percentile(figure: str, percent: float) -> Curve:
 def _planned(curve: Curve, plan: str, *, costs: bool = False) -> Callable[[Interval], tuple[str, bool]]:
     """Return the comparison with a gauge of the plan; more is alarming where it costs."""
 
-    def beside(interval: Interval) -> tuple[str, bool]:
+    def compared(interval: Interval) -> tuple[str, bool]:
         value, planned = curve(interval), interval.gauge(plan)
         if value is None or not planned:
             return "", False
@@ -239,7 +241,7 @@ def _planned(curve: Curve, plan: str, *, costs: bool = False) -> Callable[[Inter
         change = f" ({100 * more:+.0f} %)" if abs(more) >= _NEAR else ""
         return f"plan {short(planned)}{change}", costs and more > PLAN_TOLERANCE
 
-    return beside
+    return compared
 
 
 def _requests(interval: Interval) -> tuple[str, bool]:
@@ -266,9 +268,13 @@ def _predicted(interval: Interval) -> tuple[str, bool]:
     return (f"{'OUTSIDE' if outside else 'band'} {text}" if text else ""), outside
 
 
+_TOKENS = headline_of(Interval)
+_per_tokens: Curve = attrgetter(_TOKENS.name)
+
+
 def _usd_per_thousand(interval: Interval) -> float | None:
     each = interval.usd_per_request
-    return None if each is None or interval.usd_per_million_tokens is not None else _THOUSAND * each
+    return None if each is None or _per_tokens(interval) is not None else _THOUSAND * each
 
 
 def _items(interval: Interval) -> float | None:
@@ -290,9 +296,9 @@ _ROWS = (
     _Row(
         "cost per 1M tokens",
         3,
-        lambda each: each.usd_per_million_tokens,
+        _per_tokens,
         _unit("USD"),
-        _planned(lambda each: each.usd_per_million_tokens, "planned_usd_per_million_tokens", costs=True),
+        _planned(_per_tokens, f"planned_{_TOKENS.name}", costs=True),
     ),
     _Row("cost per 1k requests", 3, _usd_per_thousand, _unit("USD")),
     _Row("requests", 0, _rate("requests"), _unit("/s"), _requests),

@@ -124,7 +124,7 @@ def history_layout(history: LiveHistory) -> Layout:
                 [
                     Column("figure", "", [line.name for line in lines], numeric=False),
                     Column("lately", "", [line.now for line in lines]),
-                    Column("beside", "", [line.beside for line in lines], numeric=False),
+                    Column("beside", "", [line.compared for line in lines], numeric=False),
                     Column("lowest", "", [low for low, _ in ranges], spare=1),
                     Column("highest", "", [high for _, high in ranges], spare=1),
                 ]
@@ -183,11 +183,11 @@ def _range(history: LiveHistory, line: Line) -> tuple[str, str]:
 
 
 def _figures(history: LiveHistory, lines: Sequence[Line], width: int, marks: str) -> Grid:
-    """Return the table of figures. Values are whole; comparisons and curves take what is left, or are left out."""
+    """Return the table of figures. Values are whole; comparisons and curves take the rest, or are left out."""
     names, values, others = (max((len(text) for text in texts), default=0) for texts in _texts(lines))
     left = width - names - values - _GAP
-    beside = min(others, left - _GAP)
-    curve = min(_MOST_CURVE, left - beside - 2 * _GAP)
+    compared = min(others, left - _GAP)
+    curve = min(_MOST_CURVE, left - compared - 2 * _GAP)
     grid = Grid.grid(padding=(0, _GAP, 0, 0))
     grid.add_column(no_wrap=True, overflow="ellipsis")
     grid.add_column(no_wrap=True, justify="right", min_width=values)
@@ -195,9 +195,9 @@ def _figures(history: LiveHistory, lines: Sequence[Line], width: int, marks: str
     grid.add_column(no_wrap=True)
     for line in lines:
         cells: list[RenderableType] = [line.name, Text(line.now, "bold")]
-        if beside >= _LEAST_BESIDE:
-            text = Text(line.beside, ALARM if line.alarming else "dim")
-            text.truncate(beside, overflow="ellipsis")
+        if compared >= _LEAST_BESIDE:
+            text = Text(line.compared, ALARM if line.alarming else "dim")
+            text.truncate(compared, overflow="ellipsis")
             cells.append(text)
         elif left > _GAP:
             cells.append(Text("!" if line.alarming else "", ALARM))
@@ -208,7 +208,7 @@ def _figures(history: LiveHistory, lines: Sequence[Line], width: int, marks: str
 
 
 def _texts(lines: Sequence[Line]) -> tuple[list[str], list[str], list[str]]:
-    return [line.name for line in lines], [line.now for line in lines], [line.beside for line in lines]
+    return [line.name for line in lines], [line.now for line in lines], [line.compared for line in lines]
 
 
 def _parts(parts: Sequence[dict[str, object]]) -> Grid:

@@ -1,4 +1,4 @@
-"""Measurements beside their predictions: JSON, rows and tables."""
+"""Measurements with their predictions: JSON, rows and tables."""
 
 from __future__ import annotations
 

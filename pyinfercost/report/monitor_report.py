@@ -7,10 +7,12 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from ..results.bill import MONTH_S
-from ..results.live_figures import USES
+from ..results.declared import titled
+from ..results.latency import TITLES
+from ..results.live_figures import PLANNED, USES
 from ..results.monitor_report import Stretch
 from ..results.units import percent, quantity, significant
-from .derived import columns_of, row_of
+from .derived import columns_of, headlines, row_of
 from .fleet_plans import choice_columns
 from .fleets import money, share_text
 from .layout import ALARM, GAP, WARNING, Column, Note, Pairs, Table
@@ -21,23 +23,12 @@ if TYPE_CHECKING:
     from ..results.monitor_report import MonitorReport, Suggestion
     from .layout import Layout, Part
 
-PLANNED = {
-    "usd_per_h": ("money", "USD/h"),
-    "requests_per_s": ("requests", "per s"),
-    "replicas": ("replicas", ""),
-    "usd_per_million_tokens": ("10^6 tokens", "USD"),
-}
-"""Figure of a plan -> its title and unit."""
+_COMPARED = titled(Stretch)  # with the plan
 
-FELT = {
-    "ttft_s": "time to first token",
-    "tpot_s": "time per output token",
-    "request_s": "whole request",
-    "queue_wait_s": "wait before service",
-}
+FELT = {**TITLES, "request_s": TITLES["e2e_s"], "queue_wait_s": TITLES["wait_s"]}
 """Distribution -> its title."""
 
-_MAPPED = (("reserved_s", "{}_s", USES), ("cost_usd", "{}_usd", USES), ("planned", "planned_{}", tuple(PLANNED)))
+_MAPPED = (("reserved_s", "{}_s", USES), ("cost_usd", "{}_usd", USES), ("planned", "planned_{}", PLANNED))
 COLUMNS = (*columns_of(Stretch), *(column.format(key) for _, column, keys in _MAPPED for key in keys))
 """Columns of the rows of slots."""
 
@@ -52,7 +43,6 @@ _CHOICES = 5
 _ALL = 100.0
 _GAPS = 6
 _HOURLY = ("usd_per_h", "requests_per_s", "replicas")  # figures that a plan has for each hour
-_SPARES = {"replicas": 3, "usd_per_million_tokens": 2}
 
 
 # ---- rows ------------------------------------------------------------------------------------------------------------
@@ -77,7 +67,7 @@ def report_line(report: MonitorReport) -> str:
 
 
 def findings(report: MonitorReport) -> list[str]:
-    """Return what a reader has to know first, in sentences: money, drift, prediction, plan, and the suggestion."""
+    """Return the main findings as sentences: money, drift, prediction, plan, and the suggestion."""
     return [
         *_of_money(report),
         *_of_drift(report),
@@ -97,7 +87,7 @@ def _of_money(report: MonitorReport) -> list[str]:
     whole = report.whole
     if whole.usd is None or whole.usd_per_month is None:
         return []
-    per = f", {significant(whole.usd_per_million_tokens)} USD per 10^6 tokens" if whole.usd_per_million_tokens else ""
+    per = "".join(f", {amount} per {title}" for amount, title in headlines(whole, "title"))
     found = [f"Paid {_paid(whole.usd)} USD, which is {money(whole.usd_per_month)} USD a month{per}."]
     for use, words in (("idle", "no request was in service"), ("cold", "replicas were starting")):
         usd, share = whole.cost_usd.get(use, 0.0), whole.share(use)
@@ -151,7 +141,7 @@ def _of_prediction(report: MonitorReport) -> list[str]:
 def _of_plan(report: MonitorReport) -> list[str]:
     whole = report.whole
     found = []
-    for name, (title, unit) in PLANNED.items():
+    for name, title, unit in ((each.name, each.title, each.unit) for each in _COMPARED):
         change, measured = whole.against_plan.get(name), whole.measured(name)
         if change is None or measured is None:
             continue
@@ -231,7 +221,7 @@ def span_text(seconds: float) -> str:
 
 
 def slots_text(report: MonitorReport) -> str:
-    """Return what a slot is called."""
+    """Return the name of a slot."""
     return {_HOUR_S: "hours", _DAY_S: "days"}.get(report.slot_s, f"intervals of {span_text(report.slot_s)}")
 
 
@@ -391,21 +381,20 @@ def use_columns(report: MonitorReport) -> list[Column]:
 
 
 def stretch_columns(report: MonitorReport) -> list[Column]:
-    """Return the peak, the rest and all of the log, beside the plan."""
+    """Return the peak, the rest and all of the log, next to the plan."""
     rows = [*report.stretches, report.whole]
     return [Column("", "", [each.name for each in rows], numeric=False), *_against(rows)]
 
 
 def slot_columns(slots: Sequence[Stretch]) -> list[Column]:
-    """Return one row for each slot, beside the plan."""
+    """Return one row for each slot, next to the plan."""
     return [Column("begin", "UTC", [short_time(each.start_s) for each in slots], numeric=False), *_against(slots)]
 
 
 def _against(rows: Sequence[Stretch]) -> list[Column]:
     """Return measured and planned figures, and how far they are apart."""
     columns = [Column("recorded", "h", [significant(each.covered_s / _HOUR_S) for each in rows], spare=4)]
-    for name, (title, unit) in PLANNED.items():
-        spare = _SPARES.get(name, 0)
+    for name, title, unit, spare in ((each.name, each.title, each.unit, each.spare or 0) for each in _COMPARED):
         measured = [each.measured(name) for each in rows]
         if all(value is None for value in measured):
             continue
@@ -442,7 +431,7 @@ def _suggestion_parts(suggestion: Suggestion) -> list[Part]:
 
 
 def verified_notes(suggestion: Suggestion) -> list[Note]:
-    """Return whether the suggested fleet holds on the last day, which it was not planned on."""
+    """Return whether the suggested fleet meets the objective on the last day, which is not part of the planning."""
     best, verified = suggestion.plan.best, suggestion.plan.verified
     if best is None:
         return [Note(f"No fleet that was tried holds {suggestion.plan.slo}", ALARM)]

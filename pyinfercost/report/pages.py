@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NARROWEST = 6
 """Minimum width of a flexible column."""
 
-_NAMES = 0.4  # most of the width that names beside values take
+_NAMES = 0.4  # most of the width that names left of values take
 _GAP = 2  # between the columns of pairs
 _LEAST = 20  # width of values that rich's table does not have to shrink columns for
 
@@ -112,7 +112,7 @@ class PairLines(Part):
 
 
 def _most(width: int) -> int:
-    """Return how much of the width names beside values take, before they are broken into lines."""
+    """Return how much of the width names left of values take, before they are broken into lines."""
     return max(NARROWEST, int(width * _NAMES))
 
 

@@ -53,7 +53,6 @@ _RENDERERS = {
         "html": "html.page.exploration_page",
     },
     "LanguageProfile": {
-        "dict": "language.language_document",
         "rows": "language.language_rows",
         "columns": "language.COLUMNS",
         "line": "language.language_line",
@@ -121,6 +120,9 @@ _RENDERERS = {
         "columns": "serving_search.COLUMNS",
         "line": "serving_search.search_line",
         "layout": "serving_search.search_layout",
+    },
+    "Notice": {
+        "sentence": "notices.sentence",
     },
     "FleetResult": {
         "line": "fleets.fleet_line",

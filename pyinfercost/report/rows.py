@@ -44,7 +44,7 @@ _LEAST = 0.01
 class Row:
     """One line of the table.
 
-    `path` is that of the module, or of the module that calls the operator. `share` is that of the latency or, without
+    `path` is the path of the module, or of the module that calls the operator. `share` is of the latency or, without
     one, of the FLOPs. `peak_activation_bytes` is the maximum of activations in use while the row runs. `known` is false
     if none of the row's operators is modeled.
     """
@@ -367,7 +367,7 @@ def effect_text(layers: Iterable[LayerEstimate]) -> str:
 
 
 def effects_text(layers: Iterable[LayerEstimate]) -> str:
-    """Return the main effects, those of at least a percent."""
+    """Return the effects of at least a percent."""
     shares = [(name, share) for name, share in effects_over(layers).items() if share >= _LEAST]
     return ", ".join(_shown(name, share) for name, share in shares[:_MOST])
 

@@ -56,7 +56,7 @@ def sensitivity_layout(result: Sensitivity) -> Layout:
 
 
 def allocation_layout(result: Allocation) -> Layout:
-    """Return the limits, the format of each layer, and the whole beside the original and single formats."""
+    """Return the limits, the format of each layer, and the whole next to the original and single formats."""
     limits = ", ".join(f"{name} at most {_amount(name, most)}" for name, most in result.limits.items())
     proof = ", no choice has a smaller sum" if result.optimal else ""
     pairs = [

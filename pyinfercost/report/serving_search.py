@@ -67,7 +67,7 @@ _PLACE = ("hardware", "engine", "precision")
 
 
 def _common(found: tuple[ServingCandidate, ...]) -> list[tuple[str, str]]:
-    """Return what is the same of all deployments that hold."""
+    """Return the terms that all found deployments have in common."""
     if len(found) < len(("one", "other")):
         return []
     of_first = {name: getattr(found[0], name) for name in _PLACE}

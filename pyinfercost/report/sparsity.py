@@ -66,7 +66,7 @@ def activation_layout(result: ActivationSparsity) -> Layout:
 
 
 def sparsity_rows(result: Sparsity) -> list[dict[str, Any]]:
-    """Return one row per weight; shares below thresholds are those of `THRESHOLDS`."""
+    """Return one row per weight; shares are below `THRESHOLDS`."""
     return [_row(weight) for weight in result.weights]
 
 
@@ -174,7 +174,7 @@ def _count(part: int, whole: int) -> str:
 
 
 def _percent(share: float) -> str:
-    """Format with one decimal; never rounds to 0 or 100 what is not exactly that."""
+    """Format with one decimal; values between 0 and 100 are never shown as 0 or 100."""
     if share in (0.0, 1.0):
         return f"{100 * share:.0f}"
     shown = f"{100 * share:.1f}"

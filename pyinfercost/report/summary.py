@@ -12,13 +12,12 @@ from .._escapes import visible
 from .._records import dataclass
 from ..deployment.engines import TORCH
 from ..hardware.hosts import CHOICES
-from ..predict.plans import is_narrowed, trains
+from ..predict.plans import is_narrowed
 from ..results import figures
-from ..results.costs import paid_text
 from ..results.units import amount, percent, quantity, scale_for, significant
 from ..sources.data_names import is_data_name
 from .device_lines import device_lines
-from .language_lines import cache_lines, memory_lines, phase_lines
+from .language_lines import cache_lines, instances_text, memory_lines, phase_lines
 from .layout import ALARM, GAP, Column, Layout, Note, Pairs, Part, Table
 from .rows import effects_text, short_op
 
@@ -206,7 +205,7 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
         return lines
     if estimate.memory is not None:
         return [*lines, *estimate_lines(estimate), *memory_lines(estimate.memory)]
-    # The counts are of the whole batch, and a device holds its share.
+    # The counts are of the whole batch, and each device has its share.
     memory = quantity(total.peak_memory_bytes, "B") if estimate.layout.copies == 1 else "the largest share of the batch"
     if estimate.stages:
         memory = f"{quantity(max(stage.memory_bytes for stage in estimate.stages), 'B')} in the fullest stage"
@@ -330,7 +329,7 @@ def _line(figure: Figure, value: Any, tokens: int | None = None) -> list[tuple[s
 def _paid(cost: Cost, devices: int) -> list[tuple[str, str]]:
     if cost.instances is None:
         return []
-    return [("paid", paid_text(cost.usd_per_h, cost.instances, cost.price.devices, devices))]
+    return [("paid", instances_text(cost.usd_per_h, cost.instances, cost.price.devices, devices))]
 
 
 def _cost(cost: Cost, devices: int) -> list[tuple[str, str]]:
@@ -539,4 +538,4 @@ def _in_training_mode(graph: Graph) -> bool:
         or (node.op in _DROPOUTS and node.argument("train") is True)
         for node in graph.nodes
     )
-    return active and not trains(graph)
+    return active and not graph.trains

@@ -118,7 +118,7 @@ def measured_trace(result: Measurement) -> dict[str, Any]:
 
 
 def _kernels(profile: Profile, estimate: Estimate) -> list[_Kernel]:
-    """Return the layers with nonzero time in order; the memory of other nodes is that of the preceding kernel."""
+    """Return the layers with nonzero time in order; other nodes have the memory of the preceding kernel."""
     times = {layer.index: layer for layer in estimate.layers}
     kernels: list[_Kernel] = []
     waiting = 0

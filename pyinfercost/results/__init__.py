@@ -1,6 +1,6 @@
 """Result types and their documents. This package neither computes nor renders.
 
-`__init__.pyi` lists every result type, those of other packages included.
+`__init__.pyi` lists every result type, also of other packages.
 """
 
 from .._lazy import lazy_exports

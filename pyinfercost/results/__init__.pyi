@@ -44,6 +44,7 @@ from .layouts import LayoutChoice as LayoutChoice
 from .layouts import Layouts as Layouts
 from .measurement import Measurement as Measurement
 from .memory_use import MemoryUse as MemoryUse
+from .notices import Notice as Notice
 from .profile import Profile as Profile
 from .profile_changes import ProfileChanges as ProfileChanges
 from .record import CostRecord as CostRecord

@@ -1,4 +1,4 @@
-"""Result types: tactics that make a model cheaper, each with what it saves, and the plan that combines them."""
+"""Result types: tactics that make a model cheaper, each with its saving, and the plan that combines them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..report.render import render
+from . import figures
 from .declared import declared, fact, figure
 from .figures import LESS, MORE
+from .notices import WithNotices
 from .result import Result
 
 RISKS = ("none", "rounding", "small", "retrain")
@@ -15,33 +17,26 @@ RISKS = ("none", "rounding", "small", "retrain")
 floats and TF32; by formats of 8 and 4 bits; so far that the model is to be trained again."""
 
 EFFORTS = ("setting", "code", "build", "training")
-"""What a tactic takes, least first: an argument or a flag, a few lines of code, an engine or a format that is built and
+"""Effort of a tactic, least first: an argument or a flag, a few lines of code, an engine or a format that is built and
 checked, a training."""
 
-OBJECTIVES = ("cost_usd", "usd_per_million_tokens", "usd_per_month", "latency_s", "energy_per_item_j", "carbon_g")
+OBJECTIVES = figures.keys(figures.OBJECTIVE)
 """Figures that can be minimized."""
 
-FIGURES = (
-    "latency_s",
-    "latency_low_s",
-    "latency_high_s",
-    "throughput_per_s",
-    "peak_memory_bytes",
-    "energy_per_item_j",
-    "cost_usd",
-    "usd_per_million_tokens",
-    "carbon_g",
-)
-"""Figures of a setup without traffic; with traffic, those of the workload or the fleet come on top."""
+MONEY = tuple(key for key in OBJECTIVES if figures.PRICE in figures.FIGURES[key].needs)
+"""Objectives that are money."""
+
+FIGURES = figures.keys(figures.ADVICE)
+"""Figures of a setup without traffic; with traffic, figures of the workload or the fleet are added."""
 
 
 @declared
 class AdvisedSetup:
-    """One way to run the model, with its figures."""
+    """A setup of the model, with its figures."""
 
-    text: str = fact('What it is, in words: `"fp16, compiled, batch 32 on l4"`.', row=False)
+    text: str = fact('The setup in words: `"fp16, compiled, batch 32 on l4"`.', row=False)
     figures: Mapping[str, Any] = fact(
-        "Figures by name: those of `estimate` and the peak memory of a device, or with requests those of `serve` or "
+        "Figures by name: of `estimate` and the peak memory of a device, or with requests of `serve` or "
         "`fleet`; None where one is unknown."
     )
     evidence: str = fact("What the band of most of the latency rests on; empty if the machine states nothing.")
@@ -54,7 +49,7 @@ class AdvisedSetup:
 
 @declared
 class AccuracyNote:
-    """What is known about the accuracy that a tactic costs."""
+    """Known loss of accuracy by a tactic."""
 
     text: str = fact('In words: `"unmeasured; published: 0.1 to 0.5 points of top-1"`.')
     lost_low: float | None = fact(
@@ -70,7 +65,7 @@ class AccuracyNote:
 class TrainingNote:
     """What the training of a row costs, and how many inferences pay for it."""
 
-    text: str = fact("In words, with what is assumed.")
+    text: str = fact("In words, with its assumptions.")
     steps: int = fact("Steps of the training, an assumption.")
     batch: int = fact("Items of a step.")
     seconds: float = figure("Seconds of all steps on the machine of the baseline.", unit="s", better=LESS)
@@ -166,8 +161,8 @@ class TacticRange:
     risk: str = fact("How far results may change: `none`, `rounding`, `small` or `retrain`.")
 
 
-@declared
-class Advice(Result):
+@declared(after="setups")
+class Advice(WithNotices, Result):
     """What would make a model cheaper."""
 
     document_key = "advice"
@@ -188,9 +183,6 @@ class Advice(Result):
         "Ranges of the tactics over sizes and machines; empty unless it was asked for."
     )
     setups: int = fact("Number of setups that were evaluated.")
-    notes: tuple[str, ...] = fact(
-        "Facts about the question that a reader needs: an assumed price, sizes that are fixed."
-    )
 
     def row(self, tactic: str) -> AdviceRow | None:
         """Return the row of a tactic; None if it does not help."""

@@ -10,6 +10,7 @@ from ..report.render import render
 from . import figures
 from .declared import declared, fact
 from .figures import WithFigures
+from .notices import WithNotices
 from .result import Result
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class ComparedModel(WithFigures):
     bound: str | None = fact("Term that binds most of the latency; None without a machine.")
     bound_shares: Mapping[str, float] = fact("Term -> share of the latency that it binds.")
     figures: Mapping[str, Quantity | float | None] = fact(
-        "Figures by key, those of `FIGURES`; None where unknown.",
+        "Figures by key of `FIGURES`; None where unknown.",
         spread=FIGURES,
     )
     unmodelled: Mapping[str, int] = fact("Operators that no figure includes -> their number.")
@@ -56,18 +57,14 @@ class ComparedModel(WithFigures):
     )
 
 
-@declared
-class Comparison(Result):
+@declared(after="rows")
+class Comparison(WithNotices, Result):
     """Models and deployments side by side. `print(comparison)` shows a row for each, with ratios to the first one."""
 
     document_key = "compare"
 
     rows: tuple[ComparedModel, ...] = fact(
-        "The compared models: all deployments of the first model, then those of the next one."
-    )
-    notes: tuple[str, ...] = fact(
-        "Sentences about rows, such as why a compiled model takes longer than the eager one.",
-        default=(),
+        "The compared models: all deployments of the first model, then of the next one."
     )
 
     @property
@@ -85,7 +82,7 @@ class Comparison(Result):
         return next((each for each in self.rows if not each.error and each.phase == row.phase), None)
 
     def ratio(self, row: ComparedModel, figure: str) -> float | None:
-        """Return a figure of a row divided by that of the first one of its phase.
+        """Return a figure of a row divided by the figure of the first row of its phase.
 
         Args:
             row: A row of this comparison.

@@ -1,4 +1,4 @@
-"""Costs of an estimate beside its latency: money, transfer and cold starts, with their terms."""
+"""Costs of an estimate: money, transfer and cold starts, with their terms."""
 
 from __future__ import annotations
 
@@ -20,13 +20,6 @@ START_EVIDENCE = ("none", "given", "published", "fitted", "reported", "assumed")
 `published` by a vendor, `fitted` to measurements of other machines, `reported` by providers and users, `assumed`."""
 
 
-def paid_text(usd_per_h: float, instances: int, each: int, used: int) -> str:
-    """Return what is paid for instances of so many devices, and how many of their devices are unused."""
-    unused = instances * each - used
-    said = f"{usd_per_h:.4g} USD/h for {instances:,} instance{'' if instances == 1 else 's'} of {each} devices"
-    return said + (f", {unused:,} of them unused" if unused else "")
-
-
 @declared
 class Cost:
     """Cost of one item of the batch."""
@@ -34,7 +27,7 @@ class Cost:
     usd: float = fact("USD per item.")
     used_s: float = fact("Device seconds that the item occupies: the forward, and copies that do not overlap it.")
     paid_s: float = fact(
-        "Device seconds that are paid: `used_s` over the utilization, and those of unused devices of instances."
+        "Device seconds that are paid: `used_s` over the utilization, also of unused devices of instances."
     )
     electricity_usd: float = fact("Share of `usd` that the owner pays for electricity.")
     egress_usd: float = fact("Share of `usd` for the response to leave the cloud.")
@@ -70,7 +63,7 @@ class Cost:
 
 @declared
 class Moved:
-    """Data that a forward moves beside its own work."""
+    """Data that a forward moves in addition to its own work."""
 
     terms: Transfer = fact("Terms of transfer.")
     input_bytes: int = fact("Bytes of a device's inputs, as the model takes them.")
@@ -83,7 +76,7 @@ class Moved:
 
     @property
     def seconds(self) -> float | None:
-        """Seconds of a request beside the forward; None if the link is unknown."""
+        """Seconds of a request outside the forward; None if the link is unknown."""
         return None if self.host_s is None else self.host_s + self.network_s
 
 

@@ -1,4 +1,4 @@
-"""Declarations of results: a field says once what it is, and documents, rows, tables and documentation follow.
+"""Declarations of results: each field is described once, and documents, rows, tables and documentation follow.
 
 A class states its fields in its body, each as a fact or as a figure:
 
@@ -47,24 +47,27 @@ _SCALARS = frozenset({"str", "int", "float", "bool", "None", "Quantity"})
 
 
 class Declared(NamedTuple):
-    """What a class says of a field or a property.
+    """The declaration of a field or a property.
 
     Attributes:
         name: Its name: the key in documents and the column in rows.
         text: Its sentence in documentation.
         unit: Its unit, by its name: `"s"`, `"per s"`, `"B"`, `"J"`, `"USD"`, `"share"`, ...; empty without one.
         shown: `"line: text"`: the line of the table that has it, and what stands there for `{}`, the value with its
-            unit; for a mapping `{name}` and `{value}` of each item; of a truth `"if it holds|if not"`. Empty for a
-            field that no table has. Fields of the same line stand beside each other.
+            unit; for a mapping `{name}` and `{value}` of each item; of a truth `"if true|if false"`. Empty for a
+            field that no table has. Fields of the same line stand side by side.
         is_figure: Whether it is a figure, else a fact about what was computed.
         better: `LESS`, `MORE`, or empty for a figure without a better direction.
+        title: Name in tables and sentences; empty for a figure that they name otherwise, or not at all.
+        spare: Place in the default table: the priority for dropping its column; None for a figure without a column.
+        headline: Words after its amount where it leads a page or a line; empty for other figures.
         quiet: Whether tables omit it where it is 0.
         spread: Keys of this mapping, whose items stand at its place in documents, and whose figures rows have.
-        row: Whether rows have a column of it; that of a mapping or of a tuple of texts has its items
+        row: Whether rows have a column of it; a mapping or a tuple of texts has its items
             as one text.
         series: Whether it is a series over time, which documents of several results omit.
         inner: Whether documents and rows do not have it.
-        brief: Whether documents have no series over time of what is in it.
+        brief: Whether documents have no series over time of its parts.
         annotation: Its type as text.
     """
 
@@ -74,6 +77,9 @@ class Declared(NamedTuple):
     shown: str = ""
     is_figure: bool = False
     better: str = ""
+    title: str = ""
+    spare: int | None = None
+    headline: str = ""
     quiet: bool = False
     spread: tuple[str, ...] = ()
     row: bool | None = None
@@ -110,10 +116,15 @@ def figure(
     unit: str = "",
     shown: str = "",
     better: str = "",
+    title: str = "",
+    spare: int | None = None,
+    headline: str = "",
     quiet: bool = False,
 ) -> Any:
-    """Declare a figure; see `Declared`. Without a sentence, it is the one of the catalog with the same name."""
-    own = Declared("", text, unit=unit, shown=shown, is_figure=True, better=better, quiet=quiet)
+    """Declare a figure; see `Declared`. Without a sentence, the catalog's figure of the same name describes it."""
+    own = Declared(
+        "", text, unit, shown, is_figure=True, better=better, title=title, spare=spare, headline=headline, quiet=quiet
+    )
     return dataclasses.field(default=default, metadata={_OWN: own})
 
 
@@ -122,12 +133,15 @@ def derived(
     unit: str = "",
     shown: str = "",
     better: str = "",
+    title: str = "",
+    spare: int | None = None,
+    headline: str = "",
     is_figure: bool = True,
     inner: bool = False,
     brief: bool = False,
 ) -> Callable[[_Function], _Function]:
-    """Declare what a property computes from fields; its docstring is the sentence. See `Declared`."""
-    own = Declared("", "", unit=unit, shown=shown, is_figure=is_figure, better=better, inner=inner, brief=brief)
+    """Declare a property that is computed from fields; its docstring is the sentence. See `Declared`."""
+    own = Declared("", "", unit, shown, is_figure, better, title, spare, headline, inner=inner, brief=brief)
 
     def marked(function: _Function) -> _Function:
         setattr(function, _OWN, own)
@@ -137,13 +151,19 @@ def derived(
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(fact, figure))
-def declared(cls: _Class | None = None, /, *, kw_only: bool = True) -> Any:
-    """Make a frozen dataclass, whose declarations `declarations_of` returns."""
-    return partial(_made, kw_only=kw_only) if cls is None else _made(cls, kw_only=kw_only)
+def declared(cls: _Class | None = None, /, *, kw_only: bool = True, after: str = "") -> Any:
+    """Make a frozen dataclass, whose declarations `declarations_of` returns.
+
+    Args:
+        cls: The class.
+        kw_only: Whether its fields are arguments by keyword only.
+        after: Name of the declaration that the base's declarations follow; by default they come first.
+    """
+    return partial(_made, kw_only=kw_only, after=after) if cls is None else _made(cls, kw_only=kw_only, after=after)
 
 
-def _made(cls: type, *, kw_only: bool) -> type:
-    found = []
+def _made(cls: type, *, kw_only: bool, after: str) -> type:
+    found: list[Declared] = []
     for name, value in vars(cls).items():
         if isinstance(value, dataclasses.Field) and _OWN in value.metadata:
             own, typed = value.metadata[_OWN], vars(cls)["__annotations__"][name]
@@ -159,7 +179,8 @@ def _made(cls: type, *, kw_only: bool) -> type:
             own._replace(name=name, unit=own.unit or unit_of(name), annotation=typed, row=_has_row(own, typed))
         )
     made: Any = _records.dataclass(cls, frozen=True, kw_only=kw_only, repr="__repr__" not in vars(cls))
-    made.__declared__ = (*getattr(cls, "__declared__", ()), *found)
+    place = [each.name for each in found].index(after) + 1 if after else 0
+    made.__declared__ = (*found[:place], *getattr(cls, "__declared__", ()), *found[place:])
     known = _KNOWN.setdefault(cls.__name__, made)
     if known.__module__ != cls.__module__:
         raise InputError(f"{cls.__module__} declares {cls.__name__}, and so does {known.__module__}; rename one")
@@ -174,13 +195,23 @@ def attributes_of(cls: Any) -> list[str]:
 
 
 def declarations_of(record: Any) -> tuple[Declared, ...]:
-    """Return what a class, or the class of a record, declares, in the order of its body; empty for others."""
+    """Return the declarations of a class, or of the class of a record, in the order of its body; empty for others."""
     found: tuple[Declared, ...] = getattr(record, "__declared__", ())
     return found
 
 
+def titled(record: Any) -> tuple[Declared, ...]:
+    """Return the declarations with a title."""
+    return tuple(each for each in declarations_of(record) if each.title)
+
+
+def shared_fields(base: Any, record: Any) -> dict[str, Any]:
+    """Return the values of a record for the fields that a base of its class declares."""
+    return {each.name: getattr(record, each.name) for each in declarations_of(base)}
+
+
 def document_of(value: Any, *, series: bool = True) -> Any:
-    """Return what JSON has of a value: a record as the object of its declarations, an unknown number as None.
+    """Return the JSON value of a value: a record as the object of its declarations, an unknown number as None.
 
     Args:
         value: The value.
@@ -194,7 +225,7 @@ def document_of(value: Any, *, series: bool = True) -> Any:
             own = document_of(getattr(value, each.name), series=series and not each.brief)
             found |= own if each.spread else {each.name: own}
         return found
-    if isinstance(value, Settings):
+    if isinstance(value, Settings) or hasattr(value, "document_key"):  # a result with a renderer of its own
         return value.to_dict()
     if isinstance(value, Expr):
         return str(value)
@@ -213,7 +244,7 @@ class Part:
     __slots__ = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what it declares as JSON values."""
+        """Return its declarations as JSON values."""
         found: dict[str, Any] = document_of(self)
         return found
 

@@ -12,7 +12,7 @@ from ..errors import InputError
 from .folded_layers import unfolded_layers
 
 SCRIPT_ID = "pyinfercost-profile"
-"""Id of the script element that holds the JSON of a profile in an HTML report."""
+"""Id of the script element with the JSON of a profile in an HTML report."""
 
 FLEET_ID = "pyinfercost-fleet"
 """The same of fleets, comparisons of fleets and plans."""
@@ -30,14 +30,14 @@ _MOST_BYTES = 1_000_000_000  # of an unpacked text
 
 
 class DocumentError(InputError):
-    """A document is not a profile; the message states the fault and what is expected."""
+    """A document is not a profile; the message states the fault and the expected document."""
 
 
 def profile_document_from(path: str | PathLike[str]) -> dict[str, Any]:
     """Return the JSON object of a profile from a JSON file or an HTML report.
 
     Args:
-        path: Output of `profile --format json`, or a report that holds the same in an element with the id
+        path: Output of `profile --format json`, or a report with the same in an element with the id
             `pyinfercost-profile`, packed or as JSON.
 
     Returns:

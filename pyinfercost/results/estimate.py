@@ -72,12 +72,10 @@ class Estimate(Result):
     instances: int = fact("Copies of the model side by side on a CPU; latency, energy and memory are of one of them.")
     sustained: bool = fact("Whether the machine runs without pause, so that its power limit bounds the clock.")
     devices: int = fact("Number of devices.")
-    layout: Layout = fact(
-        "How the model lies on them; latency, memory and kernels are those of one device.", inner=True
-    )
+    layout: Layout = fact("How the model lies on them; latency, memory and kernels are of one device.", inner=True)
     nodes: int = fact("Machines that the devices are in.")
     per_device: DeviceUse | None = fact(
-        "What the device with the largest share holds, computes and sends; None for a single device without a layout."
+        "Memory, work and traffic of the device with the largest share; None for a single device without a layout."
     )
     exchanges: tuple[Exchange, ...] = fact("Collective operations between the devices, by kind.")
     latency_s: float = figure()
@@ -113,7 +111,7 @@ class Estimate(Result):
     fits_in_memory: bool | None = figure()
     machine_memory_bytes: int | None = fact("Memory of the machine; None if its size is the owner's choice.")
     memory: MemoryUse | None = fact(
-        "Weights, KV cache, activations and what is left of the memory; None for a model without a KV cache."
+        "Weights, KV cache, activations and the rest of the memory; None for a model without a KV cache."
     )
     bound_shares: Mapping[str, float] = fact(
         "Term -> share of the latency that it binds; the shares sum to 1.", inner=True
@@ -122,8 +120,8 @@ class Estimate(Result):
         "Operators that the engine has no kernel for and that run as captured -> their number."
     )
     stages: tuple[StageEstimate, ...] = fact(
-        "The stages of a pipeline, in order; empty without one. Layers are then those of all stages for one "
-        "micro-batch, and `memory` is that of the fullest one."
+        "The stages of a pipeline, in order; empty without one. Layers are then of all stages for one "
+        "micro-batch, and `memory` is of the fullest stage."
     )
     machine: Hardware = fact("The machine.", inner=True, compare=False)
     layers: Sequence[LayerEstimate] = fact("One per node that a kernel covers.", inner=True)

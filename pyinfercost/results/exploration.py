@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Phase:
-    """One forward of a model: that of most models, the prefill or a decode step of a language model.
+    """One forward of a model; of a language model, the prefill or a decode step.
 
     Attributes:
         name: `"forward"`, `"prefill"` or `"decode"`.
@@ -31,12 +31,12 @@ class Phase:
 
 @dataclass(frozen=True)
 class KnownOffer:
-    """What a machine can be rented as.
+    """An offer to rent a machine.
 
     Attributes:
         usd_per_h: Price of an hour of all devices of the instance.
         devices: Number of its devices; less than one if some cores of a CPU are rented.
-        has_host: Whether the price has that of the host.
+        has_host: Whether the price includes the host.
         text: The price and its source in words.
         cloud: The cloud that rents it; empty where a price is given in another way.
         grid_g_per_kwh: Grams of CO2 of a kWh of the grid there; `nan` if its place is unknown.
@@ -60,7 +60,7 @@ class KnownMachine:
         machine: The machine.
         terms: Numbers of a deployment on one device, by their names in `predict.derived_costs.TERMS`; of unknown ones
             `nan`.
-        offers: What it can be rented as, of which a deployment takes the cheapest; empty if no price is known.
+        offers: Offers to rent it, of which a deployment takes the cheapest; empty if no price is known.
         price: How the command line is told this price: `"on-demand"`, or what else `parse_price` accepts.
     """
 

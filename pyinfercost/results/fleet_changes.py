@@ -6,21 +6,25 @@ from collections.abc import Mapping
 
 from ..errors import UnknownNameError
 from ..report.render import render
-from .declared import declared, derived, fact
+from .bill import Bill
+from .declared import declared, derived, fact, titled
 from .fleet_result import FLEET_LATENCIES
+from .notices import WithWarnings
 from .profile_changes import UNCHANGED, BrokenLimit, Change
 from .result import Result
 
+OF_BILL = tuple(each.name for each in titled(Bill))
+"""Figures of a bill whose changes are stated."""
+
 FLEET_FIGURES = (
-    "usd_per_month",
+    OF_BILL[0],
     "late_share",
     *(f"{name.removesuffix('_s')}_{each}_s" for name in FLEET_LATENCIES for each in ("p50", "p99")),
     "peak_replicas",
     "mean_replicas",
     "starts",
     "idle_share",
-    "usd_per_thousand_requests",
-    "usd_per_million_tokens",
+    *OF_BILL[1:],
     "energy_j_per_month",
     "carbon_g_per_month",
 )
@@ -31,13 +35,13 @@ FLEET_FIGURES = (
 class FleetSide:
     """One of the two results."""
 
-    kind: str = fact('What it is: `"fleet"`, `"comparison"` or `"plan"`.')
+    kind: str = fact('Its kind: `"fleet"`, `"comparison"` or `"plan"`.')
     model: str = fact("Name of the model.")
     traffic: str = fact("The traffic in words.")
     slo: str = fact("The objective, as text.")
-    deployment: str | None = fact("Deployment of its best fleet; None if none holds the objective.")
+    deployment: str | None = fact("Deployment of its best fleet; None if none meets the objective.")
     policy: str | None = fact("Autoscaler of its best fleet, likewise.")
-    slo_met: bool | None = fact("Whether that fleet holds the objective; None without one.")
+    slo_met: bool | None = fact("Whether that fleet meets the objective; None without one.")
     fleets: int = fact("Number of fleets.")
 
 
@@ -52,15 +56,14 @@ class FleetChange:
     figures: Mapping[str, Change] = fact("Change of each figure in `FLEET_FIGURES`.", spread=FLEET_FIGURES)
 
 
-@declared
-class FleetChanges(Result):
-    """Differences between two fleets, comparisons or plans: those of the best fleets first."""
+@declared(after="after")
+class FleetChanges(WithWarnings, Result):
+    """Differences between two fleets, comparisons or plans, with the best fleets first."""
 
     document_key = "fleet_changes"
 
     before: FleetSide = fact("The first result.")
     after: FleetSide = fact("The second one.")
-    warnings: tuple[str, ...] = fact("Differences of what was simulated, and a side without a fleet that holds.")
     best: Mapping[str, Change] = fact(
         "Figure of `FLEET_FIGURES` -> its change from the best fleet before to the best one after."
     )

@@ -1,4 +1,4 @@
-"""Result type: the cheapest fleet that was found for some traffic, and what it does on traffic that follows."""
+"""Result type: the cheapest fleet that was found for some traffic, and its figures on traffic that follows."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class PlanChoice:
     committed: int = fact("Replicas that are paid all the time.")
     stage: str = fact("How far it was followed, of `STAGES`.")
     usd_per_month: float = fact(
-        'Its cost; that of the part of the traffic if `stage` is `"part"`, and what it costs at least for `"bound"`.'
+        'Its cost; of the part of the traffic if `stage` is `"part"`, and a lower bound for `"bound"`.'
     )
     late_share: float | None = fact('Share of late requests; None for `"bound"`.')
     slo_values: Mapping[str, float] = fact("Condition of the objective -> its value, in seconds.", row=True)
-    slo_met: bool | None = fact('Whether it holds the objective; None for `"bound"`.')
+    slo_met: bool | None = fact('Whether it meets the objective; None for `"bound"`.')
     peak_replicas: int = fact('Most replicas at a time; 0 for `"bound"`.')
     idle_share: float = fact("Share of the paid time without requests.")
 
 
 @declared
 class FleetPlan(Result):
-    """A plan: the cheapest fleet that holds an objective, among deployments, autoscalers and mixes of both."""
+    """A plan: the cheapest fleet that meets an objective, among deployments, autoscalers and mixes of both."""
 
     document_key = "plan"
 
@@ -47,7 +47,7 @@ class FleetPlan(Result):
         "What was considered: fleets that hold by their cost, then those that miss, then what was out by bounds."
     )
     best: FleetResult | None = fact(
-        "The cheapest fleet that holds, simulated on all of the traffic; None if none does."
+        "The cheapest fleet that meets the objective, simulated on all of the traffic; None if none does."
     )
     verified: FleetResult | None = fact(
         "The same fleet on traffic that it was not planned on; None without such traffic."

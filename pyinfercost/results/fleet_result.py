@@ -1,4 +1,4 @@
-"""Result types: a fleet of replicas under traffic, and several fleets beside each other."""
+"""Result types: a fleet of replicas under traffic, and several fleets side by side."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from .bill import MONTH_S, Bill
 from .declared import declared, derived, fact, figure
 from .figures import LESS
 from .latency import Distribution
+from .notices import WithNotices
 from .result import Result
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class FleetPool:
     failed: int = fact("Replicas that were lost without one.")
     requests: int = fact("Requests that they answered.")
     reserved_s: float = fact(
-        "What is paid, in seconds: replicas from creation until they are gone, and the capacity of unused devices of "
+        "Paid time, in seconds: replicas from creation until they are gone, and the capacity of unused devices of "
         "instances and of committed machines that are off."
     )
     used_s: float = fact("Of these, with at least one request.")
@@ -66,9 +67,9 @@ class FleetDemand:
     waiting: NDArray[np.float64] = fact("Mean requests that wait, over the time of the bin.")
 
 
-@declared
-class FleetResult(Result):
-    """A fleet under traffic: what users feel, and what it costs."""
+@declared(after="demand")
+class FleetResult(WithNotices, Result):
+    """A fleet under traffic: latencies and costs."""
 
     document_key = "fleet"
 
@@ -105,6 +106,7 @@ class FleetResult(Result):
         "Share of the requests over one of the limits, or not answered; without an objective, a request is late that "
         "waits longer than the mean service.",
         better=LESS,
+        title="late requests",
     )
     overloaded: bool = fact(
         "Whether requests arrive faster than the most replicas serve them, so that waits grow all the time.",
@@ -115,14 +117,13 @@ class FleetResult(Result):
         "logarithmic scale.",
         spread=FLEET_LATENCIES,
     )
-    bill: Bill | None = fact("What it costs; None without a price.", row=True)
+    bill: Bill | None = fact("Its bill; None without a price.", row=True)
     energy_j: float | None = figure("Energy of all machines; None if it is unknown.", better=LESS)
     carbon_g: float | None = figure(
         "Grams of CO2 equivalent, with the overhead of the data center; None without a place.", better=LESS
     )
     pools: tuple[FleetPool, ...] = fact("The replicas of each kind.")
     demand: FleetDemand = fact("Requests over time.", series=True)
-    notes: tuple[str, ...] = fact("What limits the result.")
 
     def __getitem__(self, name: str) -> Distribution:
         """Return a time of requests by its key in `FLEET_LATENCIES`."""
@@ -139,31 +140,31 @@ class FleetResult(Result):
         return None if self.bill is None else self.bill.usd_per_month
 
     @property
-    @derived(better=LESS)
+    @derived(better=LESS, title="CO2e of a month")
     def carbon_g_per_month(self) -> float | None:
         """Grams of CO2 equivalent of such a month; None without a place."""
         return None if self.carbon_g is None or not self.duration_s else self.carbon_g / self.duration_s * MONTH_S
 
     @property
-    @derived(better=LESS)
+    @derived(better=LESS, title="energy of a month")
     def energy_j_per_month(self) -> float | None:
         """Joules of such a month; None if they are unknown."""
         return None if self.energy_j is None or not self.duration_s else self.energy_j / self.duration_s * MONTH_S
 
     @property
-    @derived(better=LESS)
+    @derived(better=LESS, title="replicas, peak")
     def peak_replicas(self) -> int:
-        """Most replicas at a time; of several pools the sum of those of each, which may be at different times."""
+        """Most replicas at a time; of several pools the sum of their peaks, which may be at different times."""
         return sum(pool.peak_replicas for pool in self.pools)
 
     @property
-    @derived(better=LESS)
+    @derived(better=LESS, title="replicas, mean")
     def mean_replicas(self) -> float:
         """Mean of the replicas that are paid."""
         return sum(pool.mean_replicas for pool in self.pools)
 
     @property
-    @derived(better=LESS)
+    @derived(better=LESS, title="cold starts")
     def starts(self) -> int:
         """Replicas that were started: cold starts."""
         return sum(pool.starts for pool in self.pools)
@@ -180,7 +181,7 @@ class FleetResult(Result):
         return sum(pool.reserved_s for pool in self.pools)
 
     @property
-    @derived(better=LESS)
+    @derived(better=LESS, title="idle share")
     def idle_share(self) -> float:
         """Share of the paid time without requests, starts among it."""
         used = sum(pool.used_s for pool in self.pools)
@@ -198,13 +199,13 @@ class FleetResult(Result):
         return render(self, "plot_timeline", ax=ax, **options)  # type: ignore[no-any-return]
 
     def plot_money(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw USD per hour over time by what is paid; options as in `plots.plot_money`."""
+        """Draw USD per hour over time by kind of cost; options as in `plots.plot_money`."""
         return render(self, "plot_money", ax=ax, **options)  # type: ignore[no-any-return]
 
 
 @declared
 class FleetComparison(Result):
-    """Fleets under the same traffic, of several deployments and autoscalers, the cheapest that holds first."""
+    """Fleets under the same traffic, of several deployments and autoscalers, ranked by objective and cost."""
 
     document_key = "comparison"
 
@@ -238,7 +239,7 @@ class FleetComparison(Result):
     @property
     @derived(is_figure=False, brief=True)
     def best(self) -> FleetResult | None:
-        """The cheapest fleet that holds the objective; None if none does, or without an objective that decides."""
+        """The cheapest fleet that meets the objective; None if none does, or without an objective that decides."""
         first = self.fleets[0] if self.fleets else None
         return first if first is not None and first.slo_met is not False else None
 

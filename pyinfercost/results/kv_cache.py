@@ -33,4 +33,4 @@ class KVCache(Part):
     bytes: int = fact("Bytes of all sequences.")
     bytes_per_token: int = fact("Bytes that the next token of a sequence adds.")
     bytes_per_sequence: int = fact("Bytes of a sequence.")
-    tokens: int | None = fact("Tokens of a sequence: the most that a layer holds; None if all layers have states.")
+    tokens: int | None = fact("Tokens of a sequence: the most in a layer; None if all layers have states.")

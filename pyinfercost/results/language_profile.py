@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._records import dataclass
 from ..report.render import render
+from .declared import declared, fact
 from .figures import WithFigures
 from .result import Result
 
@@ -18,36 +18,31 @@ if TYPE_CHECKING:
     from .profile import Profile
 
 
-@dataclass(frozen=True, repr=False)
+@declared
 class LanguageProfile(WithFigures, Result):
     """The cost of a language model that reads a batch of prompts and then generates, on an idle server.
 
     Figures are also attributes: `result.ttft_s`, `result.tpot_s`, `result.tokens_per_s`. Those that need a machine, a
     price or its power are None without one. `print(result)` shows both phases in one table; the profile of a phase has
     its module tree.
-
-    Attributes:
-        model: Name of the model.
-        precision: Dtype of the run.
-        sizes: `batch`, `prompt` (tokens of each prompt) and `context` (tokens in the cache before the decode step).
-        prefill: Profile of the forward that reads the prompts, with logits for their last tokens.
-        decode: Profile of the forward that generates one token of each sequence.
-        kv_cache: Keys, values and states after the decode step; None for a model without them.
-        memory: Memory of the decode step on one device, and the sequences of this context that fit beside a prefill;
-            None without hardware.
-        figures: Figures by key, in the order of reports.
-        engine_command: Command line of the serving engine that starts this deployment; empty without one.
     """
 
-    model: str
-    precision: str
-    sizes: Mapping[str, int]
-    prefill: Profile
-    decode: Profile
-    kv_cache: KVCache | None
-    memory: MemoryUse | None
-    figures: Mapping[str, float | Quantity | None]
-    engine_command: str = ""
+    model: str = fact("Name of the model.")
+    precision: str = fact("Dtype of the run.")
+    sizes: Mapping[str, int] = fact(
+        "`batch`, `prompt` (tokens of each prompt) and `context` (tokens in the cache before the decode step)."
+    )
+    figures: Mapping[str, float | Quantity | None] = fact("Figures by key, in the order of reports.")
+    kv_cache: KVCache | None = fact("Keys, values and states after the decode step; None for a model without them.")
+    memory: MemoryUse | None = fact(
+        "Memory of the decode step on one device, and the sequences of this context that fit with a prefill; None "
+        "without hardware."
+    )
+    prefill: Profile = fact("Profile of the forward that reads the prompts, with logits for their last tokens.")
+    decode: Profile = fact("Profile of the forward that generates one token of each sequence.")
+    engine_command: str = fact(
+        "Command line of the serving engine that starts this deployment; empty without one.", default=""
+    )
 
     def __repr__(self) -> str:
         return f"<LanguageProfile {render(self, 'line')}>"
@@ -66,7 +61,7 @@ class LanguageProfile(WithFigures, Result):
         return text
 
     def to_html(self, *, hint: str = "", command: str = "") -> str:
-        """Return a report as one HTML page: that of `Profile.to_html`, with both phases.
+        """Return a report as one HTML page, like `Profile.to_html`, with both phases.
 
         It begins with the decode step, whose JSON it includes, and has the figures of both phases as a table. With a
         machine it estimates both on any machine, in any precision, execution and open size.

@@ -41,7 +41,7 @@ class Latency(Distribution):
     )
     high: Mapping[str, float] = fact("The same at the high end.")
     sorted_s: NDArray[np.float64] = fact(
-        "All values in ascending order, float64; of more than 2^20 those of 2^20 + 1 equally spaced ranks.", inner=True
+        "All values in ascending order, float64; of more than 2^20 only 2^20 + 1 equally spaced ranks.", inner=True
     )
 
     @property

@@ -155,11 +155,11 @@ class Snapshot:
 
     Attributes:
         time_s: Unix time.
-        values: Series of a counter or gauge -> value. What is unknown is absent; `notes` give the reason.
+        values: Series of a counter or gauge -> value. Unknown series are absent; `notes` give the reason.
         distributions: Series of a histogram -> values.
         info: What does not change: `model`, `hardware`, `engine`, `precision`, `layout`, `observer`, `run`. `run`
             identifies the observer since its start: totals of two snapshots are comparable if it is the same.
-        notes: Reasons of missing figures, and what is assumed.
+        notes: Reasons of missing figures, and assumptions.
     """
 
     time_s: float

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
 
@@ -22,6 +23,24 @@ SCRAPES = ("ok", "partial", "error")
 """Values of the label `outcome` of readings: a partial one had lines that could not be read."""
 
 
+class Ratio(NamedTuple):
+    """Counters whose quotient is a gauge.
+
+    Attributes:
+        above: Counter of the dividend.
+        below: Counter of the divisor.
+        factor: Factor of the quotient.
+        of_above: Value of the label of `above`; empty for the sum.
+        of_below: Value of the label of `below`; empty for the sum.
+    """
+
+    above: str
+    below: str
+    factor: float = 1.0
+    of_above: str = ""
+    of_below: str = ""
+
+
 @dataclass(frozen=True)
 class LiveFigure:
     """A row of the catalog.
@@ -29,9 +48,10 @@ class LiveFigure:
     Attributes:
         key: Name with its unit, as in the package: `service_s`, `energy_j`, `cost_usd`.
         kind: Counter, gauge or histogram.
-        help: What it is, in one sentence.
+        help: Description in one sentence.
         labels: Names of labels.
         otel: Name by the semantic conventions of OpenTelemetry, where they have one.
+        ratio: Counters that it is the quotient of; None for other figures.
     """
 
     key: str
@@ -39,6 +59,7 @@ class LiveFigure:
     help: str
     labels: tuple[str, ...] = ()
     otel: str | None = None
+    ratio: Ratio | None = None
 
 
 _ROWS = (
@@ -49,7 +70,7 @@ _ROWS = (
     LiveFigure("cached_prompt_tokens", COUNTER, "Tokens of prompts that were in a cache of prefixes."),
     LiveFigure("output_tokens", COUNTER, "Generated tokens."),
     LiveFigure("queue_s", COUNTER, "Time of requests before their service."),
-    LiveFigure("service_s", COUNTER, "Time of requests in service; of several at once, that of each."),
+    LiveFigure("service_s", COUNTER, "Time of requests in service; of several at once, the time of each."),
     LiveFigure("in_flight", GAUGE, "Requests in service."),
     LiveFigure("waiting", GAUGE, "Requests before their service."),
     # What users felt
@@ -62,7 +83,8 @@ _ROWS = (
     LiveFigure("request_output_tokens", HISTOGRAM, "Generated tokens of a request."),
     # What the machine did
     LiveFigure("reserved_s", COUNTER, "Paid time of all devices, by use.", ("use",)),
-    LiveFigure("busy_share", GAUGE, "Share of the paid time in which requests were in service, lately."),
+    LiveFigure("busy_share", GAUGE, "Share of the paid time in which requests were in service, lately.",
+               ratio=Ratio("reserved_s", "reserved_s", of_above="busy")),
     LiveFigure("energy_j", COUNTER, "Energy of the measured parts of the machine."),
     LiveFigure("power_w", GAUGE, "Power of the measured parts of the machine, lately."),
     LiveFigure("model_flops", COUNTER, "FLOPs of the model for what was answered, counted from its graph."),
@@ -73,13 +95,16 @@ _ROWS = (
     LiveFigure("preemptions", COUNTER, "Times that a running sequence lost its memory."),
     LiveFigure("cold_starts", COUNTER, "Starts of a replica."),
     LiveFigure("restarts", COUNTER, "Times that the observed server began again."),
-    # What it cost
+    # Cost
     LiveFigure("cost_usd", COUNTER, "Money for the paid time, by use.", ("use",)),
     LiveFigure("price_usd_per_h", GAUGE, "Price of all devices."),
-    LiveFigure("usd_per_request", GAUGE, "Money for an answered request, with all paid time, lately."),
-    LiveFigure("usd_per_million_tokens", GAUGE, "Money for 10^6 generated tokens, with all paid time, lately."),
-    LiveFigure("joules_per_token", GAUGE, "Energy of a generated token, with idle time, lately."),
-    # Beside the prediction
+    LiveFigure("usd_per_request", GAUGE, "Money for an answered request, with all paid time, lately.",
+               ratio=Ratio("cost_usd", "requests", of_below="ok")),
+    LiveFigure("usd_per_million_tokens", GAUGE, "Money for 10^6 generated tokens, with all paid time, lately.",
+               ratio=Ratio("cost_usd", "output_tokens", 1e6)),
+    LiveFigure("joules_per_token", GAUGE, "Energy of a generated token, with idle time, lately.",
+               ratio=Ratio("energy_j", "output_tokens")),
+    # Against the prediction
     LiveFigure("measured_s", COUNTER, "Measured time of what has a prediction, by part.", ("part",)),
     LiveFigure("predicted_s", COUNTER, "Predicted time of the same, by part.", ("part",)),
     LiveFigure("predicted_low_s", COUNTER, "The same at the low end of the error band.", ("part",)),
@@ -97,6 +122,14 @@ _ROWS = (
     LiveFigure("scrapes", COUNTER, "Readings of the observed server, by outcome.", ("outcome",)),
     LiveFigure("dropped_records", COUNTER, "Records that were not kept, by kind.", ("kind",)),
     LiveFigure("exporter_errors", COUNTER, "Readings and deliveries of an exporter that failed.", ("exporter",)),
-)
+)  # fmt: skip
 LIVE_FIGURES: Mapping[str, LiveFigure] = MappingProxyType({row.key: row for row in _ROWS})
 """Key -> row."""
+
+PLANNED = tuple(key.removeprefix("planned_") for key in LIVE_FIGURES if key.startswith("planned_"))
+"""Figures of a plan, which the rows `planned_*` export."""
+
+
+def ratio_of(above: str, below: str) -> LiveFigure:
+    """Return the gauge that is the quotient of two counters."""
+    return next(each for each in _ROWS if each.ratio is not None and each.ratio[:2] == (above, below))

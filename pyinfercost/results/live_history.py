@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from .bill import PaidTokens
 from .declared import declared, derived, fact
 from .live import Distribution, Series, Snapshot
 from .live_figures import LIVE_FIGURES, OUTCOMES, USES
@@ -14,18 +15,17 @@ PLAN_TOLERANCE = 0.1
 """Share by which money may exceed the plan."""
 
 _HOUR_S = 3600.0
-_MILLION = 1e6
 _SERIES = {
     **{name: tuple(Series(name, (("use", use),)) for use in USES) for name in ("reserved_s", "cost_usd")},
     "requests": tuple(Series("requests", (("outcome", outcome),)) for outcome in OUTCOMES),
 }
 
 
-@declared
-class Interval:
-    """What an observer counted between two moments."""
+@declared(after="power_w")
+class Interval(PaidTokens):
+    """Counts of an observer between two moments."""
 
-    number: int = fact("Place in the order of time; a joined interval has that of its last part.")
+    number: int = fact("Place in the order of time; a joined interval has the place of its last part.")
 
     @property
     @derived(is_figure=False)
@@ -50,7 +50,7 @@ class Interval:
     )
 
     def count(self, figure: str, label: str | None = None) -> float | None:
-        """Return the difference of a counter, that of one value of its label or the sum; None if it is unknown."""
+        """Return the difference of a counter, of one value of its label or the sum; None if it is unknown."""
         return _sum(self.counts, figure, label)
 
     def gauge(self, figure: str) -> float | None:
@@ -66,6 +66,16 @@ class Interval:
         """Return a percentile of a histogram; None without values, or where requests may be of another time."""
         found = self.distributions.get(Series(figure))
         return None if found is None or not found.count or not self.known else found.percentile(percent)
+
+    @property
+    def usd(self) -> float | None:
+        """Money for the paid time; None if it is unknown."""
+        return self.count("cost_usd") if self.known else None
+
+    @property
+    def output_tokens(self) -> float | None:
+        """Generated tokens; None if they are unknown."""
+        return self.count("output_tokens") if self.known else None
 
     def usd_per_h(self, use: str | None = None) -> float | None:
         """Return the money per hour, of one use or of all; None if it is unknown."""
@@ -106,26 +116,17 @@ class Interval:
 
     @property
     @derived()
-    def usd_per_million_tokens(self) -> float | None:
-        """Money for 10^6 generated tokens, with all paid time; None without tokens."""
-        return self._per("cost_usd", "output_tokens", _MILLION)
-
-    @property
-    @derived()
     def usd_per_request(self) -> float | None:
         """Money for a request that succeeded, with all paid time; None without requests."""
-        paid, answered = self.count("cost_usd"), self.count("requests", "ok")
-        return paid / answered if self.known and paid is not None and answered else None
+        answered = self.count("requests", "ok")
+        return None if self.usd is None or not answered else self.usd / answered
 
     @property
     @derived()
     def joules_per_token(self) -> float | None:
         """Energy of a generated token, with idle time; None without tokens."""
-        return self._per("energy_j", "output_tokens", 1.0)
-
-    def _per(self, figure: str, other: str, factor: float) -> float | None:
-        one, of = self.count(figure), self.count(other)
-        return factor * one / of if self.known and one is not None and of else None
+        energy_j = self.count("energy_j")
+        return None if energy_j is None or not self.output_tokens else energy_j / self.output_tokens
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -155,7 +156,7 @@ class Interval:
     @property
     @derived()
     def measured_to_first(self) -> float | None:
-        """Ratio of measured to predicted, divided by that of the start: of all parts the one farthest from 1."""
+        """Ratio of measured to predicted, divided by the ratio at the start: of all parts the farthest from 1."""
         found = [value for each, value in self.gauges.items() if each.figure == "measured_to_first" and value > 0]
         return max(found, key=lambda value: max(value, 1 / value)) if found and self.known else None
 

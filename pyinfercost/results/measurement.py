@@ -1,4 +1,4 @@
-"""Measurements of a forward beside its prediction."""
+"""Measurements of a forward with its prediction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a language model takes of a machine's memory, and what is left of it."""
+"""Memory that a language model takes on a machine, and the rest."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class MemoryUse(Part):
     fits: bool | None = fact(
         "Whether the weights and the sequences of the forward fit: with a serving engine on a GPU, in its pool."
     )
-    left_bytes: int | None = fact("What is left of it; below 0 if it does not suffice.")
+    left_bytes: int | None = fact("Rest of the memory; below 0 if it does not suffice.")
     reserved_bytes: int | None = fact(
-        "What the engine keeps from caches beside weights: activations, its sampler, recorded graphs, and the share "
+        "Reserve of the engine in addition to weights: activations, its sampler, recorded graphs, and the share "
         "of the memory that it leaves free."
     )
     pool_bytes: int | None = fact("What remains for caches.")

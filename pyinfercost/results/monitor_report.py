@@ -1,4 +1,4 @@
-"""Result type: what a monitor recorded, beside the prediction and the plan, and what a new plan would be."""
+"""Result type: the recording of a monitor, against the prediction and the plan, and a new plan."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..report.render import render
-from .bill import MONTH_S
+from .bill import MONTH_S, PaidTokens
 from .declared import declared, derived, fact, figure
 from .figures import LESS, MORE
+from .live_figures import PLANNED
 from .result import Result
 
 if TYPE_CHECKING:
@@ -18,11 +19,11 @@ PEAK, OFF_PEAK = "peak", "off-peak"
 """Names of the times with more requests than the mean of the calendar, and of the others."""
 
 _HOUR_S = 3600.0
-_MILLION, _THOUSAND = 1e6, 1e3
+_THOUSAND = 1e3
 
 
-@declared
-class Stretch:
+@declared(after="replicas")
+class Stretch(PaidTokens):
     """What was recorded in some time: an hour, all hours of the peak, or all of the log."""
 
     name: str = fact("The time in words; empty for a slot.", default="", row=False)
@@ -42,8 +43,8 @@ class Stretch:
     predicted_low_s: float = fact("The same at the low end of the error band.", default=0.0)
     predicted_high_s: float = fact("The same at the high end.", default=0.0)
     planned: Mapping[str, float] = fact(
-        "`usd_per_h`, `requests_per_s`, `replicas` and `usd_per_million_tokens` of the plan: means over the recorded "
-        "seconds; empty without a plan."
+        f"{', '.join(f'`{name}`' for name in PLANNED)} of the plan: means over the recorded seconds; empty without a "
+        "plan."
     )
 
     @property
@@ -53,7 +54,7 @@ class Stretch:
         return sum(self.cost_usd.values()) if self.cost_usd else None
 
     @property
-    @derived(unit="USD", better=LESS)
+    @derived(unit="USD/h", better=LESS, title="money", spare=0)
     def usd_per_h(self) -> float | None:
         """USD for an hour, over the recorded seconds; None without a price."""
         return self._rate(self.usd, _HOUR_S)
@@ -65,22 +66,16 @@ class Stretch:
         return self._rate(self.usd, MONTH_S)
 
     @property
-    @derived(better=MORE)
+    @derived(better=MORE, title="requests", spare=0)
     def requests_per_s(self) -> float | None:
         """Requests that ended, over the recorded seconds; None if nothing was recorded."""
         return self._rate(self.requests, 1.0)
 
     @property
-    @derived()
+    @derived(title="replicas", spare=3)
     def replicas(self) -> float | None:
         """Mean number of observed replicas; None if nothing was recorded."""
         return self._rate(self.replica_s, 1.0)
-
-    @property
-    @derived(better=LESS)
-    def usd_per_million_tokens(self) -> float | None:
-        """USD for 10^6 generated tokens, with all paid time; None without tokens or a price."""
-        return None if self.usd is None or not self.output_tokens else _MILLION * self.usd / self.output_tokens
 
     @property
     @derived(better=LESS)
@@ -207,24 +202,24 @@ class ReportedPlan:
 
 @declared
 class Suggestion:
-    """What a plan for the recorded traffic says."""
+    """A plan for the recorded traffic."""
 
     plan: FleetPlan = fact("The plan.")
     requests: int = fact("Requests of the traffic.")
     usd_per_month: float | None = fact("USD of a month as paid now; None without a price.")
-    notes: tuple[str, ...] = fact("What is assumed.")
+    notes: tuple[str, ...] = fact("Assumptions.")
 
     @property
     @derived(unit="USD", better=MORE)
     def saved_usd_per_month(self) -> float | None:
-        """USD that the plan saves in a month; None if they are unknown, or no fleet holds the objective."""
+        """USD that the plan saves in a month; None if they are unknown, or no fleet meets the objective."""
         best = None if self.plan.best is None else self.plan.best.usd_per_month
         return None if best is None or self.usd_per_month is None else self.usd_per_month - best
 
 
 @declared
 class MonitorReport(Result):
-    """What a monitor recorded: predicted against measured, what drifted, what it cost, and what the plan said."""
+    """The recording of a monitor: predicted against measured times, drift, cost, and the plan."""
 
     document_key = "monitor_report"
 
@@ -249,8 +244,8 @@ class MonitorReport(Result):
     times: tuple[MeasuredTime, ...] = fact("What users felt.")
     parts: tuple[PredictedPart, ...] = fact("What has a prediction.")
     plan: ReportedPlan | None = fact("The plan; None without one.")
-    suggestion: Suggestion | None = fact("What a plan for the recorded traffic says; None if it was not asked for.")
-    notes: tuple[str, ...] = fact("What is missing or assumed.")
+    suggestion: Suggestion | None = fact("A plan for the recorded traffic; None if it was not asked for.")
+    notes: tuple[str, ...] = fact("Missing data and assumptions.")
 
     @property
     def model(self) -> str:

@@ -44,7 +44,7 @@ class Profile(Result):
         sizes: Values of all named sizes, including those fixed by the capture.
         precision: Dtype of the run.
         model: Name of the model.
-        figures: Figures of the model that need no machine, by key: those of `counts.total` and others, such as
+        figures: Figures of the model that need no machine, by key: totals of `counts.total` and others, such as
             `traffic_bytes`.
         kv_cache: Keys, values and states that the forward leaves, by kind of layer; None for a model without them.
         training_memory: Memory of training with an optimizer; None if none was given.

@@ -10,6 +10,7 @@ from ..report.render import render
 from . import figures
 from .declared import declared, derived, fact
 from .figures import WithFigures
+from .notices import WithWarnings
 from .result import Result
 
 FIGURES = figures.keys(figures.MODULE)
@@ -114,8 +115,8 @@ class BrokenLimit:
         return f"{self.limit}: {self.reason}"
 
 
-@declared
-class ProfileChanges(Result):
+@declared(after="after")
+class ProfileChanges(WithWarnings, Result):
     """Differences between two profiles.
 
     `print(changes)` shows the totals and the modules that changed. Every figure is a `Change`.
@@ -123,9 +124,6 @@ class ProfileChanges(Result):
 
     before: Side = fact("Model and deployment of the first profile.")
     after: Side = fact("Model and deployment of the second profile.")
-    warnings: tuple[str, ...] = fact(
-        "Differences other than the model, operators that no figure includes, and why fused kernels are slower."
-    )
     totals: Mapping[str, Change] = fact("Key -> change of the figure of the whole model.")
     modules: tuple[ModuleChange, ...] = fact("Modules of both profiles, in graph order.")
     added: tuple[str, ...] = fact(

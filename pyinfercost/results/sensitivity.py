@@ -68,7 +68,7 @@ class FormatSensitivity:
 
 @declared
 class WholeFormat:
-    """One format in all layers that it applies to: sums of the single layers beside figures of the whole."""
+    """One format in all layers that it applies to: sums of the single layers next to figures of the whole."""
 
     format: str = fact("The format.")
     layers: int = fact("Number of layers that have it.")
@@ -118,7 +118,7 @@ class _Mixed(Result):
 
 @declared
 class Sensitivity(_Mixed):
-    """Accuracy that each layer loses in each format, beside what that saves on the machine.
+    """Accuracy that each layer loses in each format, with its saving on the machine.
 
     `print(result)` shows one row per layer and format, and what all layers together lose and save. `allocate` chooses
     formats from it.

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UnknownNameError
 from ..report.render import render
-from .costs import paid_text
 from .declared import declared, derived, fact, figure
 from .figures import LESS, MORE
 from .latency import Latency
+from .notices import Notice, sentences
 from .result import Result
 
 if TYPE_CHECKING:
@@ -38,15 +38,33 @@ class ServingRates:
     rate_per_s: Sequence[float] = fact("Requests per second, ascending up to just below the capacity.")
     ttft_s: Sequence[float] = fact("Mean times to the first token.")
     tpot_s: Sequence[float] = fact("Mean times per output token.")
-    usd_per_million_tokens: Sequence[float] | None = fact("USD for 10^6 generated tokens; None without a price.")
+    usd_per_million_tokens: Sequence[float] | None = figure(
+        "USD for 10^6 generated tokens; None without a price.",
+        title="10^6 tokens",
+        headline="for 10^6 generated tokens",
+    )
     joules_per_token: Sequence[float] | None = fact("Joules of a generated token; None if unknown.")
 
 
 @declared
-class ServingResult(Result):
+class ServedTokens:
+    """Cost of the tokens of a server."""
+
+    usd_per_million_tokens: float | None = figure(
+        "USD for a million generated tokens, with all paid time; None without a price.",
+        default=None,
+        shown="per 10^6 tokens: {} reserved",
+        better=LESS,
+        title="10^6 tokens",
+        headline="for 10^6 generated tokens",
+    )
+
+
+@declared(after="paid_devices")
+class ServingResult(ServedTokens, Result):
     """What requests to a server take and cost: `result["ttft_s"].p99` is the p99 of the time to the first token.
 
-    Times are those of a client. Rates and shares are over `duration_s`, the whole run with its beginning and end.
+    Times are as a client measures them. Rates and shares are over `duration_s`, the whole run.
     """
 
     document_key = "serve"
@@ -64,7 +82,14 @@ class ServingResult(Result):
     requests: int = fact("Requests that were sent.", shown="requests: {} sent")
     finished: int = fact("Requests that were answered.", shown="requests: {} finished")
     duration_s: float = fact("Seconds until the last answer.", shown="requests: {} until the last answer")
-    unfinished: Mapping[str, int] = fact("Reason -> number of the other ones.", shown="requests: {value:,} {name}")
+    lost: tuple[Notice, ...] = fact("Reasons of the other ones, each with the number of its `requests`.")
+
+    @property
+    @derived(shown="requests: {value:,} {name}", is_figure=False)
+    def unfinished(self) -> Mapping[str, int]:
+        """Reason in words -> number of the other ones."""
+        return {str(each): each.values["requests"] for each in self.lost}
+
     interrupted: bool = fact("Whether Ctrl-C ended the run.")
     slo: str = fact("The objective, as text; empty without one.", default="", shown="objective: {}")
     latencies: Mapping[str, Latency] = fact("Key of `LATENCIES` -> times of the finished requests.", spread=LATENCIES)
@@ -101,7 +126,14 @@ class ServingResult(Result):
         better=MORE,
         quiet=True,
     )
-    slo_missed: tuple[str, ...] = fact("Conditions of the objective that do not hold, with the value.")
+    missed: tuple[Notice, ...] = fact("Conditions of the objective that do not hold, with values.")
+
+    @property
+    @derived(is_figure=False)
+    def slo_missed(self) -> tuple[str, ...]:
+        """Conditions of the objective that do not hold, in words."""
+        return sentences(self.missed)
+
     slo_share: float | None = figure(
         "Share of the requests that were sent whose own times are within the limits; None without an objective.",
         shown="within the objective: {} of requests",
@@ -114,21 +146,34 @@ class ServingResult(Result):
     price: str = fact("Where the price of an hour is from; empty without one, and for one that was given.", default="")
     instances: int | None = fact("Instances that are paid; None where devices are paid one by one.")
     paid_devices: int | None = fact("Devices that are paid for, with unused ones of instances; None without a price.")
-    usd_per_million_tokens: float | None = figure(
-        "USD for a million generated tokens, with all paid time; None without a price.",
-        shown="per 10^6 tokens: {} reserved",
-        better=LESS,
-    )
-    usd_per_million_tokens_used: float | None = figure(
-        "The same for the time in which servers run steps.", shown="per 10^6 tokens: {} used", better=LESS
-    )
+
+    @property
+    @derived(shown="per 10^6 tokens: {} used", better=LESS)
+    def usd_per_million_tokens_used(self) -> float | None:
+        """The same for the time in which servers run steps."""
+        return None if self.usd_per_million_tokens is None else self.usd_per_million_tokens * self.utilization
+
     joules_per_token: float | None = figure(
         "Joules of a generated token, with idle power between steps; None if unknown.",
         shown="energy of a token: {}",
         better=LESS,
     )
-    bottleneck: str = fact("What limits the server, in words.")
-    notes: tuple[str, ...] = fact("What else to know about the run.")
+    limits: tuple[Notice, ...] = fact("Limits of the server: the rate, the cache or the sequences, and its steps.")
+
+    @property
+    @derived(is_figure=False)
+    def bottleneck(self) -> str:
+        """The limits in words."""
+        return "; ".join(sentences(self.limits))
+
+    notices: tuple[Notice, ...] = fact("Notices about the run.")
+
+    @property
+    @derived(is_figure=False)
+    def notes(self) -> tuple[str, ...]:
+        """The notices in words."""
+        return sentences(self.notices)
+
     timeline: ServingTimeline = fact("The servers over time.", series=True)
     rates: ServingRates | None = fact("The same servers at other rates; None where `capacity_per_s` is.", series=True)
     engine_command: str = fact(
@@ -142,20 +187,6 @@ class ServingResult(Result):
     def slo_met(self) -> bool | None:
         """Whether all conditions of the objective hold; None without one."""
         return not self.slo_missed if self.slo else None
-
-    @property
-    @derived(shown="paid: {}", inner=True)
-    def paid_text(self) -> str:
-        """What an hour costs and who says so, in words; empty where the price is that of each device, as given."""
-        if self.usd_per_h is None or self.paid_devices is None:
-            return ""
-        if self.instances is not None:
-            paid = paid_text(self.usd_per_h, self.instances, self.paid_devices // self.instances, self.devices)
-        elif self.price:
-            paid = f"{self.usd_per_h:.4g} USD/h" + (f" for {self.devices} devices" if self.devices > 1 else "")
-        else:
-            return ""
-        return f"{paid}; {self.price}" if self.price else paid
 
     def __getitem__(self, name: str) -> Latency:
         """Return the times of a latency.

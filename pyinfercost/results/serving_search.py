@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 from ..report.render import render
 from .declared import declared, fact
 from .result import Result
+from .serving_result import ServedTokens
 
 if TYPE_CHECKING:
     from .serving_result import ServingResult
 
 GOALS = ("replicas", "rate", "layout", "cheapest")
-"""What is searched: the fewest replicas, the highest rate, the layout of the fewest devices, the least cost."""
+"""Goals of a search: the fewest replicas, the highest rate, the layout of the fewest devices, the least cost."""
 
 
-@declared
-class ServingCandidate:
+@declared(after="usd_per_h")
+class ServingCandidate(ServedTokens):
     """One deployment of a search."""
 
     hardware: str = fact("Id of the machine.")
@@ -31,7 +32,6 @@ class ServingCandidate:
         "Requests per second that it serves within the objective; None for a closed loop.", default=None
     )
     usd_per_h: float | None = fact("Price of an hour; None without a price.", default=None)
-    usd_per_million_tokens: float | None = fact("USD for 10^6 generated tokens; None without a price.", default=None)
     slo_values: Mapping[str, float] = fact(
         "Condition of the objective -> its value in the simulation, in seconds.", row=True
     )

@@ -11,7 +11,7 @@ class Sink(Protocol):
     """A destination of records.
 
     Sinks are created in every process of a distributed run and written to in one of them. Therefore a sink starts a run
-    or opens a file only at its first record. It closes what it has opened, but no object that it was given.
+    or opens a file only at its first record. It closes its own files, but no object that it was given.
     """
 
     def write(self, step: int, metrics: Mapping[str, float | int]) -> None:

@@ -32,7 +32,7 @@ class ModuleRow:
     kernel_shape: tuple[Quantity, ...] | None = fact(
         "Lengths of the window of a convolution or a pooling; None for other modules.", row=True
     )
-    own_parameters: Quantity = figure("Elements of its own weights, without those of modules below.")
+    own_parameters: Quantity = figure("Elements of its own weights, without the weights of modules below.")
     parameters: Quantity = figure(
         "Elements of all weights below; a weight that modules share counts for one of them.", better=LESS
     )

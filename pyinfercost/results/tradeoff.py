@@ -91,7 +91,7 @@ class LayerSensitivity:
 
 @declared
 class Tradeoff(Result):
-    """Accuracy beside cost, one row per candidate, the unchanged model first.
+    """Accuracy against cost, one row per candidate, the unchanged model first.
 
     `print(result)` shows the candidates, failures, and the accuracy that each candidate loses per layer.
     """

@@ -10,10 +10,10 @@ class TrainingMemory(Part):
     """Memory that training takes on one device, in bytes."""
 
     optimizer: str = fact("Name of the optimizer.")
-    zero_stage: int = fact("What is sharded: 0 nothing, 1 states of the optimizer, 2 also gradients, 3 also weights.")
+    zero_stage: int = fact("Sharded state: 0 nothing, 1 states of the optimizer, 2 also gradients, 3 also weights.")
     shards: int = fact("Devices among which it is sharded.")
-    master_weights: bool = fact("Whether the optimizer keeps weights in float32 beside those of the model.")
-    parameter_bytes: int = fact("Weights, or their shard with those of the largest module, which is gathered to run.")
+    master_weights: bool = fact("Whether the optimizer keeps weights in float32 in addition to the model's.")
+    parameter_bytes: int = fact("Weights, or their shard with the largest module, which is gathered to run.")
     gradient_bytes: int = fact("Gradients of all weights that have one, or their shard.")
     optimizer_bytes: int = fact("States of the optimizer, or their shard.")
     master_bytes: int = fact("Master weights, or their shard.")

@@ -2,6 +2,8 @@
 
 A text is a kind and settings: `KIND[:RATE][,NAME=VALUE...]`. RATE is short for `mean=RATE`, the mean rate in requests
 per second, or with a unit: `90/min`. A text with a rate is a whole traffic; without one, the rate is given apart.
+
+A new kind is a settings type with `begin` and `at_rate`, and its row in `_TYPES`.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ _MOST_SCALED = 1e10  # requests of a bin in all
 
 
 class Bins(NamedTuple):
-    """Cells of time, in the order of their starts; those of one start belong to different functions.
+    """Cells of time, in the order of their starts; cells of one start belong to different functions.
 
     Attributes:
         starts_s: Start of each cell.

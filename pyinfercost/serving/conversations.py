@@ -24,7 +24,7 @@ _GAP = Range(0.0, 1e9, "s")
 class Turns(Settings):
     """Conversations: the prompt of a turn has all prompts and answers before it.
 
-    `Workload.prompt` has the new tokens of a turn, and arrivals are those of conversations. A turn follows the one
+    `Workload.prompt` has the new tokens of a turn, and arrivals are of conversations. A turn follows the one
     before it after a time that does not depend on the server; it should be longer than an answer takes.
     """
 
@@ -52,7 +52,7 @@ def conversations(
     """Yield the turns of all conversations in the order of their arrival.
 
     Conversations begin in groups. The turns of a group that arrive before the next group begins are sent; later ones
-    wait for those of the next group.
+    wait for the next group.
 
     Args:
         turns: Their number, and the time between them.

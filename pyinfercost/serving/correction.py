@@ -23,7 +23,7 @@ class CalibrationError(InputError):
 
 @dataclass(frozen=True, kw_only=True)
 class Correction:
-    """Factors of a server's step costs. Those of one server hold for its other loads, and about for its other layouts.
+    """Factors of a server's step costs, which apply to its other loads, and approximately to its other layouts.
 
     Attributes:
         decode: Times of the device in steps that decode alone, and of attention of sequences that decode.

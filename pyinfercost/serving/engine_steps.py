@@ -9,20 +9,17 @@ from .._checks import Range, number, whole
 from ..deployment.engines import forms_steps
 from ..errors import InputError
 from ..predict.memory_use import MemoryLimits, engine_sequences
-from ..predict.plans import family_of, holdings_of, launched_graph, with_expert_loads
-from ..predict.stages import pipeline_on
+from ..predict.plans import with_expert_loads
+from ..predict.stages import deployed_on, graph_on
 from .step_tables import StepCosts, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from .._core import Graph, Holdings, PlanFamily
-    from ..deployment import Deployment, Serving
+    from .._core import Graph
+    from ..deployment import Deployment
 
 _TOLERANCE = Range(0.0, 0.1)
 _TOKENS = Range(2, 10_000_000)
 _SEQUENCES = Range(1, 1_000_000)
-_THOUSANDTHS = 1000
 
 
 class StepCostsError(InputError):
@@ -81,22 +78,14 @@ def step_costs(
                     "capture it with batch, context and sequence as named sizes"
                 )
     layout = with_expert_loads(on.rank_layout, on.engine, decode)
-    settings = on.settings.replace(prefix_hit=0.0, chunk_tokens=0)
-    ways = [settings] if settings.draft_tokens == 0 else [settings, settings.replace(draft_tokens=0)]
-    reads = [settings.replace(prefix_hit=share / _THOUSANDTHS) for share in _core.cached_shares()]
+    settings = on.settings
     made = _core.served_steps(
-        _phase(on, decode, ways),
-        _phase(on, prefill, reads),
-        engine=on.engine,
-        machine=on.machine,
-        attention_ranks=layout.attention_tensor,
-        devices=on.devices // layout.copies,
-        micro_batches=layout.micro_batches,
-        step=settings.for_plans(),
-        expert_layers=_core.expert_layers(prefill),
+        deployed_on(on, graph_on(on, decode)),
+        deployed_on(on, graph_on(on, prefill)),
+        on.machine,
         **reach,
         tolerance=within,
-        memory_limits=MemoryLimits.of(settings) if limits is None else limits,
+        memory_limits=MemoryLimits.of(settings.replace(chunk_tokens=0)) if limits is None else limits,
     )
     tables: dict[str, Any] = {
         name: None if made[name] is None else Table(**made.pop(name))
@@ -115,21 +104,3 @@ def step_costs(
         tokens_per_step=settings.tokens_per_step,
         rent=on.rent,
     )
-
-
-def _phase(
-    on: Deployment, graph: Graph, ways: Sequence[Serving]
-) -> tuple[Graph, list[tuple[int, list[PlanFamily]]], list[Holdings]]:
-    """Return a graph as it is launched, the stages of each kind with their plans, and what each stage holds."""
-    texts = [str(way) for way in ways]
-
-    def plans(of: Graph) -> list[PlanFamily]:
-        return [family_of(of, on.precision, on.execution, None, text) for text in texts]
-
-    pipeline = pipeline_on(on, graph)
-    if pipeline is None:
-        launched = launched_graph(graph, on.engine, on.rank_layout)
-        return launched, [(1, plans(launched))], [holdings_of(launched, on.precision)]
-    kinds, graphs = pipeline.kinds(), [stage.graph for stage in pipeline.stages]
-    each = [(kinds.count(number), plans(graphs[number])) for number in dict.fromkeys(kinds)]
-    return pipeline.graph, each, [holdings_of(stage, on.precision) for stage in graphs]

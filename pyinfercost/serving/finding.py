@@ -19,6 +19,8 @@ from ..errors import InputError, InputTypeError
 from ..inputs.layout import Layout, LayoutLike
 from ..predict.layouts import layouts_on_machines, numbers_of
 from ..predict.workers import on_workers
+from ..results.declared import shared_fields
+from ..results.serving_result import ServedTokens
 from ..results.serving_search import GOALS, ServingCandidate, ServingSearch
 from .latencies import with_bands
 from .objectives import SLOError, parse_slo
@@ -66,7 +68,7 @@ def find_serving(
     """Find deployments that serve a workload within an objective, the best one first.
 
     Args:
-        goal: `"replicas"`: the fewest replicas of each deployment. `"rate"`: the highest rate that each holds with
+        goal: `"replicas"`: the fewest replicas of each deployment. `"rate"`: the highest rate that each sustains with
             `replicas`. `"layout"`: the fewest devices, over all layouts. `"cheapest"`: the least price of an hour, over
             all layouts.
         model: The spec of a language model's config without a phase, `"hf:config.json"`, or both its graphs, alone
@@ -75,7 +77,7 @@ def find_serving(
         workload: The requests.
         slo: Limits of latencies: `"ttft_p99<0.5,tpot_p50<0.03"`.
         layouts: Layouts of a replica: several, or `"all"` that are legal on 1, 2, 4 ... `devices`; by default all for
-            `"layout"` and `"cheapest"`, and those of the deployments for the others.
+            `"layout"` and `"cheapest"`, and the layouts of the deployments for the others.
         devices: Most devices of a replica.
         replicas: Replicas of the goal `"rate"`.
         routing: How requests are shared by replicas, as in `serve`.
@@ -369,7 +371,7 @@ class _Search:
         )
 
     def _key(self, each: _Candidate, replicas: int, rate_per_s: float) -> tuple[float, ...]:
-        """Return what a deployment is ranked by, the least first."""
+        """Return the key by which deployments are ranked, the least first."""
         usd_per_h, _ = each.price_of(replicas)
         devices = each.on.devices * replicas
         return {
@@ -517,7 +519,7 @@ class _Search:
             paid_devices=paid,
             rate_per_s=rate_per_s if isfinite(rate_per_s) else None,
             usd_per_h=usd_per_h if isfinite(usd_per_h) else None,
-            usd_per_million_tokens=result.usd_per_million_tokens,
+            **shared_fields(ServedTokens, result),
             slo_values=self._values(result),
         )
         # Equal ones are ranked by the condition that is nearest to its limit.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MINUTES = "HashFunction"
-"""What is in the first line of a table of invocations."""
+"""Columns in the first line of a table of invocations."""
 
 DURATION_SHARES = (0.0, 0.01, 0.25, 0.5, 0.75, 0.99, 1.0)
 """Shares of invocations of the percentiles of durations."""
@@ -37,7 +37,7 @@ _BESIDE = {
     "durations": (("invocations_per_function_md", "function_durations_percentiles"), ("_inv", "_run")),
     "memory": (("invocations_per_function_md", "app_memory_percentiles"), ("_inv", "_mem")),
 }
-"""Table -> what stands in the names of files of invocations, and in those of the table."""
+"""Table -> what stands in the names of files of invocations, and of files of the table."""
 
 _MINUTE_S, _MILLISECOND = 60.0, 1e-3
 _MOST_PER_MINUTE = 10**9
@@ -84,15 +84,15 @@ class Functions:
 def read_functions(path: str | PathLike[str], function: FunctionLike | None = None) -> Functions:
     """Read the tables of Azure Functions 2019.
 
-    Tables of durations and memory are found by their names, beside that of invocations: `X_run.csv` and `X_mem.csv` for
-    `X_inv.csv`, or those of the published files.
+    Tables of durations and memory are found by their names, next to the invocations: `X_run.csv` and `X_mem.csv` for
+    `X_inv.csv`, or the names of the published files.
 
     Args:
         path: The table of invocations.
         function: Hash of a function, at least 8 of its first characters, or its row from 1; all by default.
 
     Raises:
-        TraceError: A table is not what it should be, or has no such function.
+        TraceError: A table has another form, or no such function.
         MissingFileError: There is no such file.
 
     Examples:
@@ -200,7 +200,7 @@ def _minutes(
 
 
 def durations_file(path: Path) -> Path | None:
-    """Return the table of durations beside a table of invocations, if there is one."""
+    """Return the table of durations next to a table of invocations, if there is one."""
     return _beside(path, "durations")
 
 

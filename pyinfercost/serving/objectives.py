@@ -37,7 +37,7 @@ class Condition:
     Attributes:
         latency: The latency, a key of `LATENCIES`.
         percent: Percentile; None for the mean.
-        limit_s: What it must be below, in seconds.
+        limit_s: Its upper limit, in seconds.
     """
 
     latency: str

@@ -93,7 +93,7 @@ def has_service(path: Path) -> bool:
 
 
 def note_of(path: Path) -> dict[str, Any]:
-    """Return what a file says about its requests, as `monitor export` writes it; empty without it."""
+    """Return the note of a file about its requests, as `monitor export` writes it; empty without it."""
     content = b""
     if is_parquet(path):
         content = (_parquet(path).schema_arrow.metadata or {}).get(NOTE_KEY, b"")

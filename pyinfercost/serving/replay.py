@@ -1,4 +1,4 @@
-"""Requests that were made elsewhere, such as those of a measured run, in the place of a trace file."""
+"""Requests from elsewhere, such as a measured run, in place of a trace file."""
 
 from __future__ import annotations
 

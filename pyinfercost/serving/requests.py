@@ -50,7 +50,7 @@ class Requests:
         prefix_tokens: Tokens of that prefix, int32; None without prefixes.
         conversation: Number of the conversation of each request, int64; None without conversations.
         turn: Number of its turn, from 0, int32; None without conversations.
-        function: Of several functions: number of that of each request, int64; None otherwise.
+        function: Of several functions: number of the function of each request, int64; None otherwise.
         service_s: Seconds that each request takes, where a trace says so, float64; None otherwise.
         hash_offsets: Of a trace with hashes: where the hashes of each request begin and end, int64, n + 1 of them.
         hashes: Hashes of blocks of prompts, int64: equal for equal tokens with equal tokens before them.
@@ -98,7 +98,7 @@ class Requests:
 
         Equal hashes stand for equal tokens after equal tokens. Blocks of prefixes have hashes of their group, those
         behind the prefix of the conversation; prompts of neither kind have none. A block of which a prefix has only a
-        part is not shared by its group. Of a trace, hashes are those of the trace: a block of `block_tokens` that lies
+        part is not shared by its group. Of a trace, hashes are the trace's own: a block of `block_tokens` that lies
         in a longer block with a hash has one made of it.
 
         Args:

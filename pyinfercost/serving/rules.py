@@ -1,6 +1,6 @@
 """Rules that change a stream of requests: scaled in time, thinned, cut, repeated, resampled.
 
-A rule is a value that is called with chunks of requests and yields chunks. What it yields does not depend on where the
+A rule is a value that is called with chunks of requests and yields chunks. Its results do not depend on where the
 chunks end, except for copies with a jitter.
 """
 

@@ -86,7 +86,7 @@ def facts_of(workload: Workload) -> Facts:
 
 @dataclass(frozen=True)
 class Run:
-    """What is simulated.
+    """A simulation.
 
     Attributes:
         costs: Steps of one replica.
@@ -213,7 +213,7 @@ def _cluster(run: Run, costs: StepCosts) -> _core.SimulatedCluster:
 def stretched(costs: StepCosts, *, high: bool) -> StepCosts:
     """Return the tables at one end of the error band of a step: all its parts and its host are longer, or shorter.
 
-    Parts of decode steps have the band of those, and products and attention of steps with prompts that of these.
+    Parts of decode steps have the band of decode steps; products and attention of steps with prompts have theirs.
     """
 
     def factor(spread: float) -> float:

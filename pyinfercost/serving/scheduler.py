@@ -40,7 +40,7 @@ class Scheduler(Settings):
     )
     enable_chunked_prefill: bool = flag("Whether a longer prompt, or one that does not fit, is read in parts.")
     chunked_prefill_size: int = whole(
-        _UP_TO, "SGLang: most tokens of a prompt in a step; 0 for no limit but that of the step.", default=0
+        _UP_TO, "SGLang: most tokens of a prompt in a step; 0 for no limit but the step's.", default=0
     )
     reserves: float = number(
         Range(0.0, 1.0),
@@ -127,7 +127,7 @@ SETTINGS = tuple(each.name for each in Scheduler.fields if each.name not in ("mi
 def simulated_scheduler(costs: StepCosts, settings: Mapping[str, Any], *, context: int = 0) -> Scheduler:
     """Return the settings of an engine whose scheduler can be simulated.
 
-    The longest sequence is that of the model, unless the cache holds fewer tokens.
+    The longest sequence is the model's, unless fewer tokens fit the cache.
 
     Args:
         costs: Tables of the engine's steps.
@@ -157,7 +157,7 @@ def _check_length(engine: str, asked: int, context: int, held: int | None) -> No
     """Reject a `max_model_len` with which the engine does not start.
 
     Raises:
-        SchedulerError: It is longer than the context of the model, or, with vLLM, than what the cache holds.
+        SchedulerError: It is longer than the context of the model, or, with vLLM, than the cache.
     """
     if context and asked > context:
         raise SchedulerError(

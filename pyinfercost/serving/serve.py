@@ -15,6 +15,7 @@ from ..errors import InputError, InputTypeError
 from ..predict.kv_cache import cache_format
 from ..predict.memory_use import MemoryLimits, engine_sequences
 from ..predict.plans import is_narrowed, loaded_graph
+from ..results.notices import notice
 from ..transform.variants import varied
 from .engine_steps import step_costs
 from .latencies import with_bands
@@ -55,7 +56,7 @@ class Phases(NamedTuple):
         decode: Graph of the decode step, with `batch` and `context` as named sizes.
         prefill: Graph of the prefill, with `batch` and `sequence` as named sizes.
         context: Longest sequence in tokens; 0 if it is unknown.
-        quantize: Format of its weights, if it is not that of the checkpoint.
+        quantize: Format of its weights, if it is not the checkpoint's.
     """
 
     name: str
@@ -104,7 +105,7 @@ def serve(
             and `queue`, each with `_mean` or a percentile; limits are seconds.
         replicas: Copies of the deployment behind a router.
         routing: `"least_loaded"`, `"round_robin"`, or `"prefix_aware"`: to the copy with the longest cached prefix.
-        correction: What a measurement of the server said about its step costs, from `calibrate_serving`.
+        correction: Correction of step costs by a measurement of the server, from `calibrate_serving`.
         progress: Called with the requests that have arrived and their number, now and then.
         **settings: Settings of the scheduler in the place of the engine's own: `max_num_seqs`,
             `max_num_batched_tokens`, `num_gpu_blocks`, `max_model_len`, `enable_prefix_caching`, and the others of
@@ -112,7 +113,7 @@ def serve(
 
     Returns:
         Latencies with percentiles and bands, throughput, use of the memory, cost, and the bottleneck. After Ctrl-C,
-        those of the requests that were answered, without bands.
+        only of the requests that were answered, without bands.
 
     Raises:
         ServeError: The model does not fit the memory, or no request of the workload does; or `on` is missing.
@@ -125,8 +126,8 @@ def serve(
         >>> on = ic.Deployment(hardware="h100-sxm-80gb", precision="bf16", engine="vllm", price="2.50/h")
         >>> load = ic.Workload(rate_per_s=4, prompt=1024, output=128, requests=500)
         >>> found = ic.serve("hf:llama-3-8b.json", on=on, workload=load)
-        >>> f"{found.utilization:.0%} busy, {found.usd_per_million_tokens:.2f} USD per million tokens"
-        '98% busy, 1.34 USD per million tokens'
+        >>> f"{found.utilization:.0%} busy, {found.tokens_per_s:.0f} tokens/s, {found.usd_per_h:.2f} USD/h"
+        '98% busy, 519 tokens/s, 2.50 USD/h'
     """
     if not isinstance(workload, Workload):
         raise InputTypeError(f"workload is a {type(workload).__name__}; expected a Workload")
@@ -144,7 +145,7 @@ def serve(
     run = Run(costs, scheduler, workload, facts, copies, routing, blocks)
     found = simulated(run, progress)
     result = result_of("" if phases is None else phases.name, run, found, objective)
-    del found  # as large as those of the bands
+    del found  # as large as each simulation of the bands
     result = result if result.interrupted else with_bands(result, run)
     return result if on is None or phases is None else started(result, on, phases, scheduler, settings)
 
@@ -152,7 +153,7 @@ def serve(
 def started(
     result: ServingResult, on: Deployment, phases: Phases, scheduler: Scheduler, settings: Mapping[str, Any]
 ) -> ServingResult:
-    """Return the result with the command line of the engine, and notes about what it loads and how it is started.
+    """Return the result with the command line of the engine, and notices about loading and starting it.
 
     Args:
         result: The result.
@@ -162,21 +163,20 @@ def started(
         settings: Those that were asked for.
     """
     given = dict(settings)
-    notes: list[str] = []
+    notices = list(result.notices)
     if is_narrowed(loaded_graph(phases.decode, on.engine)):
-        notes.append(f"{on.engine} loads the float32 weights of this model in 16 bits, as by default.")
+        notices.append(notice("narrowed", engine=on.engine))
     longest = scheduler.max_model_len
     if longest and longest != phases.context:
         given["max_model_len"] = longest
     if longest and not settings.get("max_model_len") and given.get("max_model_len"):
-        of = f", fewer than the context of the model, {phases.context:,}" if phases.context else ""
         flag = flag_of(on.engine, "max_model_len", str(longest))
-        notes.append(f"The cache holds {longest:,} tokens{of}; start the engine with {flag}.")
+        notices.append(notice("longest_sequence", tokens=longest, context=phases.context, flag=flag))
     command = engine_command(
         on, phases.name, given, kv_cache=cache_format(phases.decode, on.precision), quantize=phases.quantize
     )
     price = "" if on.device_price is None or on.device_price.text == GIVEN else on.device_price.text
-    return replace(result, engine_command=command, price=price, notes=(*result.notes, *notes))
+    return replace(result, engine_command=command, price=price, notices=tuple(notices))
 
 
 def _costs_of(
@@ -276,7 +276,7 @@ def _captured(spec: str) -> Phases:
         longest = positions(config)
         prefill = TEXT_PREFILL if takes_more_than_text(config) else "prefill"
     at = max(2, min(_CAPTURED, longest // 2))
-    # Engines compute no masks, so that one graph holds on both sides of a window.
+    # Engines compute no masks, so that one graph is valid on both sides of a window.
     decode = graph_over(f"{spec}#decode", {"batch": [2, 3], "context": [at, 2 * at - 1]}, across_windows=True).graph
     return Phases(
         spec,

@@ -28,7 +28,7 @@ class Servers:
         schedulers: How each forms its steps; by default with the engine's own settings.
 
     Raises:
-        LoadError: There are no deployments, or their number is not that of the schedulers.
+        LoadError: There are no deployments, or the number of schedulers differs.
     """
 
     def __init__(self, costs: Sequence[StepCosts], schedulers: Sequence[Scheduler] | None = None) -> None:
@@ -66,7 +66,7 @@ def _steady_server(costs: StepCosts, way: Scheduler) -> _core.SteadyServer:
 
 
 def _pool(costs: StepCosts, scheduler: Scheduler) -> float:
-    """Return the tokens that the cache of a copy holds."""
+    """Return the tokens that fit the cache of a copy."""
     if scheduler.num_gpu_blocks is not None:
         return float(scheduler.num_gpu_blocks * costs.block_tokens)
     return inf if costs.pool_tokens is None else float(costs.pool_tokens)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import ceil, isfinite
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from ..results.declared import declarations_of
 from ..results.latency import Latency
+from ..results.notices import Notice, notice
 from ..results.serving_result import ServingRates, ServingResult, ServingTimeline
 from .arrivals import ClosedLoop
 from .servers import Servers
@@ -25,12 +27,7 @@ if TYPE_CHECKING:
 _FULL = 0.97  # share of the blocks, or of the sequences, from which on they are all in use
 _ENOUGH = 1000  # requests, of which ten are beyond the 99th percentile
 _LEAST_LENGTH = 1.0
-_MOST_KEPT = 2**20  # values of a latency, beyond which those of equally spaced ranks stand for all
-_OF_CORE = (
-    *("duration_s", "requests_per_s", "tokens_per_s", "prompt_tokens_per_s", "utilization", "kv_use_mean"),
-    *("kv_use_peak", "running_mean", "waiting_mean", "preemptions", "cached_token_share", "joules_per_token"),
-)
-"""Figures that the result has from the core under the same names."""
+_MOST_KEPT = 2**20  # values of a latency, beyond which values of equally spaced ranks stand for all
 
 
 def result_of(
@@ -53,21 +50,22 @@ def result_of(
     costs = run.costs
     limits = [(each.latency, each.limit_s) for each in objective]
     figures = run.figures(found, limits)
-    unfinished = _unfinished(figures["outcomes"], run, len(found.outcome))
+    lost = _lost(figures["outcomes"], run, len(found.outcome))
     if not figures["finished"] and not found.interrupted:
-        reasons = "; ".join(f"{count:,} {reason}" for reason, count in unfinished.items())
+        reasons = "; ".join(f"{each.values['requests']:,} {each}" for each in lost)
         raise _core.InputError(f"none of {figures['requests']:,} requests can be served: {reasons}")
     latencies = {name: _latency(times) for name, times in figures["latencies"].items()}
+    values_s = [each.value_of(latencies[each.latency]) for each in objective]
     missed = tuple(
-        f"{each.name} is {each.value_of(latencies[each.latency]):.4g} s, and the limit {each.limit_s:g} s"
-        for each in objective
-        if not each.value_of(latencies[each.latency]) < each.limit_s
+        notice("missed", condition=each.name, value_s=value_s, limit_s=each.limit_s)
+        for each, value_s in zip(objective, values_s, strict=True)
+        if not value_s < each.limit_s
     )
     rent = costs.rent
-    usd = figures["usd_per_million_tokens"]
+    known = {each.name: figures[each.name] for each in declarations_of(ServingResult) if each.name in figures}
     capacity = _capacity(run)
-    words = _Words(run, figures, capacity, interrupted=found.interrupted)
-    return ServingResult(
+    above = capacity is not None and isfinite(run.facts.rate_per_s) and run.facts.rate_per_s > capacity
+    made = dict(
         model=name,
         hardware=costs.hardware,
         engine=costs.engine,
@@ -77,31 +75,31 @@ def result_of(
         devices=costs.devices * run.replicas,
         scheduler=_settings(run),
         requests=run.facts.requests,
-        finished=figures["finished"],
-        unfinished=unfinished,
+        lost=lost,
         interrupted=found.interrupted,
         latencies=latencies,
         tokens_per_s_per_device=figures["tokens_per_s"] / (costs.devices * run.replicas),
         capacity_per_s=capacity,
-        **{name: figures[name] for name in _OF_CORE},
         slo=",".join(map(str, objective)),
-        slo_missed=missed,
+        missed=missed,
         slo_share=figures["within"] / figures["requests"] if objective else None,
         goodput_per_s=figures["goodput_per_s"] if objective else None,
         usd_per_h=None if rent is None else rent.usd_per_h(run.replicas),
         instances=None if rent is None or rent.instance_devices == 1 else rent.instances(run.replicas),
         paid_devices=None if rent is None else rent.paid_devices(run.replicas),
-        usd_per_million_tokens=usd,
-        usd_per_million_tokens_used=None if usd is None else usd * figures["utilization"],
-        bottleneck=words.bottleneck(),
-        notes=(*words.notes(), *_slo_notes(run, objective, figures["within"], latencies)),
+        limits=tuple(_limits(run, figures, above=above)),
+        notices=(
+            *_notices(run, figures, capacity if above else None, interrupted=found.interrupted),
+            *_slo_notices(run, objective, figures["within"], latencies),
+        ),
         timeline=ServingTimeline(**figures["timeline"]),
         rates=_rates(run, capacity),
     )
+    return ServingResult(**known | made)
 
 
 def _latency(times: Mapping[str, Any]) -> Latency:
-    """Return the distribution of a latency without bands; of many values, those of equally spaced ranks are kept."""
+    """Return the distribution of a latency without bands; of many values, equally spaced ranks are kept."""
     import numpy as np
 
     known = times["sorted_s"]
@@ -113,19 +111,21 @@ def _latency(times: Mapping[str, Any]) -> Latency:
 # ---- requests --------------------------------------------------------------------------------------------------------
 
 
-def _unfinished(outcomes: Mapping[str, int], run: Run, sent: int) -> dict[str, int]:
-    """Return the reasons of requests without an answer, and their numbers."""
-    words = {
-        "unfinished": "not finished when the run was stopped",
-        "too_long": f"refused: the prompt leaves no token of the longest sequence, {run.scheduler.max_model_len:,}",
-        "too_large": f"refused: longer than the cache of {run.blocks * run.costs.block_tokens:,} tokens",
-        "too_many_tokens": f"refused: the prompt is longer than a step of {run.scheduler.max_num_batched_tokens:,} "
-        "tokens, and enable_chunked_prefill is off",
-        "timed_out": "given up by the client",
+def _lost(outcomes: Mapping[str, int], run: Run, sent: int) -> tuple[Notice, ...]:
+    """Return the reasons of requests without an answer, with their numbers."""
+    tokens = {
+        "unfinished": None,
+        "too_long": run.scheduler.max_model_len,
+        "too_large": run.blocks * run.costs.block_tokens,
+        "too_many_tokens": run.scheduler.max_num_batched_tokens,
+        "timed_out": None,
     }
-    made = {text: outcomes[outcome] for outcome, text in words.items()}
-    made[words["unfinished"]] += run.facts.requests - sent
-    return {text: count for text, count in made.items() if count}
+    counts = dict(outcomes) | {"unfinished": outcomes["unfinished"] + run.facts.requests - sent}
+    return tuple(
+        notice(code, requests=counts[code], **({} if most is None else {"tokens": most}))
+        for code, most in tokens.items()
+        if counts[code]
+    )
 
 
 # ---- servers ---------------------------------------------------------------------------------------------------------
@@ -152,16 +152,11 @@ def _rates(run: Run, capacity: float | None) -> ServingRates | None:
     rates = capacity * _NEXT_TO * np.arange(1, _RATES + 1) / _RATES
     found = _steady(run, rate_per_s=rates / run.replicas)
 
-    def known(name: str) -> list[float] | None:
-        return found[name][0].tolist() if np.isfinite(found[name]).all() else None
-
-    return ServingRates(
-        rate_per_s=rates.tolist(),
-        ttft_s=found["ttft_s"][0].tolist(),
-        tpot_s=found["tpot_s"][0].tolist(),
-        usd_per_million_tokens=known("usd_per_million_tokens"),
-        joules_per_token=known("joules_per_token"),
-    )
+    names = [each.name for each in declarations_of(ServingRates) if each.name in found]
+    known: dict[str, Any] = {
+        name: found[name][0].tolist() if np.isfinite(found[name]).all() else None for name in names
+    }
+    return ServingRates(**known | {"rate_per_s": rates.tolist()})
 
 
 def _steady(run: Run, **load: Any) -> dict[str, Numbers]:
@@ -196,102 +191,77 @@ def _settings(run: Run) -> dict[str, int | bool]:
     return found
 
 
-class _Words:
-    """What limits a server, and what else to know, in words."""
-
-    def __init__(self, run: Run, figures: Mapping[str, Any], capacity: float | None, *, interrupted: bool) -> None:
-        self._run, self._figures, self._capacity, self._interrupted = run, figures, capacity, interrupted
-
-    @property
-    def _overloaded(self) -> bool:
-        rate = self._run.facts.rate_per_s
-        return self._capacity is not None and isfinite(rate) and rate > self._capacity
-
-    def bottleneck(self) -> str:
-        """Return what limits the server."""
-        run, figures = self._run, self._figures
-        preempted, waiting = figures["preemptions"], max(figures["timeline"]["waiting"], default=0)
-        most = max(figures["timeline"]["running"], default=0)
-        if figures["kv_use_peak"] >= _FULL and (preempted or waiting):
-            lost = f", and {preempted:,} sequences lost theirs" if preempted else ""
-            limit = f"memory for caches: requests wait for blocks{lost}"
-        elif waiting and most >= _FULL * run.sequences * run.servers:
-            limit = f"sequences: {run.sequences:,} run at most in a server, and requests wait for a place"
-        else:
-            limit = ""
-        steps = self._steps()
-        if self._overloaded:
-            limit = f"the rate is above the capacity; {limit}" if limit else "the rate is above the capacity"
-        return f"{limit or 'no limit was reached'}; {steps}"
-
-    def _steps(self) -> str:
-        """Return what the time of steps consists of."""
-        import numpy as np
-
-        run, figures, costs = self._run, self._figures, self._run.costs
-        steps, busy_s = float(figures["steps"]), figures["busy_s"]
-        if not steps or not busy_s:
-            return "no steps were run"
-        running = np.asarray(figures["timeline"]["running"], dtype=np.float64) / run.servers
-        inside = running[running > 0]
-        sequences = max(1.0, float(inside.mean()) if inside.size else 1.0)
-        context = run.facts.prompt + run.facts.output_square / (2 * max(_LEAST_LENGTH, run.facts.output))
-        width = costs.draft_tokens + 1
-        decoding = steps - (0.0 if run.scheduler.mixes else float(figures["prefill_steps"]))
-        host_s = costs.host_step_s + costs.host_sequence_s * sequences
-        parts = {
-            "weights and products of decode steps": costs.core.products(ceil(sequences * width))[0]
-            + costs.core.outputs(sequences * width)[0],
-            "attention of decode steps": costs.core.decode_attention(sequences, context)[0],
-            "drafts": costs.core.drafts(sequences)[0],
-            "the host between steps": 0.0 if costs.overlaps_host else host_s,
-        }
-        shares = {name: min(1.0, seconds * decoding / busy_s) for name, seconds in parts.items()}
-        shares["prompts"] = max(0.0, 1 - sum(shares.values()))
-        total = sum(shares.values())
-        name, share = max(shares.items(), key=lambda each: each[1])
-        verb = "takes" if name == "attention of decode steps" or name.startswith("the host") else "take"
-        return f"{name} {verb} about {100 * share / total:.0f} % of the time of steps"
-
-    def notes(self) -> tuple[str, ...]:
-        """Return what else to know about the run."""
-        run, outcomes = self._run, self._figures["outcomes"]
-        made = []
-        if self._overloaded and self._capacity is not None:
-            needed = ceil(run.facts.rate_per_s / (self._capacity / run.replicas))
-            made.append(
-                f"The rate of {run.facts.rate_per_s:.4g} requests/s is above the capacity of {self._capacity:.4g}: the "
-                f"queue grows as long as requests come, and so do latencies; {needed} replicas sustain it."
-            )
-        if outcomes["truncated"]:
-            made.append(
-                f"{outcomes['truncated']:,} answers were cut at the longest sequence, "
-                f"{run.scheduler.max_model_len:,} tokens."
-            )
-        if self._interrupted:
-            made.append("The run was stopped: figures are those of the requests that were answered, without bands.")
-        elif self._figures["finished"] < _ENOUGH:
-            made.append("Fewer than ten requests are beyond the 99th percentile; simulate more requests.")
-        process = run.workload.process
-        if isinstance(process, ClosedLoop) and process.exponential:
-            made.append("Pauses of clients are simulated as equal, at their mean.")
-        return tuple(made)
-
-
-def _slo_notes(
-    run: Run, objective: tuple[Condition, ...], within: int, latencies: dict[str, Latency]
-) -> tuple[str, ...]:
-    """Return what an idle server takes, if no request is within the objective."""
-    if not objective or within:
-        return ()
-    idle = {name: float(values[0, 0]) for name, values in _steady(run, clients=1.0).items()}
-    known = {"ttft_s": idle["ttft_s"], "tpot_s": idle["tpot_s"], "e2e_s": idle["e2e_s"]}
-    above = [each for each in objective if known.get(each.latency, 0.0) >= each.limit_s]
+def _limits(run: Run, figures: Mapping[str, Any], *, above: bool) -> Iterator[Notice]:
+    """Yield the limits of the server."""
+    preempted, waiting = figures["preemptions"], max(figures["timeline"]["waiting"], default=0)
+    most = max(figures["timeline"]["running"], default=0)
     if above:
-        cases = "; ".join(f"{each.latency.removesuffix('_s')} {known[each.latency]:.4g} s" for each in above)
-        return (f"No request is within the objective, and none can be: an idle server of this kind takes {cases}.",)
-    least = "; ".join(
-        f"{each.latency.removesuffix('_s')} {latencies[each.latency].percentile(0):.4g} s at least"
-        for each in objective
-    )
-    return (f"No request is within the objective under this load ({least}); an idle server would be.",)
+        yield notice("above_capacity")
+    if figures["kv_use_peak"] >= _FULL and (preempted or waiting):
+        yield notice("cache_limit", preempted=preempted)
+    elif waiting and most >= _FULL * run.sequences * run.servers:
+        yield notice("sequences_limit", sequences=run.sequences)
+    elif not above:
+        yield notice("no_limit")
+    yield _steps(run, figures)
+
+
+def _steps(run: Run, figures: Mapping[str, Any]) -> Notice:
+    """Return the part that takes most of the time of steps."""
+    import numpy as np
+
+    costs = run.costs
+    steps, busy_s = float(figures["steps"]), figures["busy_s"]
+    if not steps or not busy_s:
+        return notice("no_steps")
+    running = np.asarray(figures["timeline"]["running"], dtype=np.float64) / run.servers
+    inside = running[running > 0]
+    sequences = max(1.0, float(inside.mean()) if inside.size else 1.0)
+    context = run.facts.prompt + run.facts.output_square / (2 * max(_LEAST_LENGTH, run.facts.output))
+    width = costs.draft_tokens + 1
+    decoding = steps - (0.0 if run.scheduler.mixes else float(figures["prefill_steps"]))
+    host_s = costs.host_step_s + costs.host_sequence_s * sequences
+    parts = {
+        "weights": costs.core.products(ceil(sequences * width))[0] + costs.core.outputs(sequences * width)[0],
+        "attention": costs.core.decode_attention(sequences, context)[0],
+        "drafts": costs.core.drafts(sequences)[0],
+        "host": 0.0 if costs.overlaps_host else host_s,
+    }
+    shares = {name: min(1.0, seconds * decoding / busy_s) for name, seconds in parts.items()}
+    shares["prompts"] = max(0.0, 1 - sum(shares.values()))
+    part, share = max(shares.items(), key=lambda each: each[1])
+    return notice("steps", part=part, share=share / sum(shares.values()))
+
+
+def _notices(run: Run, figures: Mapping[str, Any], capacity: float | None, *, interrupted: bool) -> Iterator[Notice]:
+    """Yield notices about the run; `capacity` is given if the rate is above it."""
+    rate = run.facts.rate_per_s
+    if capacity is not None:
+        needed = ceil(rate / (capacity / run.replicas))
+        yield notice("queue_grows", rate_per_s=rate, capacity_per_s=capacity, replicas=needed)
+    if cut := figures["outcomes"]["truncated"]:
+        yield notice("truncated", requests=cut, tokens=run.scheduler.max_model_len)
+    if interrupted:
+        yield notice("interrupted")
+    elif figures["finished"] < _ENOUGH:
+        yield notice("few_requests")
+    process = run.workload.process
+    if isinstance(process, ClosedLoop) and process.exponential:
+        yield notice("equal_pauses")
+
+
+def _slo_notices(
+    run: Run, objective: tuple[Condition, ...], within: int, latencies: dict[str, Latency]
+) -> Iterator[Notice]:
+    """Yield the times of an idle server, if no request is within the objective."""
+    if not objective or within:
+        return
+    idle = {name: float(values[0, 0]) for name, values in _steady(run, clients=1.0).items()}
+    known = {name: idle[name] for name in ("ttft_s", "tpot_s", "e2e_s")}
+    above = {each.latency for each in objective if known.get(each.latency, 0.0) >= each.limit_s}
+    if above:
+        times = [each.latency for each in objective if each.latency in above]
+        yield notice("never_within", idle_s={name.removesuffix("_s"): known[name] for name in times})
+    else:
+        least = {each.latency.removesuffix("_s"): latencies[each.latency].percentile(0) for each in objective}
+        yield notice("not_within", least_s=least)

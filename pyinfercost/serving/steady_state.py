@@ -46,7 +46,7 @@ VALID_UTILIZATION = 0.9
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What is asked of a server, by its means.
+    """Mean offered load of a server.
 
     Attributes:
         prompt: Mean tokens of prompts.
@@ -135,7 +135,7 @@ def closed_form(
     """Return figures of the steady states of servers under loads.
 
     Args:
-        servers: Deployments; of many calls, `Servers` holds their tables.
+        servers: Deployments; for many calls, `Servers` with their tables.
         loads: One load, several, or columns: the fields of `Load` as numbers or arrays that numpy can broadcast to
             (deployments, loads).
 

@@ -43,7 +43,7 @@ class StepCosts:
         device = tokens(T) + outputs(O) + decode(n, C / n) + prefill(tokens, context before) of each chunk
                  + drafts(n + completed prompts) if w > 1
         host = host_step_s + host_sequence_s (n + chunks) + host_prefill_s if there are chunks
-        seconds = device + host, or the longer of the two if the host works beside the device
+        seconds = device + host, or the longer of the two if the host overlaps the device
 
     Without chunks, recorded(T) replaces tokens(T): it has the padding of recorded graphs. The context of a decoding
     sequence counts the token that the step computes. Kernels of attention are launched once in a step with chunks, and
@@ -81,7 +81,7 @@ class StepCosts:
         pool_bytes: Memory for caches there; None if the owner of the machine chooses the size.
         block_tokens: Tokens of a block of the cache.
         kv_bytes_per_token: Bytes of the cache of one token on that device, in whole sequences of `context` tokens.
-        context: Tokens of a sequence for which `kv_bytes_per_token` holds: windows and states do not grow.
+        context: Tokens of a sequence for which `kv_bytes_per_token` is valid: windows and states do not grow.
         fits: Whether the weights and the cache of one sequence of `context` tokens fit; None if the owner of the
             machine chooses the size of the memory.
         most_sequence_tokens: Tokens of the longest sequence for whose cache there is memory; None if the memory is
@@ -140,7 +140,7 @@ class StepCosts:
 
     @property
     def pool_tokens(self) -> int | None:
-        """Tokens that the cache of one copy holds; None if the memory is unknown."""
+        """Tokens that fit the cache of one copy; None if the memory is unknown."""
         blocks = self.pool_blocks
         return None if blocks is None else blocks * self.block_tokens
 

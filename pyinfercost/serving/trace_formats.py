@@ -1,4 +1,4 @@
-"""Formats of request traces: what reads the rows of a file, a chunk at a time."""
+"""Formats of request traces: a reader of the rows of a file for each, a chunk at a time, and its row in `FORMATS`."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Rows:
 
 
 class Settings(NamedTuple):
-    """What formats need beside the file.
+    """Settings of formats in addition to the file.
 
     Attributes:
         count: Returns the tokens of a text.
@@ -214,7 +214,7 @@ def csv_chunks(path: Path, needed: Sequence[str]) -> Iterator[tuple[NDArray[np.i
 
 
 def numbers_of(texts: Sequence[str], name: str, bad: dict[int, str]) -> NDArray[np.float64]:
-    """Return numbers; NaN, and a reason, for what is none."""
+    """Return numbers; NaN, and a reason, for other values."""
     import numpy as np
 
     try:

@@ -87,8 +87,8 @@ class Trace:
     def chunks(self) -> Iterator[Requests]:
         """Yield the requests in order, a chunk at a time.
 
-        The first one arrives at 0 s; of bins, 0 s is the start of the first bin, and of recorded requests that of the
-        recording.
+        The first one arrives at 0 s; 0 s is the start of the first bin of bins, and the start of the recording of
+        recorded requests.
 
         Raises:
             TraceError: A line is not what its format says; the message has the line and the value.
@@ -235,14 +235,14 @@ def read_trace(
             the column `arrival_s`, and `prompt_tokens` and `output_tokens`, or `service_s`; JSON lines of Mooncake, a
             JSON array like ShareGPT, or a result or prompts of vLLM's benchmark.
         format: One of `FORMATS`; by default found from the first line.
-        times: Whether to use the times of the trace; without them, arrivals are those of `Workload`.
+        times: Whether to use the times of the trace; without them, arrivals follow `Workload`.
         holes: What `hole_s` without a request are: `"error"`, `"keep"` (a quiet time), or `"close"`, which shortens
             them to `hole_s`. By default an error, but of bins and of recorded requests a
             quiet time, because these say so.
         hole_s: Seconds from which on an interval is a hole.
-        disorder: What a time before that of the row before is: `"error"`, or `"sort"`, which puts rows in order that
+        disorder: Treatment of a time that falls from row to row: `"error"`, or `"sort"`, which puts rows in order that
             are at most 65,536 rows late.
-        bad_rows: What a row with a value that is none is: `"error"`, or `"drop"`. Rows of BurstGPT without an answer
+        bad_rows: Treatment of a row with an invalid value: `"error"`, or `"drop"`. Rows of BurstGPT without an answer
             have failed, and are always left out.
         spread: Whether requests with one time are spread evenly until the next time, because times are coarse; by
             default in traces of Mooncake, whose times are 3 s apart. Requests of bins are spread evenly over their bin,
@@ -456,7 +456,7 @@ def _both(one: Rows, other: Rows) -> Rows:
 
 
 def _spread(chunks: Iterator[Requests]) -> Iterator[Requests]:
-    """Spread requests with one time evenly until the next time; those of the last time keep it."""
+    """Spread requests with one time evenly until the next time; requests of the last time keep it."""
     import numpy as np
 
     waiting: Requests | None = None

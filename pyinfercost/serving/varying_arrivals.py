@@ -83,9 +83,9 @@ def _week_of(weekend: float | str) -> tuple[float, ...]:
 
 
 class Season(Settings):
-    """A profile that is repeated, such as that of a day, and the weights of the seven days of a week.
+    """A profile that is repeated, such as each day, and the weights of the seven days of a week.
 
-    A text may have `peak` in the place of the profile, which then is that of `peaked_profile`, and `weekend`, the
+    A text may have `peak` in place of the profile, which then comes from `peaked_profile`, and `weekend`, the
     weight of the last two days, in the place of the week.
     """
 
@@ -98,7 +98,7 @@ class Season(Settings):
     )
     week: tuple[float, ...] = numbers(
         _WEIGHT,
-        "Weights of seven periods, or of 168 hours of them, by which those of the profile are multiplied.",
+        "Weights of seven periods, or of 168 hours of them, which multiply the profile.",
         default=(),
     )
     period_s: float = number(
@@ -164,7 +164,7 @@ class Modulation(Settings):
     kind = "modulation"
     error = ArrivalsError
     rates: tuple[float, ...] = numbers(
-        _WEIGHT, "Rates of the states, in any unit: the mean rate of arrivals is given beside them."
+        _WEIGHT, "Rates of the states, in any unit: the mean rate of arrivals is a setting of its own."
     )
     sojourns_s: tuple[float, ...] = numbers(_SOJOURN, "Mean sojourn in each state, in seconds.")
     instead: ClassVar[tuple[str, ...]] = ("burst", "share", "length_s")
@@ -258,7 +258,7 @@ ModulationLike: TypeAlias = "Modulation | str | Mapping[str, Any]"
 class VaryingArrivals(Settings):
     """Arrivals with a mean rate and factors of it that change over time.
 
-    A text may have the settings of the season and of the modulation beside its own, and `growth`, such as `10%/month`.
+    A text may have the settings of the season and of the modulation, its own ones, and `growth`, such as `10%/month`.
     """
 
     kind = "arrivals"
@@ -376,7 +376,7 @@ class _VaryingRun:
         """Return the times at which the integral of the rate has these values, which lie in the window."""
         import numpy as np
 
-        # Pieces from that of the first to that of the last one. A piece of rate 0 has none.
+        # Pieces from the first one to the last one. A piece of rate 0 has none.
         low = int(np.searchsorted(self._expected, units[0], side="right")) - 1
         high = int(np.searchsorted(self._expected, units[-1], side="right"))
         expected, edges = self._expected[low : high + 1], self._edges[low : high + 1]

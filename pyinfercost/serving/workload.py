@@ -108,7 +108,7 @@ class Workload(Settings):
     prompt: Parsed[LengthsLike | None, Lengths | None] = converted(
         partial(parse_lengths, name="prompt"),
         'Tokens of prompts: a number, `"uniform:100-200"`, `"lognormal:mean=512,cv=1.2"`, observed lengths, or an '
-        "object of `lengths`. Without `prompt` and `output`, requests have no tokens, like those of a model of images.",
+        "object of `lengths`. Without `prompt` and `output`, requests have no tokens, as for a model of images.",
         default=None,
         option="Tokens of prompts: 1024, uniform:100-2000, lognormal:mean=512,cv=1.2.",
         metavar="TOKENS",
@@ -208,7 +208,7 @@ class Workload(Settings):
     def chunks(self) -> Iterator[Requests]:
         """Yield the requests in order, in chunks of at most 65,536.
 
-        Memory is that of one chunk; with `turns` also that of the conversations that go on.
+        Memory is for one chunk; with `turns` also for the conversations that go on.
 
         Raises:
             WorkloadError: The rate declines to nothing before there are as many requests.
@@ -359,7 +359,7 @@ class Workload(Settings):
     def scaled(self, factor: float, *, jitter_s: float = 0.0, seed: int = 0) -> Workload:
         """Return so many times the requests in the same time.
 
-        Arrivals are drawn at the higher or lower rate, and those of bins of a trace from so many times their counts.
+        Arrivals are drawn at the higher or lower rate; of bins of a trace, from their counts times the factor.
         Other requests are thinned by a factor below 1: each stays with this probability. Above 1, each is repeated and,
         if the factor is not whole, thinned then.
 

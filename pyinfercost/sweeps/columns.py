@@ -18,9 +18,9 @@ from ..inputs.serving import Serving
 from ..predict.derived_costs import OF_START, DerivedCosts, Numbers, term_name
 from ..predict.memory_use import MemoryLimits, held_bytes, sequences_of, sequences_that_fit
 from ..predict.model_figures import OF_GRAPH, graph_figure
-from ..predict.plans import Boundary, PlanKey, boundary_of, plan_key_of
+from ..predict.plans import PlanKey, boundary_of, plan_key_of
 from ..predict.quantities import column_of
-from ..predict.stages import loaded_bytes
+from ..predict.stages import loaded_bytes, stages_of
 from ..results import figures
 from ..sources.sizes import batch_name
 from .condition_syntax import unknown_column
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .._core import Graph
+    from .._core import Boundary, Graph
     from ..predict.stages import StageGraph
     from .spec import Coded, Grid, SweepFacts
 
@@ -356,7 +356,7 @@ class GridPoints:
         """Return the stages with a KV cache of a plan key on a machine, by its position; none without a pipeline."""
         if Layout.parse(plan_key.layout).pipeline == 1:
             return ()
-        stages = self._data.facts.pipelines.at(plan_key, number).stages
+        stages = stages_of(self._data.facts.pipelines.at(plan_key, number))
         return tuple(each for each in stages if boundary_of(each.graph, plan_key.precision).kv_cache_bytes is not None)
 
     def _plan_keys(self) -> tuple[list[tuple[PlanKey, int]], NDArray[np.int64]]:
@@ -426,7 +426,7 @@ class GridPoints:
         for place in np.unique(code).tolist():  # other combinations of paired axes have no rows
             plan_key, number = plan_keys[place]
             staged = Layout.parse(plan_key.layout).pipeline > 1
-            launched = pipelines.at(plan_key, number).graph if staged else plan_key.graph(graph)
+            launched = pipelines.at(plan_key, number) if staged else plan_key.graph(graph)
             values[place] = loaded_bytes(launched, plan_key.precision, launched.size_values({}))
         found: NDArray[np.float64] = values[code]
         return found

@@ -8,8 +8,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from ..deployment import Deployment, deployment_of
-from ..errors import InputError
-from ..inputs.layout import LayoutError
+from ..errors import InputError, LayoutError
 from ..inputs.price import TERMS as TERMS_OF_PRICES
 from ..predict.layouts import check_some, layouts_on_machines, numbers_of
 from ..results.layouts import Layouts

@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from ..deployment import Layout
-from ..inputs.serving import Serving
-from ..predict.plans import trains
-from ..predict.stage_costs import StagePlans
-from ..predict.stages import Pipeline, Timing, pipeline_of
-from ..predict.training_pipelines import plans_class
+from ..predict.stages import Timing, pipeline_of, placed, stage_plans
+from ..predict.training_pipelines import TrainingStagePlans
 from ..predict.training_steps import with_exchange
 from ..predict.workers import on_workers
 
 if TYPE_CHECKING:
-    from .._core import Graph, Hardware, PlanFamily
+    from .._core import DeployedPipeline, Graph, Hardware, PlanFamily
     from ..predict.plans import EngineOverrides, PlanKey
 
 
@@ -35,8 +32,8 @@ class SweepPipelines:
     machines: tuple[Hardware, ...]
     overrides: EngineOverrides
 
-    def at(self, plan_key: PlanKey, number: int) -> Pipeline:
-        """Return the stages of a plan key on a machine, by its position."""
+    def at(self, plan_key: PlanKey, number: int) -> Graph:
+        """Return the graph of all stages of a plan key on a machine, by its position."""
         timing = Timing(self.machines[number], plan_key.precision, plan_key.execution, plan_key.serving)
         return pipeline_of(plan_key.graph(self.graph), Layout.parse(plan_key.layout), timing)
 
@@ -70,12 +67,18 @@ class SweepPipelines:
             **grid: The points, as in `_core.evaluate_grid`.
         """
         layout = Layout.parse(plan_key.layout)
+        shared = layout if devices is None else layout.on(devices)
         if layout.pipeline > 1:
-            self._plans(plan_key, number, devices).evaluate(axes, machine, **grid)
+            plans = self._plans(plan_key, number)
+            if self.graph.trains:
+                pipeline = self.at(plan_key, number)
+                training = TrainingStagePlans(plans, pipeline, shared, plan_key.precision, plan_key.execution)
+                training.evaluate(axes, machine, **grid)
+            else:
+                plans.evaluate(axes, machine, **grid)
             return
         _core.evaluate_grid(family, axes, machine, **grid)
-        shared = layout if devices is None else layout.on(devices)
-        if shared.data > 1 and trains(self.graph):
+        if shared.data > 1 and self.graph.trains:
             out = grid.pop("out")
             step = plan_key.graph(self.graph)
             added = with_exchange(
@@ -84,22 +87,20 @@ class SweepPipelines:
             for name, column in out.items():
                 column[:] = added[name]
 
-    def _plans(self, plan_key: PlanKey, number: int, devices: int | None = None) -> StagePlans:
-        """Return the plans of the stages of a plan key on a machine, for a layout that is repeated on some devices."""
-        known: dict[tuple[PlanKey, int, int | None], StagePlans] = self.__dict__.setdefault("_known", {})
-        if (plan_key, number, devices) not in known:
+    def _plans(self, plan_key: PlanKey, number: int) -> DeployedPipeline:
+        """Return the plans of the stages of a plan key on a machine."""
+        known: dict[tuple[PlanKey, int], DeployedPipeline] = self.__dict__.setdefault("_known", {})
+        if (plan_key, number) not in known:
             pipeline = self.at(plan_key, number)
-            layout = Layout.parse(plan_key.layout)
-            known[plan_key, number, devices] = plans_class(pipeline).of(
+            known[plan_key, number] = stage_plans(
                 pipeline,
-                layout if devices is None else layout.on(devices),
+                Layout.parse(plan_key.layout),
                 plan_key.precision,
                 plan_key.execution,
-                serving=Serving.parse(plan_key.serving) if plan_key.serving else None,
-                serving_text=plan_key.serving,
-                overrides=pipeline.placed(self.overrides.get(plan_key.launched, {})),
+                plan_key.serving,
+                placed(pipeline, self.overrides.get(plan_key.launched, {})),
             )
-        return known[plan_key, number, devices]
+        return known[plan_key, number]
 
     def __getstate__(self) -> dict[str, Any]:
         # Plans are made again on demand.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,7 +18,7 @@ from .._lazy import cached_property
 from ..deployment import OPTIONS, Layout
 from ..errors import CountOverflowError, InputError
 from ..predict.model_figures import OF_GRAPH, graph_figure
-from ..predict.plans import Boundary, EngineOverrides, PlanKey, boundary_of, plan_key_of, trains, value_of
+from ..predict.plans import EngineOverrides, PlanKey, boundary_of, plan_key_of, value_of
 from ..sources.sizes import Ranges, batch_name, maximum, minimum, taken
 from .pipelines import SweepPipelines
 
@@ -366,7 +366,7 @@ class SweepSpec:
         """Evaluate points with the plan key and the machine of one of them; `grid` is as in `_core.evaluate_grid`."""
         plan_key, number = plan_key_of(named), self.machine_number.at(self.grid, point)
         machine, family = self._machine(number, named), self.family(plan_key)
-        if Layout.parse(plan_key.layout).pipeline > 1 or trains(self.graph):
+        if Layout.parse(plan_key.layout).pipeline > 1 or self.graph.trains:
             self.facts.pipelines.evaluate(plan_key, family, number, named.get("devices"), axes, machine, **grid)
         else:
             _core.evaluate_grid(family, axes, machine, **grid)
@@ -573,7 +573,8 @@ def _check(spec: SweepSpec, plan_key: PlanKey, sizes: Mapping[str, int], share: 
     _core.evaluate_kernels(plan, share, machine)
     at = graph.size_values(sizes)
     boundary = boundary_of(graph, plan_key.precision)
-    quantities: list[Any] = [getattr(boundary, each.name) for each in fields(Boundary)]
+    at_boundary = (boundary.input_bytes, boundary.output_bytes, boundary.weight_bytes, boundary.step_bytes)
+    quantities: list[Any] = [*at_boundary, boundary.tokens, boundary.kv_cache_bytes]
     if boundary.kv_cache_bytes is not None:  # else the graph has none of these figures
         quantities += [graph_figure(key, graph, plan_key.precision) for key in OF_GRAPH]
     for quantity in quantities:

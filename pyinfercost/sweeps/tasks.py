@@ -174,7 +174,7 @@ class Watch:
         return any(process.exitcode for process in list((processes or {}).values()))
 
     def _break(self) -> None:
-        # The standard library also ends the other workers if one dies. Once no process holds the writing end of the
+        # The standard library also ends the other workers if one dies. Once no process has the writing end of the
         # pipe, its reader gets an end of file, and the pool breaks as usual.
         for process in list((self._executor._processes or {}).values()):
             process.kill()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from .. import _core
+from ..results import figures
 from ..sources.example import Example, capture_forward
 from ..sources.inference_view.view import InferenceView, inference_view
 from ..sources.sizes import bind_sizes
@@ -22,15 +23,7 @@ if TYPE_CHECKING:
     from ..results.estimate import Estimate
 
 # Figures of an estimate that a record has, if they are known.
-_FIGURES = (
-    "latency_s",
-    "latency_high_s",
-    "throughput_per_s",
-    "energy_per_item_j",
-    "cost_usd",
-    "usd_per_million_tokens",
-    "carbon_g",
-)
+_FIGURES = tuple(each.key for each in figures.of_scope(figures.RECORD) if figures.HARDWARE in each.needs)
 _COUNTED = ("flops", "contraction_flops", "parameters", "parameter_bytes", "peak_memory_bytes")
 
 

@@ -64,7 +64,7 @@ class TrainingWork:
             graph = _capture_step(view.module, example, loss)
             self._run = graph, _quantities(graph).total
         self._known: dict[Sizes, BatchWork] = {}
-        self._ids = _core.boundary(self._graph)["tokens"]
+        self._ids = _core.boundary(self._graph).tokens
 
     def of(self, sizes: Sizes) -> BatchWork:
         """Return the work of a batch.

@@ -58,8 +58,8 @@ class CacheFormat:
     def __init__(self, graph: Graph, rewriter: GraphRewriter, dtype: str) -> None:
         self._rewriter = rewriter
         self._dtype = dtype
-        held = _core.boundary(graph)["caches"]
-        states = {cache["name"] for cache in held if cache["kind"] == "state"} - {""}
+        held = _core.boundary(graph).caches
+        states = {cache.name for cache in held if cache.kind == "state"} - {""}
         self._wide = {
             t.index: t.dtype
             for t in graph.tensors
@@ -69,7 +69,7 @@ class CacheFormat:
             rewriter.set_dtype(t, dtype)
         self.found = len(self._wide)
         if not self.found:
-            self.found = self._store(graph, {cache["tensor"] for cache in held if cache["kind"] != "state"})
+            self.found = self._store(graph, {cache.tensor for cache in held if cache.kind != "state"})
 
     def visit(self, node: NodeInfo) -> None:
         """Change the operands of a node. Nodes must be visited in execution order."""

@@ -384,7 +384,7 @@ def test_a_token_is_checked_and_never_shown(
         ("7", "its list of comments is 7; expected"),
         ('{"message": "of secret"}', "its list of comments is {'message': 'of ***'}; expected"),
         ('[1, null, "x"]', "its list of comments is [1, None, 'x']; expected"),
-        ("<html>", "its list of comments holds no JSON"),
+        ("<html>", "its list of comments is no JSON"),
         ("[" * 100_000, "its list of comments is not valid: its JSON is nested too deeply"),
         ('[{"body": "MARK"}]', "the id of a comment is None; expected a whole number"),
         ('[{"body": "MARK", "id": "../../x"}]', "the id of a comment is '../../x'; expected a whole number"),

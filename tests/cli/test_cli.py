@@ -319,7 +319,7 @@ def test_a_full_disk_says_what_is_lost(toy: str) -> None:
     ran = CliRunner().invoke(main, ["profile", toy, "--output", "/dev/full"])
     assert ran.exit_code == 1
     assert "cannot write /dev/full: No space left on device" in ran.stderr
-    assert "what it held before is lost" in ran.stderr
+    assert "its former content is lost" in ran.stderr
     assert "Free space, or write to another disk, and run this again" in ran.stderr
 
 

@@ -224,7 +224,7 @@ def test_an_html_report_is_a_profile(before: ic.results.Profile, tmp_path: Path,
         (page_of("{}", 'type="application/json" id="other"'), "it has none"),
         (page_of("{}", 'id="pyinfercost-profile"'), "it has none"),
         (page_of("{}") + page_of("{}"), "it has 2 of them"),
-        (page_of('{"layers": '), r"report\.html holds no JSON \(Expecting value"),
+        (page_of('{"layers": '), r"report\.html is no JSON \(Expecting value"),
         (page_of("{}"), r"report\.html is not a profile"),
         (page_of(json.dumps({**of_paths(["a"]), "schema_version": 7})), "schema_version 7; expected 1; a newer"),
     ],
@@ -263,7 +263,7 @@ def test_a_graph_is_told_from_a_profile_by_what_is_in_it(graph: str, files: list
     renamed.write_text(Path(graph).read_text(encoding="utf-8"), encoding="utf-8")
     result = invoke(files[0], str(renamed), "-H", "l4")
     assert result.exit_code == 1
-    assert "holds a graph; rename it to end with .json" in result.stderr
+    assert "is a graph; rename it to end with .json" in result.stderr
 
 
 def test_options_are_those_of_profile(graph: str) -> None:

@@ -348,4 +348,4 @@ def test_tokens_of_a_model_without_a_phase_ask_for_one(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, WIDE_LLAMA)
     wrong = sweep(spec, *L4, "--prompt", "64,128")
     assert wrong.exit_code == 2
-    assert f"give that of {spec}: {spec}#prefill or {spec}#decode" in wrong.stderr
+    assert f"give the phase: {spec}#prefill or {spec}#decode" in wrong.stderr

@@ -88,7 +88,7 @@ def test_a_config_that_is_no_json(content: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(content, encoding="utf-8")
     for spec in (f"hf:{tmp_path}", f"hf:{tmp_path}/config.json"):
         assert "config.json" in (told := refused(spec, 1)) or str(tmp_path) in told
-        assert "holds no JSON" in told
+        assert "is no JSON" in told
 
 
 @pytest.mark.torch

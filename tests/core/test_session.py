@@ -38,6 +38,18 @@ from pyinfercost.serving.serve import blocks_of
 pytestmark = pytest.mark.torch
 
 
+SHARED_TOKENS = [
+    Setting(
+        "llama",
+        "h100-sxm-80gb",
+        {"engine": engine, "precision": "bf16", "layout": layout},
+        {"batch": 3, "context": 999},
+    )
+    for engine, layout in (("torch", "context=2"), ("vllm", "tensor=2,context=2"), ("sglang", "context=4,data=2"))
+]
+"""Ranks that share the positions of caches."""
+
+
 def python_estimate(setting: Setting) -> ic.results.Estimate:
     return estimate_on(deployment_of(setting), graphs()[setting.model], setting.sizes)
 
@@ -46,7 +58,7 @@ def python_estimate(setting: Setting) -> ic.results.Estimate:
 def answers() -> list[tuple[Setting, dict[str, Any]]]:
     """The answers of a session to all settings."""
     requests = Requests()
-    asked = [(setting, requests.estimate(setting, nodes=True)) for setting in settings()]
+    asked = [(setting, requests.estimate(setting, nodes=True)) for setting in [*settings(), *SHARED_TOKENS]]
     session = _core.Session()
     found = [json.loads(session.answer(json.dumps(request), document)) for request, document in requests.lines]
     assert not [answer for answer in found if "error" in answer]
@@ -495,7 +507,7 @@ def test_a_wrong_request_is_answered_with_a_sentence(request_: str, document: st
         ({"precision": "fp3"}, "fp3"),
         ({"engine": "vroom"}, "vroom"),
         ({"engine": "vllm", "execution": "compiled"}, "are fused already; expected cuda_graph or eager"),
-        ({"layout": {"context": 2}}, "context=2; expected 1: shared tokens are not available here"),
+        ({"layout": {"ulysses": True}}, "ulysses=1 is of ranks that share tokens; expected context above 1"),
         ({"layout": {"tensors": 2}}, "layout has an unknown key 'tensors'; expected keys among tensor"),
         ({"layout": {"tensor": 3}}, "3"),
         ({"step": {"draft_tokens": -1}}, "draft_tokens"),

@@ -57,7 +57,7 @@ LONG_CALLS: dict[str, Callable[[ic.Graph], Any]] = {
     "by_module": lambda graph: _core.count(graph, {}).by_module(),
     "plan": lambda graph: _core.plan(graph, {}),
     "plan_for": lambda graph: fresh_plan(graph, batch=2, sequence=64),
-    "boundary": _core.boundary,
+    "boundary": lambda graph: _core.boundary(graph.without_lifetimes()),
     "to_json": lambda graph: graph.to_json(),
 }
 ATTEMPTS = 200

@@ -366,7 +366,7 @@ def test_the_command_line_reads_deployments(tmp_path: Path) -> None:
         ic.estimate(blocks(), on=on, batch=8).cost_usd for on in (one, two)
     ]
     for arguments, message in (
-        (("profile", "--on", str(tmp_path / "both.json")), "holds 2 deployments"),
+        (("profile", "--on", str(tmp_path / "both.json")), "has 2 deployments"),
         (("sweep", "--on", str(tmp_path / "both.json"), "-H", "l4"), "leave --hardware out"),
         (("sweep",), "Missing option '--hardware'"),
     ):

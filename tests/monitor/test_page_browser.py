@@ -16,7 +16,7 @@ from support.live_cases import Day, Scripted, Times, day_history
 from support.page_checks import CONTRAST
 
 from pyinfercost.monitor.history import History
-from pyinfercost.monitor.http_server import LivePage
+from pyinfercost.monitor.live_page import LivePage
 from pyinfercost.results.live import series
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]

@@ -14,8 +14,8 @@ from pyinfercost.errors import InputError
 from pyinfercost.monitor.exporters import page as page_file
 from pyinfercost.monitor.exporters.opening import open_exporter
 from pyinfercost.monitor.exporters.page import PageExporter
-from pyinfercost.monitor.http_server import LivePage
 from pyinfercost.monitor.listening import TOKEN_VARIABLE
+from pyinfercost.monitor.live_page import LivePage
 
 pytestmark = pytest.mark.server
 

@@ -21,7 +21,7 @@ from support.toy_graphs import blocks
 from pyinfercost import Deployment, Monitor
 from pyinfercost.monitor.drift import Drift
 from pyinfercost.monitor.exporters import PrometheusExporter, metrics_page
-from pyinfercost.monitor.http_server import LivePage
+from pyinfercost.monitor.live_page import LivePage
 from pyinfercost.monitor.provisioning import MonitorConfig
 from pyinfercost.monitor.sidecar import Sidecar
 

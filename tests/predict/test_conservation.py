@@ -113,13 +113,9 @@ def test_a_fault_in_a_stage_is_found() -> None:
 
 def test_a_rewrite_that_loses_a_product_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     graph, other = chain(*WHOLE), chain(*LOST)
-    real = _core.parallel_graph
-
-    def losing(of: ic.Graph, **layout: object) -> object:
-        made, shares, _ = real(other, **layout)
-        return made, shares, _core.kept_by_ranks(of, made, 2)
-
-    monkeypatch.setattr(_core, "parallel_graph", losing)
+    rank, _ = _core.graph_of_rank(other, _core.Layout(tensor=2))
+    made = rank, [("layout", _core.kept_by_ranks(graph, rank, 2))]
+    monkeypatch.setattr(_core, "graph_of_rank", lambda of, layout: made)
     with pytest.warns(
         ic.errors.ConservationWarning, match="one device of layout tensor=2 has another number of products"
     ):

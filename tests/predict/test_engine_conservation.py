@@ -311,7 +311,8 @@ def test_a_product_that_nobody_needs_is_not_joined_with_others() -> None:
 
 def test_a_lost_product_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = ic.capture(Block(Attention()), torch.ones(2, TOKENS, dtype=torch.long))
-    monkeypatch.setattr(_core, "engine_graph", lambda given, engine: (given.without_lifetimes(), [], 0.933))
+    made = graph.without_lifetimes(), [("engine", 0.933)]
+    monkeypatch.setattr(_core, "graph_of_engine", lambda given, engine: made)
     with pytest.warns(ic.errors.ConservationWarning, match=r"graph of vllm lacks 6\.70% of the contraction FLOPs"):
         ic.engine_graph(graph, "vllm")
 

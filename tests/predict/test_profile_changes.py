@@ -257,7 +257,7 @@ def test_a_slower_fused_execution_has_its_reason() -> None:
     ):
         reason = comparison.warnings[-1]
         assert reason.startswith(f"compiled takes {significant(ratio)} times as long as eager: kernels with the effect")
-        assert f"'host-bound (dispatch)' take {quantity(added_s, 's')} more, foremost those of {most} (" in reason
+        assert f"'host-bound (dispatch)' take {quantity(added_s, 's')} more, foremost the kernels of {most} (" in reason
     assert len(ic.compare(before=eager, after=recorded).warnings) == 1  # a recorded graph is faster
     assert len(ic.compare(before=compiled, after=recorded).warnings) == 1  # both are fused
     other = ic.profile(compiled, hardware="l4")
@@ -300,7 +300,7 @@ def test_other_types_and_files_are_refused(tmp_path: Path, before: ic.results.Pr
         ic.compare(before=1, after=before)
     path = tmp_path / "table.txt"
     path.write_text(str(before), encoding="utf-8")
-    with pytest.raises(DocumentError, match=r"table\.txt holds no JSON"):
+    with pytest.raises(DocumentError, match=r"table\.txt is no JSON"):
         ic.compare(before=path, after=before)
     with pytest.raises(FileNotFoundError):
         ic.compare(before=tmp_path / "absent.json", after=before)

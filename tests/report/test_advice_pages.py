@@ -15,6 +15,7 @@ from support.advice_results import of_fleet, of_forward, of_nothing
 import pyinfercost as ic
 from pyinfercost.report.comments import MOST_BYTES
 from pyinfercost.report.render import render
+from pyinfercost.results.notices import notice
 
 MAKERS = {"forward": of_forward, "fleet": of_fleet, "nothing": of_nothing}
 EVIL = '<img src=x onerror=alert(1)> & "quoted" @someone | `code`'
@@ -105,7 +106,9 @@ def test_markdown_has_the_answer_the_plan_and_commands_and_fits_a_comment(advice
 def test_texts_from_outside_are_escaped() -> None:
     advice = of_fleet()
     row = replace(advice.rows[0], option=EVIL, note=EVIL, title=EVIL)
-    evil = replace(advice, model=EVIL, sentence=EVIL, rows=(row, *advice.rows[1:]), notes=(EVIL,))
+    evil = replace(
+        advice, model=EVIL, sentence=EVIL, rows=(row, *advice.rows[1:]), notices=(notice("refused", why=EVIL),)
+    )
     page = str(evil.to_html())
     assert "img" not in read(page).tags
     assert EVIL in " ".join(read(page).texts)

@@ -14,6 +14,7 @@ from support.report_pages import EVIL, Scripts
 import pyinfercost as ic
 from pyinfercost.report.fleet_series import series_of
 from pyinfercost.report.html.charts import Curve, over_time
+from pyinfercost.results.notices import notice
 
 LIMIT = 500_000  # bytes
 SECTIONS = (
@@ -105,7 +106,8 @@ def test_many_fleets_and_long_series_stay_below_the_limit() -> None:
 def test_names_are_text_and_never_markup() -> None:
     one = comparison().fleets[0]
     pool = replace(one.pools[0], name=EVIL[0], autoscaler=EVIL[1], settings={EVIL[2]: EVIL[0]})
-    evil = replace(one, model=EVIL[1], traffic=EVIL[2], pools=(pool,), notes=EVIL)
+    notices = tuple(notice("misses", when="after", slo=each) for each in EVIL)
+    evil = replace(one, model=EVIL[1], traffic=EVIL[2], pools=(pool,), notices=notices)
     several = replace(comparison(), model=EVIL[0], fleets=(evil, evil), bounds=(evil,), out={EVIL[0]: EVIL[1]})
     for page in (evil.to_html(), several.to_html()):
         assert list(Scripts(page).found) == ["pyinfercost-fleet", None]

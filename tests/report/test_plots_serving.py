@@ -15,6 +15,7 @@ from support.step_costs import step_costs_like_an_h100
 
 import pyinfercost as ic
 from pyinfercost.errors import InputError
+from pyinfercost.results.notices import notice
 
 pytest.importorskip(
     "matplotlib", reason="plots are drawn by matplotlib, which is not installed; run pip install 'pyinfercost[plot]'"
@@ -73,8 +74,8 @@ def test_the_page_has_the_verdict_and_the_tables(served: ic.results.ServingResul
     assert page == served.to_html()
     assert "At other rates" not in replace(served, rates=None).to_html()
     assert "&lt;b&gt;" in replace(served, model="<b>").to_html()
-    missed = replace(served, slo_missed=("ttft_p99 is 0.6 s",)).to_html()
-    assert "is missed: ttft_p99 is 0.6 s." in missed
+    late = notice("missed", condition="ttft_p99", value_s=0.6, limit_s=0.5)
+    assert "is missed: ttft_p99 is 0.6 s, and the limit 0.5 s." in replace(served, missed=(late,)).to_html()
 
 
 @pytest.mark.browser

@@ -309,7 +309,7 @@ def test_files_of_no_format(tmp_path: Path) -> None:
         read_trace(write(tmp_path, AZURE), "azur")
     with pytest.raises(MissingFileError, match="there is no such file"):
         read_trace(tmp_path / "nothing.csv")
-    with pytest.raises(TraceError, match=r"line 2 of t\.jsonl holds no JSON"):
+    with pytest.raises(TraceError, match=r"line 2 of t\.jsonl is no JSON"):
         read(
             read_trace(
                 write(

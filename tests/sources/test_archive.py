@@ -185,7 +185,7 @@ MODEL = "models/model.json"
         (lambda n, c: None if n == "archive_format" else c, "has no entry archive_format, so it is truncated"),
         (lambda n, c: b"onnx" if n == "archive_format" else c, "archive_format is 'onnx'; expected 'pt2'"),
         (lambda n, c: b"big" if n == "byteorder" else c, "byteorder is 'big'; expected 'little'"),
-        (lambda n, c: c[:-100] if n == MODEL else c, "entry models/model.json holds no JSON"),
+        (lambda n, c: c[:-100] if n == MODEL else c, "entry models/model.json is no JSON"),
         (lambda n, c: b"[1]" if n == MODEL else c, "entry models/model.json is a list; expected a JSON object"),
         (edited(MODEL, lambda v: v["schema_version"].update(major=9)), r"export schema 9 .*expected 8"),
         (

@@ -102,5 +102,5 @@ def test_what_cannot_be_had_is_refused(tmp_path: Path) -> None:
     ):
         load_model(spec, {"batch": 0})
     (tmp_path / "config.json").write_text("no JSON", encoding="utf-8")
-    with pytest.raises(SpecError, match="holds no JSON"):
+    with pytest.raises(SpecError, match="is no JSON"):
         load_model(f"diffusers:{tmp_path}/config.json", {})

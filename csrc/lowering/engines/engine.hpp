@@ -1,6 +1,7 @@
 // Serving engines: what runs a model in production. An engine does not run the operators that a framework
 // recorded; it replaces groups of them by kernels of its own. A pass here rewrites a captured graph into the
-// graph that an engine launches, before it is planned like any other graph.
+// graph that an engine launches, before it is planned like any other graph. A new engine is a file of this folder
+// and its line in engine.cpp; its differences from others are fields of `EngineTraits`.
 #pragma once
 
 #include <cstdint>

@@ -1,15 +1,23 @@
-// Layouts: how a model lies on several devices.
+// Layouts: how a model lies on several devices. A new kind of parallelism is a field here and in Python
+// (inputs/layout.py), its splits in splits.cpp and its collectives in rank_writer.cpp.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "core/errors.hpp"
 #include "core/graph.hpp"
 
 namespace infercost {
+
+// A layout whose numbers do not fit each other, or the model.
+struct LayoutError : InputError {
+    using InputError::InputError;
+};
 
 // How tokens are shared by experts.
 enum class Routing : std::uint8_t {
@@ -19,6 +27,7 @@ enum class Routing : std::uint8_t {
     power,     // the tokens of the i-th expert are as 1 / i to some power
     measured   // by given shares
 };
+std::string_view name_of(Routing routing);
 Routing parse_expert_routing(std::string_view name);
 
 inline constexpr std::int64_t kMostDevicesTried = 64;  // of a group, for messages that name what divides
@@ -51,7 +60,7 @@ struct Layout {
     bool sends_between_nodes(std::int64_t stage, std::int64_t machines) const;
     // Throws InputError for numbers that do not fit each other.
     void check() const;
-    bool operator==(const Layout&) const = default;
+    auto operator<=>(const Layout&) const = default;
 };
 
 // What the graph of one rank depends on, with the layers of all stages of a pipeline. Copies matter only if

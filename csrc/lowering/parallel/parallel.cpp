@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "core/errors.hpp"
@@ -13,6 +14,7 @@
 namespace infercost {
 namespace {
 
+constexpr std::array<std::string_view, 5> kRoutings = {"unstated", "balanced", "random", "power", "measured"};
 constexpr std::int64_t kMostExponent = 10;
 constexpr std::int64_t kMostLoad = 1'000'000'000'000'000;
 
@@ -44,12 +46,13 @@ void require_captured(const Graph& graph, const Layout& layout) {
 
 }  // namespace
 
+std::string_view name_of(Routing routing) {
+    return kRoutings[static_cast<std::size_t>(routing)];
+}
+
 Routing parse_expert_routing(std::string_view name) {
-    if (name == "unstated") return Routing::unstated;
-    if (name == "balanced") return Routing::balanced;
-    if (name == "random") return Routing::random;
-    if (name == "power") return Routing::power;
-    if (name == "measured") return Routing::measured;
+    const auto found = std::ranges::find(kRoutings, name);
+    if (found != kRoutings.end()) return static_cast<Routing>(found - kRoutings.begin());
     throw InputError("routing is '" + std::string(name) +
                      "'; expected unstated, balanced, random, power or measured");
 }

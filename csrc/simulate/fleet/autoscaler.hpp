@@ -1,4 +1,5 @@
-// Rules that say how many replicas a pool should have, as products apply them.
+// Rules for the number of replicas of a pool, as products apply them. A new autoscaler is a file of this folder with
+// its settings, their rows and its rule, its line in autoscaler.cpp, and its name in Python (fleets/__init__.pyi).
 #pragma once
 
 #include <cstdint>

@@ -8,16 +8,13 @@ from ...deployment import offers
 from ...deployment.places import known_places, place
 from ...errors import Error
 from ...inputs.price import TERMS
+from ...results.advice import MONEY
 from ..tactic import Option, Options, Refusal, Tactic
 
 if TYPE_CHECKING:
     from ...deployment import Deployment
     from ..case import Case
     from ..setups import Setup
-
-MONEY = ("cost_usd", "usd_per_million_tokens", "usd_per_month")
-"""Objectives that are money."""
-
 
 _CLEANEST = 5
 """Number of regions that are tried, of the cleanest grids."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...inputs.layout import Layout, LayoutError
+from ...errors import LayoutError
+from ...inputs.layout import Layout
 from ...predict.plans import graph_of_rank
+from ...results.advice import MONEY
 from ..reasons import bound_words, short
 from ..tactic import Option, Options, Refusal, Tactic
 from .engine import COMPILERS
-from .renting import MONEY
 
 if TYPE_CHECKING:
     from ..case import Case

@@ -1,4 +1,4 @@
-"""Tables of the metrics of serving engines, one file for each."""
+"""Tables of the metrics of serving engines, one file for each, with its name here."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from ...errors import FileAccessError
-from ..http_server import LivePage
 from ..listening import parse_address, read_token
+from ..live_page import LivePage
 from .periodic import INTERVAL_S, Exporter, Failures
 
 if TYPE_CHECKING:

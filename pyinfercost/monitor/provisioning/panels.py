@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ...results.live_figures import COUNTER, HISTOGRAM, LIVE_FIGURES, LiveFigure
+from ...results.live_figures import COUNTER, HISTOGRAM, LIVE_FIGURES, LiveFigure, ratio_of
 from ..metric_names import base_units
-from .queries import keys_in, metric
+from .queries import keys_in, last_hour, metric
 
 MODEL = "$model"
 ALERTS = " or ".join(  # of the model, and of none
@@ -19,7 +19,7 @@ _PERCENTS = (50, 90, 99)
 _UNITS = {
     "_usd_per_hour": "currencyUSD",
     "_usd_per_request": "currencyUSD",
-    "_usd_per_million_tokens": "currencyUSD",
+    "_per_million_tokens": "currencyUSD",
     "_usd": "currencyUSD",
     "_joules_per_token": "joule",
     "_joules": "joule",
@@ -99,14 +99,13 @@ def _stat(title: str, unit: str, expression: str) -> Panel:
 
 
 _PLANNED = "max({})"
+_TOKENS_USD, _TOKENS_J = (ratio_of(counter, "output_tokens") for counter in ("cost_usd", "energy_j"))
 
 _MONEY = Row(
     "Money",
     (
         _stat("Now, per hour", "currencyUSD", _recorded("model:pyinfercost_cost_usd_per_hour:rate")),
-        _stat(
-            "10^6 tokens, last hour", "currencyUSD", _recorded("model:pyinfercost_usd_per_million_tokens:increase1h")
-        ),
+        _stat("10^6 tokens, last hour", "currencyUSD", _recorded(last_hour(_TOKENS_USD))),
         _stat("In the time shown", "currencyUSD", f"sum(increase({_of('cost_usd')}[$__range]))"),
         _stat("Price of all replicas, per hour", "currencyUSD", f"sum({_of('price_usd_per_h')})"),
         _stat("Idle, last hour", "percentunit", _recorded("model:pyinfercost_idle_ratio:increase1h")),
@@ -121,9 +120,9 @@ _MONEY = Row(
             "Money for 10^6 generated tokens",
             "currencyUSD",
             (
-                _gauge("usd_per_million_tokens"),
-                Query(_recorded("model:pyinfercost_usd_per_million_tokens:increase1h"), "last hour"),
-                Query(_PLANNED.format(_of("planned_usd_per_million_tokens")), "plan"),
+                _gauge(_TOKENS_USD.key),
+                Query(_recorded(last_hour(_TOKENS_USD)), "last hour"),
+                Query(_PLANNED.format(_of(f"planned_{_TOKENS_USD.key}")), "plan"),
             ),
         ),
         Panel("Money for a request", "currencyUSD", (_gauge("usd_per_request"),)),
@@ -268,8 +267,8 @@ _ENERGY = Row(
             "Energy of a generated token",
             "joule",
             (
-                _gauge("joules_per_token"),
-                Query(_recorded("model:pyinfercost_joules_per_token:increase1h"), "last hour"),
+                _gauge(_TOKENS_J.key),
+                Query(_recorded(last_hour(_TOKENS_J)), "last hour"),
             ),
         ),
     ),

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from ...results.live_figures import HISTOGRAM, LIVE_FIGURES
+from ...results.live_figures import HISTOGRAM, LIVE_FIGURES, LiveFigure, ratio_of
 from ..metric_names import PREFIX, prometheus_name
 from .settings import MonitorConfig
 
 _PARTS_OF_A_HISTOGRAM = ("_bucket", "_sum", "_count")
 _NAMES = {prometheus_name(figure): key for key, figure in LIVE_FIGURES.items()}
 _SERIES = re.compile(rf"(?:\w+:)?{PREFIX}_\w+(?::\w+)?")
-_MILLION = 1_000_000
 _MS = 1000
 
 
@@ -85,6 +84,11 @@ class Recorded(NamedTuple):
     expression: str
 
 
+def last_hour(figure: LiveFigure) -> str:
+    """Return the recorded series of a ratio over the last hour."""
+    return f"model:{prometheus_name(figure)}:increase1h"
+
+
 def recorded_rules(config: MonitorConfig) -> list[Recorded]:
     """Return the recorded series: sums over the replicas of a model, and ratios of such sums."""
     window = f"[{duration(4 * config.scrape_interval_s)}]"
@@ -101,14 +105,17 @@ def recorded_rules(config: MonitorConfig) -> list[Recorded]:
             return f"0 * {measured} + {config.band[place]:g}"
         return f"{total(key, 'rate', parts)}\n  / ({predicted} > 0)"
 
+    def over_hour(counter: str) -> Recorded:
+        figure = ratio_of(counter, "output_tokens")
+        factor = f"{figure.ratio.factor:.0f} * " if figure.ratio is not None and figure.ratio.factor != 1 else ""
+        quotient = f"{total(counter, 'increase')}\n  / ({total('output_tokens', 'increase')} > 0)"
+        return Recorded(last_hour(figure), factor + quotient)
+
     return [
         Recorded("model:pyinfercost_requests:rate", total("requests", "rate")),
         Recorded("model:pyinfercost_output_tokens:rate", total("output_tokens", "rate")),
         Recorded("model:pyinfercost_cost_usd_per_hour:rate", f"3600 * {total('cost_usd', 'rate')}"),
-        Recorded(
-            "model:pyinfercost_usd_per_million_tokens:increase1h",
-            f"{_MILLION} * {total('cost_usd', 'increase')}\n  / ({total('output_tokens', 'increase')} > 0)",
-        ),
+        over_hour("cost_usd"),
         Recorded(
             "model:pyinfercost_idle_ratio:increase1h",
             f"{total('reserved_s', 'increase', use='idle')}\n  / ({total('reserved_s', 'increase')} > 0)",
@@ -117,8 +124,5 @@ def recorded_rules(config: MonitorConfig) -> list[Recorded]:
         Recorded("model:pyinfercost_low_to_predicted:rate", end("predicted_low_s", 0)),
         Recorded("model:pyinfercost_high_to_predicted:rate", end("predicted_high_s", 1)),
         Recorded("model:pyinfercost_cold_starts:increase1h", COLD_STARTS),
-        Recorded(
-            "model:pyinfercost_joules_per_token:increase1h",
-            f"{total('energy_j', 'increase')}\n  / ({total('output_tokens', 'increase')} > 0)",
-        ),
+        over_hour("energy_j"),
     ]

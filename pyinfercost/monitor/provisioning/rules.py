@@ -1,11 +1,15 @@
-"""Recording and alert rules of Prometheus."""
+"""Recording and alert rules of Prometheus.
+
+A new alert is an `Alert` here, its threshold in `settings.py`, and cases in tests that raise it and that do not.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .queries import duration, metric, recorded_rules
+from ...results.live_figures import ratio_of
+from .queries import duration, last_hour, metric, recorded_rules
 from .settings import MonitorConfig
 
 _MODEL = "{{ $labels.model }}"
@@ -136,15 +140,12 @@ def _others(config: MonitorConfig) -> Iterator[Alert]:
 def _of_money(config: MonitorConfig) -> Iterator[Alert]:
     i = config.scrape_interval_s
     above, percent = 1.0 + config.plan_tolerance, f"{100 * config.plan_tolerance:.4g} %"
-    spent = "model:pyinfercost_usd_per_million_tokens:increase1h"
-    plan = (
-        f"max by (job, model) ({metric('planned_usd_per_million_tokens')})"
-        if config.plan_usd_per_million_tokens is None
-        else f"{config.plan_usd_per_million_tokens:g}"
-    )
+    figure = ratio_of("cost_usd", "output_tokens")
+    given = getattr(config, f"plan_{figure.key}")
+    plan = f"max by (job, model) ({metric(f'planned_{figure.key}')})" if given is None else f"{given:g}"
     yield Alert(
         "PyinfercostCostAbovePlan",
-        f"{spent} > {above:g} * {plan}",
+        f"{last_hour(figure)} > {above:g} * {plan}",
         4 * i,
         0,
         "warning",

@@ -43,8 +43,8 @@ def call_of(profile: Profile, *, model: str = "", sizes: Mapping[str, int] | Non
 
     Args:
         profile: The profile.
-        model: Name of the model; empty for that of the profile.
-        sizes: Its sizes; None for those of the profile.
+        model: Name of the model; by default the name of the profile.
+        sizes: Its sizes; by default the sizes of the profile.
     """
     model = model or profile.model
     estimate = profile.estimate

@@ -56,7 +56,7 @@ def advice_page(advice: Advice) -> str:
 
 
 def _cards(advice: Advice) -> Cards:
-    """Return what it costs now, and with each plan."""
+    """Return the present cost, and the cost with each plan."""
     value, of = amount_text(advice, advice.baseline)
     found = [(value, f"{of}, as it is now".removeprefix(", "))]
     for name, plan in plans_of(advice):

@@ -62,11 +62,11 @@ def over_time(
     """Return areas on top of each other and lines over time, as steps from edge to edge.
 
     Args:
-        title: What is drawn, for screen readers; a small chart has it as its heading.
+        title: Description for screen readers; a small chart has it as its heading.
         edges_s: Edges of the intervals, in seconds.
         areas: Curves that add up, the lowest one first.
         lines: Curves that do not.
-        top: End of the vertical axis; None for that of the values.
+        top: End of the vertical axis; by default the largest value.
         small: Whether the chart is one of several small ones, without a legend.
     """
     document = {
@@ -92,7 +92,7 @@ def scatter(
     """Return dots of an amount and a share, with the steps of their front.
 
     Args:
-        title: What is drawn, for screen readers.
+        title: Description for screen readers.
         dots: The dots, the lowest one first.
         front: Points of the front in the order of x, y falling.
         end: Amount at which the horizontal axis ends; dots beyond it are at its edge.

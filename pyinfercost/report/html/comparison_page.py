@@ -15,6 +15,7 @@ from ..comparison import (
     fitting,
     is_of_million,
     ratio_text,
+    read_tokens,
     row_name,
     shared_terms,
     shown_figures,
@@ -81,8 +82,7 @@ def _sentence(comparison: Comparison) -> str:
         return f"Ratios are to the first row of the phase, of {first.model.removesuffix(f' ({first.phase})')}."
     good = fitting(good)
     parts = [_best(comparison, good, "latency_s", "fastest", "of the time")]
-    tokens = all(row.figures["tokens_per_s"] is not None for row in good)
-    cost = "usd_per_million_tokens" if tokens else "cost_usd"
+    cost = figures.OF_TOKENS["cost_usd"] if read_tokens(good) else "cost_usd"
     if any(row.figures[cost] is not None for row in good):
         parts.append(_best(comparison, good, cost, "cheapest", "of the cost"))
     return "; ".join(filter(None, parts)) + f"; ratios are to {row_name(comparison, first)}."

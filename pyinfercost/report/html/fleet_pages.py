@@ -46,7 +46,7 @@ _FEW_POINTS = 120  # of a small curve
 _ROWS = 60  # most fleets in tables
 _SMALL = 9  # most small charts
 _NUMBERED = 30  # most dots with numbers
-_DOTS = 1000  # most dots, beside those of the front
+_DOTS = 1000  # most dots, without the front
 _SPARE = 3  # columns with this `spare` or more are left out
 _FAR = 4  # times the median of the peaks, and times the cost of the best fleet: shown apart
 _POINTS_OF_SHARE = 100
@@ -296,7 +296,7 @@ def _points(one: FleetResult, other: FleetResult) -> str:
 
 
 def _small(comparison: FleetComparison, shown: FleetResult) -> list[Part]:
-    """Return replicas over time of the policies on the deployment of the best fleet, beside each other."""
+    """Return replicas over time of the policies on the deployment of the best fleet, side by side."""
     fleets = [each for each in comparison.fleets if each.deployment == shown.deployment][:_SMALL]
     if len(fleets) < len(("one", "other")):
         return []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ...results.documents import FLEET_ID
 from ...results.units import percent, significant
 from ..colors import ALARM, FLEET, PLAIN, color_variables
+from ..derived import headlines
 from ..documents import as_json
 from ..fleet_series import series_of
 from ..fleets import (
@@ -68,14 +69,13 @@ def color_of(name: str) -> str:
 
 
 def cards(result: FleetResult, static: FleetResult | None = None) -> Cards:
-    """Return the headline figures of a fleet, and what it saves against replicas for the peak."""
+    """Return the headline figures of a fleet, and its saving against replicas for the peak."""
     bill = result.bill
     found = [_cost_card(result)]
     if static is not None and static is not result:
         found.append(_saved_card(result, static))
     if bill is not None:
-        if bill.usd_per_million_tokens is not None:
-            found.append((f"{significant(bill.usd_per_million_tokens)} USD", "for 10^6 generated tokens"))
+        found += headlines(bill)
         if bill.usd_per_thousand_requests is not None:
             found.append((f"{significant(bill.usd_per_thousand_requests)} USD", "for 1,000 requests"))
     found.append((f"{share_text(result.late_share)} %", "of requests late"))
@@ -135,7 +135,7 @@ def chart_panel(
     top: float | None = None,
     note: str = "",
 ) -> Panel:
-    """Return a panel with a chart over time; the arguments are those of `over_time`, and a note."""
+    """Return a panel with a chart over time; arguments as in `over_time`, and a note."""
     return Panel(title, [over_time(title, edges_s, areas=areas, lines=lines, top=top)], note)
 
 

@@ -62,7 +62,7 @@ def fixed_words(live: Exploration | None) -> str:
 
 
 def setup_document(live: Exploration, *, explores: bool) -> dict[str, Any]:
-    """Return the JSON object of what a page can choose from, and where it begins."""
+    """Return the JSON object of the choices of a page, and its first point."""
     first = live.profile
     estimate = None if first is None else first.estimate
     layout = estimate.layout if estimate is not None else None
@@ -116,7 +116,7 @@ def _own_host(live: Exploration) -> str:
 
 
 def _own_place(live: Exploration) -> str:
-    """Return the place of the first point; empty where it is that of the price."""
+    """Return the place of the first point; empty where the price implies it."""
     if live.profile is None:
         return ""
     request: Any = live.profile.request

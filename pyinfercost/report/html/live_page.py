@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from ...results.live_history import Interval
 from ..colors import ALARM, FLEET, LIVE, color_variables
+from ..derived import headline_of
 from ..documents import as_json
 from ..live_history import history_document
 from .parts import asset, embedded, library, policy_of, rendered, script_of
@@ -29,7 +32,7 @@ class HtmlPage(NamedTuple):
 
 @cache
 def live_page() -> HtmlPage:
-    """Return the page that polls `/api/history.json` of its own server; it holds no data itself."""
+    """Return the page that polls `/api/history.json` of its own server; it has no data itself."""
     return _page("Live cost", "", connects="'self'")
 
 
@@ -63,4 +66,5 @@ def _style() -> str:
 
 @cache
 def _script() -> str:
-    return "".join(["(() => {\n", library("uplot"), script_of(_SCRIPTS), "})();\n"])
+    leading = f"const PER_TOKENS = {json.dumps(headline_of(Interval).name)};\n"
+    return "".join(["(() => {\n", library("uplot"), leading, script_of(_SCRIPTS), "})();\n"])

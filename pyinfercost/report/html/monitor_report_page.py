@@ -1,4 +1,4 @@
-"""HTML report of a monitor's log: findings, predicted against measured, money, and the time beside the plan."""
+"""HTML report of a monitor's log: findings, predicted against measured, money, and the time against the plan."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ...results.live_figures import USES
 from ...results.units import percent, significant
 from ..colors import ALARM, FLEET, PLAIN, color_variables
+from ..derived import headlines
 from ..fleet_plans import choice_columns
 from ..fleets import money
 from ..layout import ALARM as LOUD
@@ -89,8 +90,8 @@ def _cards(report: MonitorReport) -> Cards:
     found = []
     if whole.usd is not None and whole.usd_per_month is not None:
         found.append((f"{money(whole.usd)} USD", f"paid; {money(whole.usd_per_month)} USD a month"))
-    if whole.usd_per_million_tokens is not None:
-        found.append((f"{significant(whole.usd_per_million_tokens)} USD", "for 10^6 generated tokens"))
+    if tokens := headlines(whole):
+        found += tokens
     elif whole.usd_per_thousand_requests is not None:
         found.append((f"{significant(whole.usd_per_thousand_requests)} USD", "for 1,000 requests"))
     if 1 < len(report.parts) <= _FEW_PARTS:
@@ -122,7 +123,7 @@ def _findings(report: MonitorReport) -> list[Part]:
 
 
 def _charts(report: MonitorReport) -> Group:
-    """Return requests, money, replicas, and measured / predicted over time, beside the plan."""
+    """Return requests, money, replicas, and measured / predicted over time, against the plan."""
     import numpy as np
 
     slots = report.slots

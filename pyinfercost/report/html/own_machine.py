@@ -1,4 +1,4 @@
-"""What a page needs to make a machine of a reader's device file: the schema, names, and constants of each family."""
+"""Data with which a page makes a machine of a reader's device file: the schema, names, and constants of each family."""
 
 from __future__ import annotations
 

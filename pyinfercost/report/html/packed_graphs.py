@@ -4,8 +4,8 @@ A tensor that nodes make is written as the number of tensors that were made afte
 its place among all that were made (`"@973"`), since many layers read it; a weight, input or cache as its distance from
 the one of its role that was read before under the same name (`"p1"`: the next parameter). What a node makes is written
 as its distance from what the node of the same operator before it made. A module is the distance of its place in
-`modules` from that of the node before, and the name of a tensor begins with a module's. Of each module's path the part
-is left out with which the one before begins. `unpackedGraph` in setup.js reads this.
+`modules` from the list of the node before, and the name of a tensor begins with a module's. Of each module's path, the
+prefix in common with the one before is left out. `unpackedGraph` in setup.js reads this.
 """
 
 from __future__ import annotations

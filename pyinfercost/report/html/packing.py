@@ -14,5 +14,5 @@ def packed(text: str) -> str:
 
 
 def in_letters(compressed: bytes) -> str:
-    """Return what is compressed so already."""
+    """Return the text of bytes that are compressed already."""
     return base64.b64encode(compressed).decode()

@@ -30,19 +30,9 @@ if TYPE_CHECKING:
     from ...results.profile import Profile
 
 PROFILE_ID = "pyinfercost-profile"
-"""Id of the script element that holds the profile's JSON; the profile is read back from it."""
-
-GROUPS = {
-    "Speed": ("latency_s", "throughput_per_s", "ttft_s", "tpot_s", "tokens_per_s"),
-    "Energy and cost": ("energy_j", "cost_usd", "usd_per_million_tokens"),
-    "Memory": ("peak_memory_bytes", "kv_cache_bytes", "kv_cache_bytes_per_token", "max_sequences"),
-    "Work": ("flops", "traffic_bytes", "parameters"),
-}
-"""Group of the page's headline -> figures in it."""
+"""Id of the script element with the profile's JSON; the profile is read back from it."""
 
 _OF_FILES = (".json", ".gguf", ".onnx", ".pt2", ".safetensors")
-
-_GROUP_OF = {key: group for group, keys in GROUPS.items() for key in keys}
 
 _CARDS = [
     {
@@ -52,13 +42,14 @@ _CARDS = [
         "items": figure.items,
         "per": figure.per,
         "words": figure.words,
-        "group": _GROUP_OF.get(figure.key, "Work"),
+        "group": figure.card,
+        "replaces": figure.replaces,
         "machine": figures.HARDWARE in figure.needs,
         "always": figure.needs <= {figures.HARDWARE, figures.POWER},
     }
     for figure in sorted(figures.of_scope(figures.CARD), key=lambda figure: figures.HARDWARE not in figure.needs)
 ]
-"""Figures of the catalog that the page's script shows as cards, with those of a machine first."""
+"""Figures of the catalog that the page's script shows as cards, with figures of a machine first."""
 
 _SCRIPTS = (
     "numbers",
@@ -204,7 +195,7 @@ def report_html(
                 {
                     "title": title,
                     "cards": _CARDS,
-                    "groups": list(GROUPS),
+                    "groups": list(figures.GROUPS),
                     "hint": hint,
                     "fixed": fixed_words(live),
                     **terms_document(),

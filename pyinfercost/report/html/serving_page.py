@@ -8,9 +8,9 @@ from ...results.latency import TITLES
 from ...results.serving_result import LATENCIES
 from ...results.units import amount, percent, significant
 from ..colors import ALARM, FLEET, PLAIN, color_variables
-from ..derived import pairs_of
+from ..derived import headline_of, headlines, pairs_of
 from ..layout import Column
-from ..serving import latency_columns
+from ..serving import figure_pairs, latency_columns
 from .charts import Curve
 from .fleet_parts import chart_panel, notes_panel
 from .static_page import Cards, Group, Pairs, Panel, Part, Text, static_page, table
@@ -38,7 +38,7 @@ def serving_page(result: ServingResult) -> str:
     if result.rates is not None:
         note = "The same servers at other Poisson rates, in closed form: means."
         main.append(Panel("At other rates", [table(_rate_columns(result.rates))], note))
-    main += [Panel("Figures", [Pairs(pairs_of(result, figures=True))]), *notes_panel(result.notes)]
+    main += [Panel("Figures", [Pairs(figure_pairs(result))]), *notes_panel(result.notes)]
     return static_page(
         title,
         main,
@@ -51,7 +51,7 @@ def serving_page(result: ServingResult) -> str:
 
 
 def _verdict(result: ServingResult) -> Panel:
-    """Return whether the objective holds, and what limits the server."""
+    """Return whether the objective is met, and the limits of the server."""
     said = f"Bottleneck: {result.bottleneck}."
     if result.slo:
         share = f"{percent(result.slo_share or 0)} % of the requests are within it."
@@ -62,9 +62,7 @@ def _verdict(result: ServingResult) -> Panel:
 
 def _cards(result: ServingResult) -> Cards:
     """Return the headline figures."""
-    found = []
-    if result.usd_per_million_tokens is not None:
-        found.append((amount(result.usd_per_million_tokens, "USD"), "for 10^6 generated tokens"))
+    found = headlines(result)
     if result.usd_per_h is not None:
         found.append((amount(result.usd_per_h, "USD"), "per hour"))
     found.append((f"{significant(result.tokens_per_s)} /s", "generated tokens"))
@@ -122,8 +120,9 @@ def _rate_columns(rates: ServingRates) -> list[Column]:
     for name in LATENCIES:
         if hasattr(rates, name):
             columns.append(Column(TITLES[name], "ms", cells(getattr(rates, name), _MILLI)))
-    if rates.usd_per_million_tokens is not None:
-        columns.append(Column("10^6 tokens", "USD", cells(rates.usd_per_million_tokens)))
+    leading = headline_of(rates)
+    if (costs := getattr(rates, leading.name)) is not None:
+        columns.append(Column(leading.title, leading.unit, cells(costs)))
     if rates.joules_per_token is not None:
         columns.append(Column("energy of a token", "J", cells(rates.joules_per_token)))
     return columns

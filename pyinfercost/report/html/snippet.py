@@ -18,7 +18,7 @@ _ROWS = 20
 _DEEPEST = 8
 _SPARE = 3  # columns with this `spare` or more are left out
 _LINES = ("FLOPs", "parameters", "latency", "energy", "cost", "bound by", "memory")
-# Colors are those of the notebook, so the same rules suit dark themes.
+# Colors come from the notebook, so the same rules suit dark themes.
 _STYLE = (
     ".pyinfercost{font-size:13px;line-height:1.4;overflow-x:auto}"
     ".pyinfercost table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:6px 0}"

@@ -154,7 +154,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Group:
-    """Parts beside each other: a pair of panels, or three charts."""
+    """Parts side by side: a pair of panels, or three charts."""
 
     parts: Sequence[Part]
     css: str = "pair"

@@ -145,7 +145,7 @@ def sweep_curves(
 
     Args:
         sweep: The result of `sweep`.
-        x: A numeric column; None for that of `default_x`.
+        x: A numeric column; by default `default_x`.
         y: A numeric column.
         along: The size along each curve; None for unconnected points.
         knee: Whether to find knees, beyond which a larger `along` adds little throughput.

@@ -1,4 +1,4 @@
-"""Plots of fleets with matplotlib: demand and replicas over time, money by what is paid, and lateness against cost."""
+"""Plots of fleets with matplotlib: demand and replicas over time, money by kind of cost, and lateness against cost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _POINTS = 1000
 _ALL = 100  # percent
 _DECADE = 10.0
-_LABELS = 24  # most dots with names, beside those of the front
+_LABELS = 24  # most dots with names, without the front
 
 
 def plot_fleet_timeline(
@@ -51,19 +51,19 @@ def plot_fleet_timeline(
     names = ("busy", "idle", "cold")
     colors = [FLEET[name] for name in names]
     areas = ax.stackplot(*_steps(over, [over.busy, over.idle, over.cold]), labels=names, colors=colors, alpha=0.75)
-    beside = ax.twinx()
+    second = ax.twinx()
     values = np.append(over.arrived_per_s, over.arrived_per_s[-1])
     options = {"color": "0.15", "linewidth": 0.9, "label": "requests", **kwargs}
-    line = beside.plot(over.edges_s, values, drawstyle="steps-post", **options)
-    beside.set_ylim(0, 1.15 * max(1e-9, float(values.max())))
-    beside.set_ylabel("requests per second")
+    line = second.plot(over.edges_s, values, drawstyle="steps-post", **options)
+    second.set_ylim(0, 1.15 * max(1e-9, float(values.max())))
+    second.set_ylabel("requests per second")
     ax.set_xlim(float(over.edges_s[0]), float(over.edges_s[-1]))
     ax.set_ylim(0, 1.15 * max(1.0, float(over.paid.max())))
     label_axis(ax.xaxis, "time", "s")
     ax.set_ylabel("replicas")
     if legend:
         handles = [*areas, *line]
-        beside.legend(
+        second.legend(
             handles, [str(each.get_label()) for each in handles], loc="upper right", fontsize="small", ncols=4
         )
     title_and_caption(ax, title, fleet_line(result), [objective_text(result)], captioned=caption)

@@ -70,7 +70,7 @@ def plot_memory(
         ax.axhline(held.capacity_bytes, color=ALARM, linewidth=1.3, linestyle="--", label=text)
     labels = Labels(ax)
     if legend:
-        # Beside the peak, not over it.
+        # Next to the peak, not over it.
         loc: Any = "upper left" if held.peak_node > nodes / 2 else "upper right"
         labels.took(ax.legend(loc=loc, fontsize="small", reverse=True))
     where = shortened(module_at(held.peak_module, None))

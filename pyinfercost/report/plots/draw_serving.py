@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import InputError
 from ...results.latency import TITLES
 from ...results.serving_result import LATENCIES
+from ..derived import headline_of
 from ..serving import serving_line
 from .drawing import axes_for, label_axis, title_and_caption
 
@@ -49,18 +50,18 @@ def plot_timeline(
         *ax.plot(times, over.running, color="C0", label="running", **options),
         *ax.plot(times, over.waiting, color="C3", label="waiting", **options),
     ]
-    beside = ax.twinx()
-    lines += beside.plot(
+    second = ax.twinx()
+    lines += second.plot(
         times, [100 * share for share in over.kv_use], color="C2", label="cache in use", **{**options, "alpha": 0.7}
     )
-    beside.set_ylim(0, 105)
-    beside.set_ylabel("cache in use (%)")
+    second.set_ylim(0, 105)
+    second.set_ylabel("cache in use (%)")
     ax.set_xlim(0, max(times[-1], over.interval_s) if times else 1)
     ax.set_ylim(0, 1.15 * max(1, *over.running, *over.waiting))
     label_axis(ax.xaxis, "time", "s")
     ax.set_ylabel("requests")
     if legend:
-        beside.legend(lines, [str(line.get_label()) for line in lines], loc="upper right", fontsize="small")
+        second.legend(lines, [str(line.get_label()) for line in lines], loc="upper right", fontsize="small")
     title_and_caption(ax, title, serving_line(result), [result.bottleneck], captioned=caption)
     return ax
 
@@ -74,7 +75,7 @@ def plot_latencies(
     caption: bool = True,
     **kwargs: Any,
 ) -> Axes:
-    """Plot the share of the requests whose latency is at most that of x, for each latency; dots are p50, p90 and p99.
+    """Plot the share of the requests whose latency is at most x, for each latency; dots are p50, p90 and p99.
 
     Args:
         result: The result of `serve`.
@@ -145,33 +146,28 @@ def plot_rates(
             "plot_timeline and plot_latencies need none"
         )
     ax = axes_for(ax, 8.0, 4.0)
-    costs, name = (
-        (rates.usd_per_million_tokens, "USD for 10^6 tokens")
-        if rates.usd_per_million_tokens is not None
-        else (rates.joules_per_token, "joules of a token")
-    )
+    leading = headline_of(rates)
+    costs, name = getattr(rates, leading.name), f"{leading.unit} for {leading.title}"
+    if costs is None:
+        costs, name = rates.joules_per_token, "joules of a token"
     lines = []
     if costs is not None:
         lines += ax.plot(rates.rate_per_s, costs, color="C0", label=name, **{"linewidth": 1.6, **kwargs})
         ax.set_ylim(0, 1.1 * max(costs))
         ax.set_ylabel(name)
-    beside = ax.twinx()
-    for color, label, values in (
-        ("C1", "time to first token", rates.ttft_s),
-        ("C2", "time per output token", rates.tpot_s),
-    ):
-        lines += beside.plot(
-            rates.rate_per_s, [1e3 * value for value in values], color=color, label=f"{label}, mean", linewidth=1.2
-        )
-    beside.set_yscale("log")
-    beside.set_ylabel("latency (ms)")
+    second = ax.twinx()
+    for color, latency in (("C1", "ttft_s"), ("C2", "tpot_s")):
+        values = [1e3 * each for each in getattr(rates, latency)]
+        lines += second.plot(rates.rate_per_s, values, color=color, label=f"{TITLES[latency]}, mean", linewidth=1.2)
+    second.set_yscale("log")
+    second.set_ylabel("latency (ms)")
     ax.set_xlim(0, rates.rate_per_s[-1] * 1.02)
     ax.set_xlabel("requests per second")
     own = result.requests_per_s
     if own <= rates.rate_per_s[-1]:
         ax.axvline(own, color="gray", linewidth=1.0, linestyle=":")
     if legend:
-        beside.legend(lines, [str(line.get_label()) for line in lines], loc="upper center", fontsize="small")
+        second.legend(lines, [str(line.get_label()) for line in lines], loc="upper center", fontsize="small")
     text = "closed form at Poisson rates up to the capacity; dotted: this run"
     title_and_caption(ax, title, serving_line(result), [text], captioned=caption)
     return ax

@@ -45,8 +45,7 @@ def plot_sweep(
     against another column than the batch, numbers at the ends of a curve are batches, too. Crosses mark points that
     exceed the memory of their machine; dashed lines are the limits of the condition by which points were selected
     (`where`). Of a large sweep, a few thousand evenly chosen points are drawn; more than a dozen curves become clouds
-    with one color per machine. The front is always that of all points; so are the knees unless there are thousands of
-    curves.
+    with one color per machine. The front and the knees are always of all points, unless there are thousands of curves.
 
     Args:
         sweep: The result of `sweep`.
@@ -130,7 +129,7 @@ def _sweep_text(shown: SweepCurves) -> list[str]:
 
 
 def _sweep_title(shown: SweepCurves) -> str:
-    """Return what is drawn, the model, and the axis values that all points share."""
+    """Return the drawn figures, the model, and the axis values that all points share."""
     drawn = (
         f"{title_of(shown.y)} by {title_of(shown.x)}"
         if shown.x == shown.along

@@ -26,7 +26,7 @@ _PREFIXED = ("s", "J", "B", "FLOP")
 _NARROW = 20  # minimum characters of a caption line
 _MARGIN = 50.0  # points left of the axes of a default figure
 _GAP = 1.5  # points between labels
-_NEAR = 12  # offsets in points: first beside the mark, then at the end of a leader line
+_NEAR = 12  # offsets in points: first next to the mark, then at the end of a leader line
 _FAR = 30
 _CROSSING = 8  # crossing another label's line is as bad as covering this many marks
 
@@ -43,7 +43,7 @@ def library(name: str) -> Any:
 
 
 def axes_for(ax: Axes | None, width: float, height: float) -> Axes:
-    """Return the axes to draw into: the given ones, or those of a new figure.
+    """Return the axes to draw into: the given axes, or the axes of a new figure.
 
     Args:
         ax: Axes, or None.
@@ -78,9 +78,9 @@ def title_and_caption(
         captioned: Whether to draw the caption.
         names: Labels left of the axes, which reduce the width of the axes.
     """
-    beside = 0.5 * _points(ax, "medium") * max((len(name) for name in names), default=0)
+    reserved = 0.5 * _points(ax, "medium") * max((len(name) for name in names), default=0)
     text = "; ".join(part for part in caption if part)
-    lines = _wrapped(ax, text, "small", beside) if captioned and text else []
+    lines = _wrapped(ax, text, "small", reserved) if captioned and text else []
     if lines:
         ax.annotate(
             "\n".join(lines),
@@ -96,7 +96,7 @@ def title_and_caption(
     wanted = default if title is True else title
     if wanted:
         pad = 6 + len(lines) * 1.35 * _points(ax, "small") + (3 if lines else 0)
-        ax.set_title("\n".join(_wrapped(ax, wanted, "large", beside)), loc="left", pad=pad)
+        ax.set_title("\n".join(_wrapped(ax, wanted, "large", reserved)), loc="left", pad=pad)
 
 
 def label_axis(axis: Axis, name: str, unit: str, *, log: bool = False) -> None:
@@ -137,7 +137,7 @@ def shortened(name: str, longest: int = 34) -> str:
 
 
 class Labels:
-    """Placement of labels beside points, without overlap with other labels and over as few marks as possible.
+    """Placement of labels next to points, without overlap with other labels and over as few marks as possible.
 
     Positions are computed for the current axes: set their limits before the first label.
     """
@@ -181,7 +181,7 @@ class Labels:
         return True
 
     def put(self, x: float, y: float, text: str, *, pointed: bool = False, **style: Any) -> Annotation | None:
-        """Place a label beside a point.
+        """Place a label next to a point.
 
         Args:
             x: Position of the point.
@@ -256,7 +256,7 @@ def _points(ax: Axes, size: str) -> float:
     return points
 
 
-def _wrapped(ax: Axes, text: str, size: str, beside: float) -> list[str]:
+def _wrapped(ax: Axes, text: str, size: str, reserved: float) -> list[str]:
     """Wrap a text to the width of the axes, assuming letters half as wide as high."""
-    width = ax.get_window_extent().width * 72 / ax.figure.dpi - max(0.0, beside - _MARGIN)
+    width = ax.get_window_extent().width * 72 / ax.figure.dpi - max(0.0, reserved - _MARGIN)
     return textwrap.wrap(text, max(_NARROW, int(width / (0.52 * _points(ax, size)))))

@@ -26,7 +26,7 @@ def channel_groups(graph: Graph) -> ChannelGroups:
     """Find the channels of a model that must be removed together, and make their numbers named sizes of its graph.
 
     An output channel of a layer can be removed if all its consumers can be narrowed with it: norms, residual sums,
-    concatenations, the next layers. Channels that are tied in this way are one unit. Units with the same member
+    concatenations, the next layers. Tied channels are one unit. Units with the same member
     dimensions are one group; any number of them can be kept, at least one. An attention head is one unit, and so is
     any other part that a view splits off a dimension. Inputs and outputs of the model are fixed, and so are channels
     that reach an operator without a rule.

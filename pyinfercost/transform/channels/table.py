@@ -138,4 +138,4 @@ def follow(walk: Walk) -> None:
         except TooLargeError:
             raise
         except (IndexError, TypeError, ValueError) as why:  # an unsupported form of an argument
-            walk.lock(node, f"{node.op}{place} is called in an unsupported way ({why})")
+            walk.lock(node, f"{node.op}{place} is called in an unsupported form ({why})")

@@ -42,7 +42,7 @@ function makeAlternatives(evaluator, choose) {
   }
 
   async function pointOf(state, tokens) {
-    const cost = tokens ? "usd_per_million_tokens" : "cost_usd";
+    const cost = costKey(tokens);
     const { memory } = SETUP.machineOf.get(state.machine).machine;
     const capacity = memory[memory.length - 1].capacity_bytes;
     try {

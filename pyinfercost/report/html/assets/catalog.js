@@ -36,7 +36,7 @@ function makeCatalog(evaluator, choose, setLimit) {
     values.sort((one, other) => one - other);
     byId("catalog-panel").hidden = false;
     const tokens = Boolean(view.estimate.tokens);
-    const cost = tokens ? "usd_per_million_tokens" : "cost_usd";
+    const cost = costKey(tokens);
     const ids = SETUP.machines.map(({ id }) => id);
     const begin = performance.now();
     const columns = ["latency_s", cost, "throughput_per_s", "peak_memory_bytes", "usd_per_h"];

@@ -1,4 +1,5 @@
-/* Settings of the page: each control changes one key of the state. */
+/* Settings of the page: each control changes one key of the state. A new one has its default in `setup_document`
+   (live_packs.py), its check in `allowed` of setup.js and its use in point.js. */
 const ENGINE_NAMES = {
   torch: "PyTorch",
   vllm: "vLLM",

@@ -2,9 +2,9 @@
 const CURVE_FIGURES = [
   { key: "latency_s", title: "Latency", unit: "s", band: true },
   { key: "throughput_per_s", title: "Throughput", unit: "per s", rate: true },
-  { key: "tokens_per_s", title: "Tokens", unit: "per s", rate: true, tokens: true },
-  { key: "cost_usd", title: "Cost", unit: "USD", per: 1e6, words: "USD per million items", priced: true },
-  { key: "usd_per_million_tokens", title: "Cost of a million tokens", unit: "USD", priced: true, tokens: true },
+  { ...ofTokens("throughput_per_s"), title: "Tokens", words: "", rate: true, tokens: true },
+  { key: "cost_usd", title: "Cost", unit: "USD", items: 1e6, words: "USD per million items", priced: true },
+  { ...ofTokens("cost_usd"), words: "", priced: true, tokens: true },
   { key: "energy_j", title: "Energy", unit: "J" },
   { key: "peak_memory_bytes", title: "Memory", unit: "B", memory: true },
 ];
@@ -118,7 +118,7 @@ function makeCurves(evaluator, choose) {
   function draw() {
     if (!shown || byId("curves-panel").hidden) return;
     const { view, state, values, found, row, largest } = shown;
-    const times = row.per || 1;
+    const times = row.items || 1;
     const ys = found[row.key].map((value) => value * times);
     const place = byId("curve");
     if (!ys.some((value) => value > 0)) {
@@ -165,7 +165,10 @@ function makeCurves(evaluator, choose) {
       items: values.map((value, index) => ({ x: value, y: ys[index], css: index === at ? "here" : undefined })),
       nearest: true,
       begin: at,
-      tell: (index) => [`${axis} ${values[index]}`, `${quantity(ys[index], row.unit)}${row.per ? " per million" : ""}`],
+      tell: (index) => [
+        `${axis} ${values[index]}`,
+        `${quantity(ys[index], row.unit)}${row.items > 1 ? " per million" : ""}`,
+      ],
       pick: (index) => choose(axis, values[index]),
       marks: [
         ...(row.memory && capacity

@@ -10,6 +10,9 @@ if (typeof DecompressionStream === "undefined") {
 }
 const STORED = JSON.parse(await unpackedText(byId("pyinfercost-profile").textContent));
 const FIGURES = SAID.cards;
+/* The figure of tokens in the place of one of items, and the cost where items are tokens. */
+const ofTokens = (key) => FIGURES.find(({ replaces }) => replaces === key);
+const costKey = (tokens) => (tokens ? ofTokens("cost_usd").key : "cost_usd");
 
 /* Layers are stored as indices of distinct ones, and of the values in which equal layers differ. */
 function unfolded({ keys, rows, row, own }) {

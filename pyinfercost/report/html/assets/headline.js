@@ -56,7 +56,7 @@ const NOTES = {
       ? "the machine's file gives no power"
       : band + (estimate.latency_s ? `, ${digits(estimate.energy_j / estimate.latency_s)} W` : ""),
   cost_usd: priceText,
-  usd_per_million_tokens: priceText,
+  [costKey(true)]: priceText,
   peak_memory_bytes: ({ estimate, totals, machine }) => {
     if (!estimate) return `activations ${quantity(totals.peak_activation_bytes, "B")}`;
     const dram = machine.memory[machine.memory.length - 1].capacity_bytes;
@@ -88,7 +88,7 @@ function cardOf(view, figure) {
 /* Two figures are large: the time, and what it costs; without a price its rate, and without a machine the work. */
 const LARGE = [
   ["latency_s", "flops"],
-  ["usd_per_million_tokens", "cost_usd", "tokens_per_s", "throughput_per_s", "parameters"],
+  [costKey(true), "cost_usd", "tokens_per_s", "throughput_per_s", "parameters"],
 ];
 
 /* Whether a figure of a language model is another one by another name: of a step of one token, or of one sequence. */
@@ -98,7 +98,7 @@ function isTwin(estimate, key) {
     return (
       estimate.tokens > 0 &&
       estimate.cost &&
-      Math.abs(estimate.usd_per_million_tokens / estimate.cost.usd_per_million - 1) < 1e-9
+      Math.abs(estimate[costKey(true)] / estimate.cost.usd_per_million - 1) < 1e-9
     );
   return key in TWINS && typeof estimate[key] === "number" && estimate[key] === estimate[TWINS[key]];
 }
@@ -133,7 +133,7 @@ function drawHeadline(view) {
 /* What matters most, beside the settings: on a small screen the figures themselves are below them. */
 function drawNow({ estimate }) {
   if (!estimate) return;
-  const money = estimate.usd_per_million_tokens ?? (estimate.cost ? estimate.cost.usd_per_million : null);
+  const money = estimate[costKey(true)] ?? (estimate.cost ? estimate.cost.usd_per_million : null);
   byId("now").textContent = [
     quantity(estimate.latency_s, "s"),
     money === null || money === undefined ? "" : `${digits(money)} USD per million`,

@@ -56,8 +56,8 @@ const CHARTS = [
     show: money,
     typical: true,
     lines: [
-      ["usd_per_million_tokens", "measured", "busy"],
-      ["planned_usd_per_million_tokens", "plan", "plan", "dashed"],
+      [PER_TOKENS, "measured", "busy"],
+      [`planned_${PER_TOKENS}`, "plan", "plan", "dashed"],
     ],
   },
   {

@@ -51,12 +51,12 @@ function cardsOf(told) {
     ["USD per h", money(now.usd_per_h), ...beside(now.usd_per_h, now.planned_usd_per_h, "money", money)],
     [
       "USD per million generated tokens",
-      money(now.usd_per_million_tokens),
-      ...beside(now.usd_per_million_tokens, now.planned_usd_per_million_tokens, "money", money),
+      money(now[PER_TOKENS]),
+      ...beside(now[PER_TOKENS], now[`planned_${PER_TOKENS}`], "money", money),
     ],
     [
       "USD per 1,000 requests",
-      known(now.usd_per_million_tokens) ? null : money(known(now.usd_per_request) ? 1000 * now.usd_per_request : null),
+      known(now[PER_TOKENS]) ? null : money(known(now.usd_per_request) ? 1000 * now.usd_per_request : null),
       "",
       "",
     ],
@@ -225,10 +225,7 @@ function drawTotals(told) {
       : "";
   drawPairs(byId("totals"), [
     ["spent", usd],
-    [
-      "per million generated tokens",
-      known(all.usd_per_million_tokens) ? `${money(all.usd_per_million_tokens)} USD` : null,
-    ],
+    ["per million generated tokens", known(all[PER_TOKENS]) ? `${money(all[PER_TOKENS])} USD` : null],
     ["requests", answers],
     ["items", all.items > 0 ? whole(all.items) : null],
     [

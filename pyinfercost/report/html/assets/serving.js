@@ -30,7 +30,7 @@ const SERVED_FIGURES = [
     key: "usd",
     title: "Cost of a million output tokens",
     unit: "USD",
-    of: ({ usd_per_million_tokens: usd }) => [usd],
+    of: (found) => [found[costKey(true)]],
     priced: true,
   },
 ];
@@ -144,7 +144,7 @@ function makeServing(evaluator, set) {
     const money = (found) =>
       found.usd_per_h === null
         ? ""
-        : `, ${digits(found.usd_per_h)} USD/h, ${digits(found.usd_per_million_tokens)} USD per million output tokens`;
+        : `, ${digits(found.usd_per_h)} USD/h, ${digits(found[costKey(true)])} USD per million output tokens`;
     byId("serving-answer").textContent = fleet
       ? `${state.rate_per_s} requests per second need ` +
         `${fleet.servers === 1 ? "one server" : `${fleet.servers} servers`} of ${machine}` +
