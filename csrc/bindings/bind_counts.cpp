@@ -117,10 +117,12 @@ struct RuleInfo {
     std::string op;
     std::string family;
     std::string convention;
+    std::string relation;
 };
 
 RuleInfo info_of(const Family& family, const OpRule& row) {
-    return {std::string(row.op), std::string(family.name), std::string(row.convention)};
+    return {std::string(row.op), std::string(family.name), std::string(row.convention),
+            std::string(kRelationNames[static_cast<std::size_t>(row.traits.relation)])};
 }
 
 std::vector<RuleInfo> all_rules() {
@@ -326,6 +328,7 @@ void register_counts(py::module_& m) {
         field<&RuleInfo::op>("op"),
         field<&RuleInfo::family>("family"),
         field<&RuleInfo::convention>("convention"),
+        field<&RuleInfo::relation>("relation"),
     };
     def_fields(
         py::class_<RuleInfo>(

@@ -322,7 +322,7 @@ void mark_written(const Call& call, const Work& work, const Pass& pass,
 // What `Boundary::step_bytes` needs of the nodes of a graph, in their order.
 class EngineStep {
   public:
-    explicit EngineStep(const Graph& graph) : graph_(graph), workspaces_(graph) {
+    explicit EngineStep(const Graph& graph) : graph_(graph) {
         for (const auto& op : graph.ops()) launched_ = launched_ || op.name == kCacheWrite;
     }
 
@@ -330,7 +330,7 @@ class EngineStep {
         if (!launched_) return;
         const Call call = analyzer.call(node);
         const std::string& op = call.op().name;
-        workspace_.push_back(workspaces_.bytes(analyzer, node));
+        workspace_.push_back(workspace_bytes(analyzer, node));
         if (op == kCacheWrite) {  // into pages of the cache
             for (const std::int64_t t : graph_.node_outputs(call.node())) apart_.push_back(t);
         }
@@ -352,7 +352,6 @@ class EngineStep {
     static constexpr std::string_view kCacheWrite = "engine.cache_write";
     const Graph& graph_;
     bool launched_ = false;  // by an engine
-    Workspaces workspaces_;
     std::vector<Expr> workspace_;
     std::vector<std::int64_t> apart_;
     NodeIndex product_ = kNoNode;
@@ -388,7 +387,7 @@ Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision&
         mark_written(call, work, pass, written);
         followed.visit(call, work, pass);
         step.visit(analyzer, i, work);
-        if (call.op().name == "aten.embedding") lookups.visit(call, followed, pass);
+        if (traits_of(call).relation == Relation::embedding) lookups.visit(call, followed, pass);
     }
 
     const Node none{};

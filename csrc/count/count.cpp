@@ -65,7 +65,6 @@ Expr CountRow::bytes_written() const {
 Counts::Counts(LoweredGraph lowered, Sizes sizes, MemoryOf device)
     : lowered_(std::move(lowered)), sizes_(std::move(sizes)) {
     Analyzer analyzer(lowered_.graph, sizes_, lowered_.precision, &lowered_.overrides);
-    const Workspaces workspaces(graph());
     SavedForBackward saved(graph());
     std::vector<Expr> workspace;
     workspace.reserve(graph().nodes().size());
@@ -75,7 +74,7 @@ Counts::Counts(LoweredGraph lowered, Sizes sizes, MemoryOf device)
             const Work& work = analyzer.analyze(i);
             total_.add(work);
             saved.visit(i, work, analyzer.pass());
-            workspace.push_back(workspaces.bytes(analyzer, i));
+            workspace.push_back(workspace_bytes(analyzer, i));
             if (device == MemoryOf::cpu) workspace.back() += cpu_workspace(analyzer.call(i));
             analyzer.call(i).require_nonnegative(workspace.back());
             if (work.modelled) {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
-#include "lowering/autocast_policy.hpp"
+#include "ops/rule.hpp"
 
 namespace infercost {
 namespace {
@@ -21,7 +21,8 @@ DType promoted(DType a, DType b) {
 
 class Autocast {
   public:
-    Autocast(const Graph& graph, DType lower) : from_(graph), rewriter_(graph), lower_(lower) {}
+    Autocast(const Graph& graph, DType lower)
+        : from_(graph), rules_(rules_of(graph)), rewriter_(graph), lower_(lower) {}
 
     Rewritten run() {
         for (const Node& node : from_.nodes()) {
@@ -35,8 +36,10 @@ class Autocast {
         number_ = number;
         const OpName& op = from_.ops()[node.op];
         replaced_.clear();
-        const CastPolicy policy =
-            has_dtype(node) && cast_policy(op) != CastPolicy::full ? CastPolicy::none : cast_policy(op);
+        // In-place ops, which share the row of another op, have no policy.
+        const OpRule* rule = rules_[static_cast<std::size_t>(node.op)];
+        const CastPolicy own = rule && rule->op == op.name ? rule->traits.cast : CastPolicy::none;
+        const CastPolicy policy = has_dtype(node) && own != CastPolicy::full ? CastPolicy::none : own;
         switch (policy) {
             case CastPolicy::none:
                 break;
@@ -214,6 +217,7 @@ class Autocast {
     }
 
     const Graph& from_;
+    std::vector<const OpRule*> rules_;  // by op
     GraphRewriter rewriter_;
     DType lower_;
     NodeIndex number_ = 0;                                 // the visited node

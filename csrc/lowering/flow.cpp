@@ -13,8 +13,9 @@ bool is_kernel_of_engine(std::string_view op) {
 }
 
 // Reads rows of a table by ids, which are integers: the first floats of a language model.
-bool reads_rows(std::string_view op) {
-    return op == "aten.embedding" || op.starts_with("quantized.embedding");
+bool reads_rows(const Call& call) {
+    return traits_of(call).relation == Relation::embedding ||
+           call.op().name.starts_with("quantized.embedding");
 }
 
 }  // namespace
@@ -101,7 +102,8 @@ static bool has_values(DType dtype) {
 void Flow::classify(NodeIndex node) {
     const WorkKind kind = kinds_[node];
     const std::string_view name = op(node);
-    bool live = reads_rows(name);
+    const bool looks_up = reads_rows(call(node));
+    bool live = looks_up;
     for (const Operand& operand : operands(node)) {
         if (makes_from_shape(name)) break;
         const Tensor& read = tensor(operand.tensor);
@@ -115,7 +117,7 @@ void Flow::classify(NodeIndex node) {
     live_[node] = live;
     stage_[node] = stage_after_operands(node);
     anchor_[node] = live && (is_contraction(kind) || kind == WorkKind::library || kind == WorkKind::unknown ||
-                             kind == WorkKind::pooling || reads_rows(name) ||
+                             kind == WorkKind::pooling || looks_up ||
                              (is_kernel_of_engine(name) && kind != WorkKind::free));
 }
 

@@ -37,6 +37,7 @@ class Flow {
     NodeIndex count() const { return static_cast<NodeIndex>(kinds_.size()); }
     Call call(NodeIndex node) const { return analyzer_.call(node); }
     std::string_view op(NodeIndex node) const { return call(node).op().name; }
+    const OpTraits& traits(NodeIndex node) const { return traits_of(call(node)); }
     const std::string& module(NodeIndex node) const { return graph_->name(at_node(node).module); }
 
     WorkKind kind(NodeIndex node) const { return kinds_[node]; }

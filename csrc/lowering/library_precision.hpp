@@ -1,8 +1,7 @@
 // Kernels whose library may round fp32 operands to TF32 by default.
 #pragma once
 
-#include "ops/call.hpp"
-#include "ops/work.hpp"
+#include "ops/rule.hpp"
 
 namespace infercost {
 

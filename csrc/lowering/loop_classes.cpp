@@ -10,14 +10,9 @@ namespace {
 
 constexpr int kRankOfImages = 4;
 
-LoopTrait trait_of(const Call& call) {
-    const OpRule* rule = find_rule(call.op());
-    return rule ? rule->loop : LoopTrait::none;
-}
-
 // Whether each result is the mean or maximum of a whole plane of the operand.
 bool pools_planes(const Call& call) {
-    if (trait_of(call) != LoopTrait::adaptive_pool || call.rank(call.output()) < 3) return false;
+    if (traits_of(call).loop != LoopTrait::adaptive_pool || call.rank(call.output()) < 3) return false;
     for (int axis = 2; axis < call.rank(call.output()); ++axis) {
         if (!(call.dim(call.output(), axis) == Expr(1))) return false;
     }
@@ -42,7 +37,7 @@ void classify_rows(Loop& loop, const Call& call, bool channels_last) {
     const TensorIndex input = call.first_operand();
     loop.kind = LoopClass::reduction;
     loop.uses = 2;
-    const LoopTrait trait = trait_of(call);
+    const LoopTrait trait = traits_of(call).loop;
     if (trait == LoopTrait::batch_norm || trait == LoopTrait::batch_norm_update) {
         const bool training = call.flag("training", false) || call.flag("train", false) ||
                               trait == LoopTrait::batch_norm_update;
@@ -74,7 +69,7 @@ void classify(Loop& loop, const Call& call, bool channels_last) {
     loop.results = call.numel(call.output());
     switch (loop.work.kind) {
         case WorkKind::pointwise:
-            if (trait_of(call) == LoopTrait::reads_twice) loop.uses = 2;
+            if (traits_of(call).loop == LoopTrait::reads_twice) loop.uses = 2;
             [[fallthrough]];
         case WorkKind::copy:
         case WorkKind::fill:

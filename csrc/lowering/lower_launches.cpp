@@ -35,24 +35,22 @@ bool is_prepared(const Call& call) {
 // A CPU library copies the operands of a convolution into its own layout. A compiler produces activations in
 // a layout that the library accepts; weights are copied once, and once more if the filter becomes the outer
 // axis.
-Expr copied_bytes(const Analyzer& analyzer, const Workspaces& workspaces, NodeIndex node, const Work& work,
-                  Execution execution) {
+Expr copied_bytes(const Analyzer& analyzer, NodeIndex node, const Work& work, Execution execution) {
     const Call call = analyzer.call(node);
     if (work.kind != WorkKind::convolution || is_backward(call) || is_prepared(call)) return {0};
-    if (execution == Execution::eager) return workspaces.bytes(analyzer, node);
+    if (execution == Execution::eager) return workspace_bytes(analyzer, node);
     return work.read[Traffic::weight] * (work.dims.filter_elements > 1 ? 2 : 1);
 }
 
 // If a caller's rule counts an op, its operands determine the memory access; its algorithm is unknown.
-KernelHints hints_of(const Analyzer& analyzer, const Workspaces& workspaces, NodeIndex node, const Work& work,
-                     Execution execution) {
+KernelHints hints_of(const Analyzer& analyzer, NodeIndex node, const Work& work, Execution execution) {
     const Call call = analyzer.call(node);
     const bool opaque = analyzer.has_override(node);
     return {.access = memory_access(call, work),
             .winograd_tiles = opaque ? WinogradTiles{} : winograd_tiles(call, work),
             .rows = opaque ? RowHints{} : row_hints(call, work),
             .slow_loops = opaque ? SlowLoops{} : slow_loops(call, work),
-            .copied_bytes = copied_bytes(analyzer, workspaces, node, work, execution),
+            .copied_bytes = copied_bytes(analyzer, node, work, execution),
             .may_round_to_tf32 = !opaque && may_round_to_tf32(call, work),
             .host_ns = call.integer("host_ns", 0),
             .prepared = is_prepared(call)};
@@ -99,7 +97,6 @@ void find_kept(const Analyzer& analyzer, std::vector<Launch>& launches) {
 
 std::vector<Launch> lower_launches(Analyzer& analyzer, Execution execution) {
     const Graph& graph = analyzer.pass().graph;
-    const Workspaces workspaces(graph);
     std::vector<Launch> launches;
     for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph.nodes().size()); ++i) {
         check_interrupt();
@@ -108,7 +105,7 @@ std::vector<Launch> lower_launches(Analyzer& analyzer, Execution execution) {
         const bool opaque = analyzer.has_override(i);
         analyzer.call(i).within([&] {
             if (!opaque && !is_fused(execution)) add_copies(analyzer.call(i), i, launches);
-            KernelHints hints = hints_of(analyzer, workspaces, i, work, execution);
+            KernelHints hints = hints_of(analyzer, i, work, execution);
             check(analyzer.call(i), hints);
             launches.push_back({.nodes = {i}, .work = work, .hints = std::move(hints), .opaque = opaque});
         });

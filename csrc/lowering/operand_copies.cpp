@@ -87,19 +87,15 @@ OperandCopies linear_copies(const Call& call) {
 }  // namespace
 
 OperandCopies product_copies(const Call& call) {
-    const std::string_view op = call.op().name;
-    if (op == "aten.matmul") return matmul_copies(call);
-    if (op == "aten.linear") return linear_copies(call);
+    const LibraryTrait reads = traits_of(call).library;
+    if (reads == LibraryTrait::matmul) return matmul_copies(call);
+    if (reads == LibraryTrait::linear) return linear_copies(call);
     return {};
 }
 
 OperandCopies row_copies(const Call& call) {
-    const std::string_view op = call.op().name;
-    for (const std::string_view rows : {"aten.layer_norm", "aten.native_layer_norm", "aten.softmax",
-                                        "aten._softmax", "aten.log_softmax", "aten._log_softmax"}) {
-        if (op == rows) return one(call.first_operand(), copy_unless_contiguous(call, call.first_operand()));
-    }
-    return {};
+    if (traits_of(call).library != LibraryTrait::contiguous_rows) return {};
+    return one(call.first_operand(), copy_unless_contiguous(call, call.first_operand()));
 }
 
 Work copy_work(const Call& call, TensorIndex t, const Expr& bytes) {

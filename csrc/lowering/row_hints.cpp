@@ -3,6 +3,8 @@
 #include <array>
 #include <string_view>
 
+#include "ops/rule.hpp"
+
 namespace infercost {
 namespace {
 
@@ -111,21 +113,15 @@ RowHints interpolation_rows(const Call& call) {
             .schedule = RowSchedule::thread_per_row};
 }
 
-bool interpolates(std::string_view op) {
-    for (const std::string_view name : {"aten.upsample_linear1d", "aten.upsample_bilinear2d",
-                                        "aten.upsample_bicubic2d", "aten.upsample_trilinear3d"}) {
-        if (op == name) return true;
-    }
-    return false;
-}
-
 }  // namespace
 
 RowHints row_hints(const Call& call, const Work& work) {
     const std::string_view op = call.op().name;
     if (op.starts_with("_C.")) return vllm_rows(call);
     if (op.starts_with("engine.")) return engine_rows(call, work);
-    if (work.kind == WorkKind::pooling && interpolates(op)) return interpolation_rows(call);
+    if (work.kind == WorkKind::pooling && traits_of(call).library == LibraryTrait::thread_per_position) {
+        return interpolation_rows(call);
+    }
     const bool group_norm =
         work.kind == WorkKind::normalization && op.find("group_norm") != std::string_view::npos;
     return group_norm ? group_norm_rows(work) : RowHints{};

@@ -1,9 +1,6 @@
 #include "lowering/workspace.hpp"
 
-#include <stdexcept>
-#include <string>
-#include <string_view>
-#include <unordered_map>
+#include <iterator>
 
 #include "lowering/operand_copies.hpp"
 #include "ops/shapes.hpp"
@@ -159,109 +156,33 @@ Expr attention_workspace(const Call& call) {
 
 namespace {
 
-struct OpWorkspace {
-    std::string_view op;  // op of a row of the op tables
-    Workspace bytes;
-};
-
-constexpr OpWorkspace kWorkspaces[] = {
-    {"aten.linear",                       product_workspace             },
-    {"aten.matmul",                       product_workspace             },
-    {"aten.einsum",                       einsum_workspace              },
-    {"aten.conv1d",                       convolution_workspace         },
-    {"aten.conv2d",                       convolution_workspace         },
-    {"aten.conv3d",                       convolution_workspace         },
-    {"aten.convolution",                  convolution_workspace         },
-    {"aten._convolution",                 convolution_workspace         },
-    {"aten._convolution_mode",            convolution_workspace         },
-    {"aten.cudnn_convolution",            convolution_workspace         },
-    {"aten.mkldnn_convolution",           convolution_workspace         },
-    {"aten.conv_transpose1d",             convolution_workspace         },
-    {"aten.conv_transpose2d",             convolution_workspace         },
-    {"aten.conv_transpose3d",             convolution_workspace         },
-    {"aten.convolution_overrideable",     convolution_workspace         },
-    {"aten.conv_tbc",                     convolution_workspace         },
-    {"aten.thnn_conv2d",                  convolution_workspace         },
-    {"aten._slow_conv2d_forward",         convolution_workspace         },
-    {"aten.slow_conv3d",                  convolution_workspace         },
-    {"aten.slow_conv3d_forward",          convolution_workspace         },
-    {"aten.slow_conv_dilated2d",          convolution_workspace         },
-    {"aten.slow_conv_dilated3d",          convolution_workspace         },
-    {"aten.slow_conv_transpose2d",        convolution_workspace         },
-    {"aten.slow_conv_transpose3d",        convolution_workspace         },
-    {"aten._conv_depthwise2d",            convolution_workspace         },
-    {"aten.conv_depthwise3d",             convolution_workspace         },
-    {"aten.cudnn_convolution_transpose",  convolution_workspace         },
-    {"aten.cudnn_convolution_relu",       convolution_workspace         },
-    {"aten.cudnn_convolution_add_relu",   convolution_workspace         },
-    {"aten.miopen_convolution",           convolution_workspace         },
-    {"aten.miopen_convolution_relu",      convolution_workspace         },
-    {"aten.miopen_convolution_add_relu",  convolution_workspace         },
-    {"aten.miopen_convolution_transpose", convolution_workspace         },
-    {"aten.miopen_depthwise_convolution", convolution_workspace         },
-    {"aten.convolution_backward",         convolution_backward_workspace},
-    {"aten.lstm",                         recurrent_workspace           },
-    {"aten.gru",                          recurrent_workspace           },
-    {"aten.rnn_tanh",                     recurrent_workspace           },
-    {"aten.rnn_relu",                     recurrent_workspace           },
-    {"aten.mkldnn_rnn_layer",             library_layer_workspace       },
-    {"aten.mkldnn_rnn_layer_backward",    library_layer_workspace       },
-    {"aten.scaled_dot_product_attention", attention_workspace           },
-    {"aten.batch_norm",                   batch_norm_workspace          },
-    {"aten.layer_norm",                   layer_norm_workspace          },
-    {"timm.fast_group_norm",              group_norm_workspace          },
-    {"aten.group_norm",                   group_norm_workspace          },
-    {"aten.rms_norm",                     rms_norm_workspace            },
-    {"aten.native_layer_norm",            contiguous_operand            },
-    {"aten.softmax",                      contiguous_operand            },
-    {"aten._softmax",                     contiguous_operand            },
-    {"aten._safe_softmax",                contiguous_operand            },
-    {"aten.log_softmax",                  contiguous_operand            },
-    {"aten._log_softmax",                 contiguous_operand            },
-    {"aten.max_pool2d",                   places_of_maxima              },
-    {"aten.max_pool3d",                   places_of_maxima              },
-    {"aten.adaptive_max_pool1d",          places_of_maxima              },
-    {"aten.upsample_nearest2d",           interpolation_workspace       },
-    {"aten._upsample_nearest_exact2d",    interpolation_workspace       },
-    {"aten.upsample_bilinear2d",          interpolation_workspace       },
-    {"aten.roll",                         roll_workspace                },
-    {"aten.logsumexp",                    like_operand                  },
-    {"aten.argsort",                      like_operand                  },
-    {"aten.special_logsumexp",            like_operand                  },
-    {"aten.im2col",                       like_operand                  },
-    {"aten.log_sigmoid",                  like_result                   },
-};
-
-const std::unordered_map<std::string_view, Workspace>& table() {
-    static const auto workspaces = [] {
-        std::unordered_map<std::string_view, Workspace> map;
-        for (const auto& [op, bytes] : kWorkspaces) {
-            const std::string name(op);
-            const OpRule* rule = find_rule({name, name, "default"});
-            if (!rule || rule->op != op || !map.emplace(op, bytes).second) {
-                throw std::logic_error("workspace of op '" + name +
-                                       "': expected one entry, and a row of its own in the op tables");
-            }
-        }
-        return map;
-    }();
-    return workspaces;
-}
+// In the order of WorkspaceRule.
+constexpr Workspace kWorkspaces[] = {nullptr,
+                                     product_workspace,
+                                     einsum_workspace,
+                                     convolution_workspace,
+                                     convolution_backward_workspace,
+                                     recurrent_workspace,
+                                     library_layer_workspace,
+                                     attention_workspace,
+                                     batch_norm_workspace,
+                                     layer_norm_workspace,
+                                     group_norm_workspace,
+                                     rms_norm_workspace,
+                                     interpolation_workspace,
+                                     roll_workspace,
+                                     contiguous_operand,
+                                     places_of_maxima,
+                                     like_operand,
+                                     like_result};
+static_assert(std::size(kWorkspaces) == static_cast<std::size_t>(WorkspaceRule::count_));
 
 }  // namespace
 
-Workspaces::Workspaces(const Graph& graph) {
-    of_op_.reserve(graph.ops().size());
-    for (const OpRule* rule : rules_of(graph)) {
-        const auto found = rule ? table().find(rule->op) : table().end();
-        of_op_.push_back(found == table().end() ? nullptr : found->second);
-    }
-}
-
-Expr Workspaces::bytes(const Analyzer& analyzer, NodeIndex node) const {
+Expr workspace_bytes(const Analyzer& analyzer, NodeIndex node) {
     if (analyzer.has_override(node)) return {0};
     const Call call = analyzer.call(node);
-    const Workspace workspace = of_op_[call.node().op];
+    const Workspace workspace = kWorkspaces[static_cast<std::size_t>(traits_of(call).workspace)];
     return workspace ? workspace(call) : Expr(0);
 }
 

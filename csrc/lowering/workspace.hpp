@@ -16,17 +16,9 @@ inline constexpr std::int64_t kWorkspaceThreads = 2;
 
 using Workspace = Expr (*)(const Call&);
 
-// The workspace of each node of a graph.
-class Workspaces {
-  public:
-    explicit Workspaces(const Graph& graph);
-
-    // Bytes, after analyze(). Zero for an op without a workspace, and for an op that a caller's rule counts.
-    Expr bytes(const Analyzer& analyzer, NodeIndex node) const;
-
-  private:
-    std::vector<Workspace> of_op_;  // nullptr if there is none
-};
+// Bytes of the workspace of a node, after analyze(). Zero for an op without a workspace, and for an op that a
+// caller's rule counts.
+Expr workspace_bytes(const Analyzer& analyzer, NodeIndex node);
 
 // oneDNN works on blocks of channels: input, weight and result are copied into and out of that layout. Small
 // convolutions unfold their windows into columns instead.

@@ -112,21 +112,25 @@ constexpr std::string_view kConvention =
 constexpr std::string_view kPacked =
     "as scaled_dot_product_attention; sequences of many lengths are taken as equally long";
 
-constexpr OpRule kRows[] = {
-    {"aten.scaled_dot_product_attention",                     scaled_dot_product,  flash,              kConvention},
-    {"aten._scaled_dot_product_flash_attention",              scaled_dot_product,  flash,              kConvention},
-    {"aten._scaled_dot_product_flash_attention_for_cpu",      scaled_dot_product,  flash,              kConvention},
-    {"aten._scaled_dot_product_efficient_attention",          scaled_dot_product,  flash,              kConvention},
-    {"aten._scaled_dot_product_cudnn_attention",              scaled_dot_product,  flash,              kConvention},
-    {"aten._scaled_dot_product_fused_attention_overrideable", scaled_dot_product,  flash_for_training,
-     kConvention                                                                                                  },
-    {"aten._scaled_dot_product_attention_math",               scaled_dot_product,  flash,              kConvention},
-    {"aten._scaled_dot_product_attention_math_for_mps",       scaled_dot_product,  flash,              kConvention},
-    {"aten._flash_attention_forward",                         length_before_heads, flash,              kPacked    },
-    {"aten._efficient_attention_forward",                     length_before_heads, flash,              kPacked    },
-    {"aten._cudnn_attention_forward",                         scaled_dot_product,  flash,              kConvention},
+constexpr OpRule kTable[] = {
+    {"aten.scaled_dot_product_attention", scaled_dot_product, flash, kConvention, Relation::attention,
+     CastPolicy::lower, WorkspaceRule::attention},
+    {"aten._scaled_dot_product_flash_attention", scaled_dot_product, flash, kConvention, Relation::attention,
+     CastPolicy::lower},
+    {"aten._scaled_dot_product_flash_attention_for_cpu", scaled_dot_product, flash, kConvention,
+     Relation::attention, CastPolicy::lower},
+    {"aten._scaled_dot_product_efficient_attention", scaled_dot_product, flash, kConvention,
+     Relation::attention, CastPolicy::lower},
+    {"aten._scaled_dot_product_cudnn_attention", scaled_dot_product, flash, kConvention, Relation::attention},
+    {"aten._scaled_dot_product_fused_attention_overrideable", scaled_dot_product, flash_for_training,
+     kConvention, Relation::attention},
+    {"aten._scaled_dot_product_attention_math", scaled_dot_product, flash, kConvention, Relation::attention},
+    {"aten._scaled_dot_product_attention_math_for_mps", scaled_dot_product, flash, kConvention},
+    {"aten._flash_attention_forward", length_before_heads, flash, kPacked},
+    {"aten._efficient_attention_forward", length_before_heads, flash, kPacked},
+    {"aten._cudnn_attention_forward", scaled_dot_product, flash, kConvention},
 };
-static_assert(each_op_once(kRows));
+constexpr auto kRows = op_rows(kTable, Untied("operands are packed as one library reads them"));
 
 }  // namespace attention_table
 }  // namespace

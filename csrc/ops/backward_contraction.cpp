@@ -128,20 +128,25 @@ constexpr std::string_view kLinear = "2*m*n*k for each gradient of input and wei
 constexpr std::string_view kAttention =
     "five products, 2*b*L*S*(3*E+2*Ev): scores again, and gradients of value, probabilities, query, key";
 
-constexpr OpRule kRows[] = {
-    {"aten.convolution_backward",                                      convolution_backward, convolution_once, kConvolution},
-    {"aten.linear_backward",                                           linear_backward,      stream_operands,  kLinear     },
-    {"aten._scaled_dot_product_flash_attention_backward",              attention_backward,   attention_once,   kAttention  },
-    {"aten._scaled_dot_product_flash_attention_for_cpu_backward",      attention_backward,   attention_once,
-     kAttention                                                                                                            },
-    {"aten._scaled_dot_product_efficient_attention_backward",          attention_backward,   attention_once,   kAttention  },
-    {"aten._scaled_dot_product_cudnn_attention_backward",              attention_backward,   attention_once,   kAttention  },
-    {"aten._scaled_dot_product_fused_attention_overrideable_backward", attention_backward,   attention_once,
-     kAttention                                                                                                            },
-    {"torchvision._deform_conv2d_backward",                            deformed_backward,    stream_operands,
-     "two products of the forward; 33 per sampled element (37 with a mask), and the bias"                                  },
+constexpr OpRule kTable[] = {
+    {"aten.convolution_backward", convolution_backward, convolution_once, kConvolution, CastPolicy::lower,
+     WorkspaceRule::convolution_backward},
+    {"aten.linear_backward", linear_backward, stream_operands, kLinear, CastPolicy::lower},
+    {"aten._scaled_dot_product_flash_attention_backward", attention_backward, attention_once, kAttention,
+     Relation::attention_backward, CastPolicy::lower},
+    {"aten._scaled_dot_product_flash_attention_for_cpu_backward", attention_backward, attention_once,
+     kAttention, Relation::attention_backward},
+    {"aten._scaled_dot_product_efficient_attention_backward", attention_backward, attention_once, kAttention,
+     Relation::attention_backward, CastPolicy::lower},
+    {"aten._scaled_dot_product_cudnn_attention_backward", attention_backward, attention_once, kAttention,
+     Relation::attention_backward},
+    {"aten._scaled_dot_product_fused_attention_overrideable_backward", attention_backward, attention_once,
+     kAttention, Relation::attention_backward},
+    {"torchvision._deform_conv2d_backward", deformed_backward, stream_operands,
+     "two products of the forward; 33 per sampled element (37 with a mask), and the bias"},
 };
-static_assert(each_op_once(kRows));
+constexpr auto kRows =
+    op_rows(kTable, Untied("windows read neighbors, and results are gradients of several operands"));
 
 }  // namespace backward_contraction_table
 }  // namespace

@@ -98,9 +98,9 @@ constexpr std::string_view kBag =
     "1 per index and feature: added at its place; 1 more for a mean, 1 more with weights of samples";
 constexpr std::string_view kAdaptive = "1 per element of the gradient and of the result";
 
-constexpr OpRule kRows[] = {
-    {"aten.slice_backward", kCopy, spreads, kPlaced},
-    {"aten.select_backward", kCopy, spreads, kPlaced},
+constexpr OpRule kTable[] = {
+    {"aten.slice_backward", kCopy, spreads, kPlaced, Relation::placed},
+    {"aten.select_backward", kCopy, spreads, kPlaced, Relation::placed_one},
     {"aten.diagonal_backward", kCopy, spreads, kPlaced},
     {"aten.unfold_backward", spread<1>, spreads, kAdded},
     {"aten.reflection_pad1d_backward", spread<1>, spreads, kAdded},
@@ -109,7 +109,7 @@ constexpr OpRule kRows[] = {
     {"aten.replication_pad1d_backward", spread<1>, spreads, kAdded},
     {"aten.replication_pad2d_backward", spread<1>, spreads, kAdded},
     {"aten.replication_pad3d_backward", spread<1>, spreads, kAdded},
-    {"aten.embedding_dense_backward", spread<1>, spreads, kAdded},
+    {"aten.embedding_dense_backward", spread<1>, spreads, kAdded, Relation::embedding_backward},
     {"aten._embedding_bag_dense_backward", bag_backward, spreads, kBag},
     {"aten._embedding_bag_backward", bag_backward, spreads, kBag},
     {"aten.max_pool2d_with_indices_backward", spread<1>, spreads, kAdded},
@@ -142,7 +142,8 @@ constexpr OpRule kRows[] = {
     {"aten._pdist_backward", own_distance_backward, stream_all,
      "4 per pair and feature: subtract, multiply, add, subtract"},
 };
-static_assert(each_op_once(kRows));
+constexpr auto kRows =
+    op_rows(kTable, Untied("an element of the result is a sum of elements at several places"));
 
 }  // namespace backward_movement_table
 }  // namespace

@@ -106,7 +106,9 @@ constexpr std::string_view kBatchNorm =
     "in training 9 per element for all gradients; in evaluation 1 for the input, 4 for the weight, 1 for the "
     "bias";
 
-constexpr OpRule kRows[] = {
+constexpr Untied kWholeRows("a norm reads whole rows, groups or channels");
+
+constexpr OpRule kTable[] = {
     {"aten.gelu_backward", gelu_backward, stream_all, "11 per element; 18 with tanh", LoopTrait::reads_twice},
     {"aten.silu_backward", per_output<9>, stream_all, "9 per element: sigmoid, then g*s*(1 + x*(1-s))",
      LoopTrait::reads_twice},
@@ -132,7 +134,7 @@ constexpr OpRule kRows[] = {
     {"aten.log_sigmoid_backward", per_output<4>, stream_all, "4 per element: exp, add, divide, multiply"},
     {"aten.logit_backward", per_output<3>, stream_all, "3 per element: g / (x*(1-x))"},
     {"aten.glu_backward", per_input<8>, stream_all,
-     "8 per element of the gradient: sigmoid, g*s, and a*(1-s)*g*s"},
+     "8 per element of the gradient: sigmoid, g*s, and a*(1-s)*g*s", Relation::gated_backward},
     {"aten.native_dropout_backward", per_output<2>, stream_all, "2 per element: mask, scale"},
     {"aten.mse_loss_backward", per_output<3>, stream_all, "3 per element: subtract, scale, multiply"},
     {"aten.smooth_l1_loss_backward", per_output<6>, stream_all,
@@ -141,21 +143,29 @@ constexpr OpRule kRows[] = {
      "5 per element: subtract, max, min, scale, multiply"},
     {"aten.binary_cross_entropy_backward", cross_entropy_backward, stream_all,
      "6 per element: g*(x-t) / max(x*(1-x), eps); 7 with a weight"},
-    {"aten.nll_loss_backward", nll_backward, picked, "1 per target; writes the whole result"},
+    {"aten.nll_loss_backward", nll_backward, picked, "1 per target; writes the whole result",
+     Relation::log_likelihood_backward},
     {"aten.nll_loss2d_backward", nll_backward, picked, "1 per target; writes the whole result"},
-    {"aten._softmax_backward_data", softmax<4>, stream_all, "4 per element: y*g, its sum, y*sum, subtract"},
+    {"aten._softmax_backward_data", softmax<4>, stream_all, "4 per element: y*g, its sum, y*sum, subtract",
+     Relation::along_backward},
     {"aten._log_softmax_backward_data", softmax<4>, stream_all,
-     "4 per element: sum of g, exp, multiply, subtract"},
-    {"aten.native_layer_norm_backward", layer_norm_backward, stream_all, kLayerNorm},
-    {"aten.native_group_norm_backward", layer_norm_backward, stream_all, kLayerNorm, LoopTrait::group_norm},
+     "4 per element: sum of g, exp, multiply, subtract", Relation::along_backward},
+    {"aten.native_layer_norm_backward", layer_norm_backward, stream_all, kLayerNorm,
+     Relation::row_norm_backward},
+    {"aten.native_group_norm_backward", layer_norm_backward, stream_all, kLayerNorm, LoopTrait::group_norm,
+     kWholeRows},
     {"aten._fused_rms_norm_backward", rms_norm_backward, stream_all,
-     "6 per element for the input (5 without weight), 2 for the weight, 1 for x^"},
-    {"aten.native_batch_norm_backward", batch_norm_backward, stream_all, kBatchNorm, LoopTrait::batch_norm},
-    {"aten.batch_norm_backward", batch_norm_backward, stream_all, kBatchNorm, LoopTrait::batch_norm},
-    {"aten.cudnn_batch_norm_backward", batch_norm_backward, stream_all, kBatchNorm, LoopTrait::batch_norm},
-    {"aten.miopen_batch_norm_backward", batch_norm_backward, stream_all, kBatchNorm, LoopTrait::batch_norm},
+     "6 per element for the input (5 without weight), 2 for the weight, 1 for x^", Relation::row_norm_backward},
+    {"aten.native_batch_norm_backward", batch_norm_backward, stream_all, kBatchNorm, LoopTrait::batch_norm,
+     kWholeRows},
+    {"aten.batch_norm_backward", batch_norm_backward, stream_all, kBatchNorm, LoopTrait::batch_norm,
+     kWholeRows},
+    {"aten.cudnn_batch_norm_backward", batch_norm_backward, stream_all, kBatchNorm, LoopTrait::batch_norm,
+     kWholeRows},
+    {"aten.miopen_batch_norm_backward", batch_norm_backward, stream_all, kBatchNorm, LoopTrait::batch_norm,
+     kWholeRows},
 };
-static_assert(each_op_once(kRows));
+constexpr auto kRows = op_rows(kTable, Relation::elements);
 
 }  // namespace backward_pointwise_table
 }  // namespace

@@ -29,6 +29,10 @@ class Storage {
     List<TensorIndex> root_;
 };
 
+struct OpRule;
+// The row of each distinct op of a graph, or nullptr.
+std::vector<const OpRule*> rules_of(const Graph& graph);
+
 // State of one pass over a graph, shared by all nodes.
 struct Pass {
     const Graph& graph;
@@ -36,9 +40,10 @@ struct Pass {
     IndexedVector<Dim, Expr> expressions;  // the graph's expressions, with bound sizes
     Precision precision;
     Storage storage;
+    std::vector<const OpRule*> rules;  // by op
 
     Pass(const Graph& g, const Sizes& s, Precision p)
-        : graph(g), sizes(s), expressions(g.bind(s)), precision(p), storage(g) {}
+        : graph(g), sizes(s), expressions(g.bind(s)), precision(p), storage(g), rules(rules_of(g)) {}
     Expr expr(Dim dim) const { return dim >= 0 ? Expr(dim) : expressions[-dim - 1]; }
 };
 
@@ -64,6 +69,7 @@ class Call {
     const Precision& precision() const { return pass_.precision; }
     const Node& node() const { return node_; }
     const OpName& op() const { return graph().ops()[node_.op]; }
+    const OpRule* rule() const { return pass_.rules[static_cast<std::size_t>(node_.op)]; }
 
     // Arguments by schema name. An absent argument and None are equivalent: both mean the schema's default.
     const Argument* find(std::string_view name) const;

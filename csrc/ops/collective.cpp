@@ -98,7 +98,7 @@ void exchanged(const Call& call, Work& work) {
 constexpr std::string_view kSums = "(n - 1) / n per element: the additions of one of n ranks";
 constexpr std::string_view kMoves = "only moves data";
 
-constexpr OpRule kRows[] = {
+constexpr OpRule kTable[] = {
     {"collective.all_reduce",     exchanged<Collective::all_reduce>,     stream_all, kSums },
     {"collective.reduce_scatter", exchanged<Collective::reduce_scatter>, stream_all, kSums },
     {"collective.all_gather",     exchanged<Collective::all_gather>,     stream_all, kMoves},
@@ -109,7 +109,7 @@ constexpr OpRule kRows[] = {
     {"collective.combine",        exchanged<Collective::combine>,        stream_all,
      "2 * k - 1 per element of a token: the weighted sum of what its k experts return"     },
 };
-static_assert(each_op_once(kRows));
+constexpr auto kRows = op_rows(kTable, Untied("a rank has it, whose axes are divided"));
 
 }  // namespace collective_table
 }  // namespace

@@ -165,28 +165,35 @@ constexpr TrafficShape grouped{grouped_traffic, never};
 
 constexpr TrafficShape einsum_traffic{einsum_bytes, einsum_aliases};
 
-constexpr OpRule kRows[] = {
-    {"aten.linear",                      linear,           stream_operands, "2*m*n*k; bias add is pointwise"                         },
-    {"aten.mm",                          mm,               stream_operands, "2*m*n*k"                                                },
-    {"aten.addmm",                       addmm,            stream_operands, "2*m*n*k; the added matrix is pointwise"                 },
-    {"aten.bmm",                         bmm,              stream_operands, "2*b*m*n*k"                                              },
-    {"aten.baddbmm",                     baddbmm,          stream_operands, "2*b*m*n*k; the added tensor is pointwise"               },
-    {"aten.addbmm",                      addbmm,           stream_operands, "2*b*m*n*k; the sum over b is pointwise"                 },
-    {"aten.matmul",                      matmul,           stream_operands, "2*m*n*k for each broadcast batch"                       },
-    {"aten.mv",                          mv,               stream_operands, "2*m*k"                                                  },
-    {"aten.addmv",                       addmv,            stream_operands, "2*m*k; the added vector is pointwise"                   },
-    {"aten.dot",                         dot,              stream_operands, "2*k"                                                    },
-    {"aten.vdot",                        dot,              stream_operands, "2*k"                                                    },
-    {"aten.einsum",                      einsum,           einsum_traffic,
-     "2 x the product of all letters, left to right; what is not a product with a sum is pointwise"                                  },
-    {"aten._grouped_mm",                 grouped_product,  grouped,         "2*rows*n*k: each row meets one expert; balanced routing"},
-    {"transformers.grouped_mm_fallback", grouped_product,  grouped,
-     "as aten._grouped_mm, which it stands in for"                                                                                   },
-    {"aten.mkldnn_linear",               linear,           stream_operands, "2*m*n*k; bias add is pointwise"                         },
-    {"aten.linalg_matmul",               matmul,           stream_operands, "2*m*n*k for each broadcast batch"                       },
-    {"aten._addmm_activation",           addmm_activation, stream_operands, "as addmm, then relu or gelu"                            },
+constexpr OpRule kTable[] = {
+    {"aten.linear", linear, stream_operands, "2*m*n*k; bias add is pointwise", Relation::linear,
+     CastPolicy::lower, WorkspaceRule::product, LibraryTrait::linear},
+    {"aten.mm", mm, stream_operands, "2*m*n*k", Relation::mm, CastPolicy::lower},
+    {"aten.addmm", addmm, stream_operands, "2*m*n*k; the added matrix is pointwise", Relation::addmm,
+     CastPolicy::lower},
+    {"aten.bmm", bmm, stream_operands, "2*b*m*n*k", Relation::mm, CastPolicy::lower},
+    {"aten.baddbmm", baddbmm, stream_operands, "2*b*m*n*k; the added tensor is pointwise", Relation::baddbmm,
+     CastPolicy::lower},
+    {"aten.addbmm", addbmm, stream_operands, "2*b*m*n*k; the sum over b is pointwise", CastPolicy::lower},
+    {"aten.matmul", matmul, stream_operands, "2*m*n*k for each broadcast batch", Relation::matmul,
+     CastPolicy::lower, WorkspaceRule::product, LibraryTrait::matmul},
+    {"aten.mv", mv, stream_operands, "2*m*k", CastPolicy::lower},
+    {"aten.addmv", addmv, stream_operands, "2*m*k; the added vector is pointwise", CastPolicy::lower},
+    {"aten.dot", dot, stream_operands, "2*k", CastPolicy::widest},
+    {"aten.vdot", dot, stream_operands, "2*k", CastPolicy::widest},
+    {"aten.einsum", einsum, einsum_traffic,
+     "2 x the product of all letters, left to right; what is not a product with a sum is pointwise", Relation::einsum, CastPolicy::lower, WorkspaceRule::einsum},
+    {"aten._grouped_mm", grouped_product, grouped, "2*rows*n*k: each row meets one expert; balanced routing",
+     Relation::grouped},
+    {"transformers.grouped_mm_fallback", grouped_product, grouped,
+     "as aten._grouped_mm, which it stands in for", Relation::grouped},
+    {"aten.mkldnn_linear", linear, stream_operands, "2*m*n*k; bias add is pointwise"},
+    {"aten.linalg_matmul", matmul, stream_operands, "2*m*n*k for each broadcast batch", Relation::matmul,
+     CastPolicy::lower},
+    {"aten._addmm_activation", addmm_activation, stream_operands, "as addmm, then relu or gelu",
+     Relation::addmm, CastPolicy::lower},
 };
-static_assert(each_op_once(kRows));
+constexpr auto kRows = op_rows(kTable, Untied("a vector has no axis that layouts divide"));
 
 }  // namespace contraction_table
 }  // namespace

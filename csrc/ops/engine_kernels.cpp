@@ -153,7 +153,7 @@ constexpr TrafficShape kLatents{query_and_latents, never};
 
 constexpr std::string_view kSum = "the sum of the operators in it; operands and results once";
 
-constexpr OpRule kRows[] = {
+constexpr OpRule kTable[] = {
     {"engine.norm",             fused<WorkKind::normalization>, kStream,       kSum                                              },
     {"engine.add_norm",         fused<WorkKind::normalization>, kStream,       kSum                                              },
     {"engine.rotary",           fused<WorkKind::pointwise>,     kStream,       kSum                                              },
@@ -172,7 +172,7 @@ constexpr OpRule kRows[] = {
     {"engine.join",             moves<WorkKind::copy>,          kCopied,       "moves the parts that no kernel writes in place"  },
     {"engine.parts",            no_work,                        view_of_first, "metadata only"                                   },
 };
-static_assert(each_op_once(kRows));
+constexpr auto kRows = op_rows(kTable, Untied("an engine has it, after layouts divide the captured graph"));
 
 }  // namespace engine_kernels_table
 }  // namespace

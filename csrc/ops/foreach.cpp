@@ -37,7 +37,7 @@ void largest(const Call& call, Work& work) {
     for (const TensorIndex t : call.tensors("self")) work.pointwise_flops += call.numel(t);
 }
 
-constexpr OpRule kRows[] = {
+constexpr OpRule kTable[] = {
     {"aten._foreach_abs",        each_of<1>,            lists,      "as aten.abs, for each tensor of the list"       },
     {"aten._foreach_acos",       each_of<1>,            lists,      "as aten.acos, for each tensor of the list"      },
     {"aten._foreach_add",        each_of<1>,            lists,      "as aten.add, for each tensor of the list"       },
@@ -86,7 +86,7 @@ constexpr OpRule kRows[] = {
     {"aten._foreach_copy",       moves<WorkKind::copy>, copies,     "reads the sources, writes the destinations"     },
     {"aten._foreach_clone",      moves<WorkKind::copy>, stream_all, "moves bytes"                                    },
 };
-static_assert(each_op_once(kRows));
+constexpr auto kRows = op_rows(kTable, Untied("lists of tensors of an optimizer"));
 
 }  // namespace foreach_table
 }  // namespace

@@ -115,7 +115,7 @@ constexpr std::string_view kByName =
 constexpr std::string_view kMoves = "moves bytes";
 constexpr std::string_view kFills = "writes only";
 
-constexpr OpRule kRows[] = {
+constexpr OpRule kTable[] = {
     {"aten._fft_c2c",      complex_to_complex,    stream_all,   kWhole                                                                  },
     {"aten._fft_r2c",      real_to_complex,       stream_all,   kHalf                                                                   },
     {"aten._fft_c2r",      complex_to_real,       stream_all,   kHalf                                                                   },
@@ -139,7 +139,7 @@ constexpr OpRule kRows[] = {
     {"aten.fft_rfftfreq",  moves<WorkKind::fill>, only_written, kFills                                                                  },
     {"aten.stft",          stft,                  framed,       "1 per sample of a frame with a window, then a transform for each frame"},
 };
-static_assert(each_op_once(kRows));
+constexpr auto kRows = op_rows(kTable, Untied("a transform reads all elements of an axis"));
 
 }  // namespace fourier_table
 }  // namespace

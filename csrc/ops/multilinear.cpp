@@ -102,22 +102,26 @@ void chain(const Call& call, Work& work) {
     work.causal_flops = total;
 }
 
-constexpr OpRule kRows[] = {
-    {"aten.bilinear",         bilinear,      stream_operands,
-     "2*rows*out*in1*in2; the pairs in1*in2 and the bias are pointwise"                                            },
-    {"aten._trilinear",       trilinear,     stream_operands, "2 x the joint loop; i1 * i3 is pointwise"           },
-    {"aten.inner",            inner,         stream_operands, "2*m*n*k"                                            },
-    {"aten.tensordot",        tensordot,     stream_operands, "2*m*n*k"                                            },
-    {"aten.chain_matmul",     chain,         stream_operands, "2*m*n*k for each product, left to right"            },
-    {"aten.linalg_multi_dot", chain,         stream_operands, "2*m*n*k for each product, left to right"            },
-    {"aten.outer",            per_output<1>, stream_all,      "1 per result: a product"                            },
-    {"aten.ger",              per_output<1>, stream_all,      "1 per result: a product"                            },
-    {"aten.addr",             per_output<2>, stream_all,      "2 per result: product, add; factors are not counted"},
-    {"aten.kron",             per_output<1>, stream_all,      "1 per result: a product"                            },
-    {"aten.cross",            per_output<3>, stream_all,      "3 per result: two products and their difference"    },
-    {"aten.linalg_cross",     per_output<3>, stream_all,      "3 per result: two products and their difference"    },
+constexpr OpRule kTable[] = {
+    {"aten.bilinear", bilinear, stream_operands,
+     "2*rows*out*in1*in2; the pairs in1*in2 and the bias are pointwise", CastPolicy::widest},
+    {"aten._trilinear", trilinear, stream_operands, "2 x the joint loop; i1 * i3 is pointwise"},
+    {"aten.inner", inner, stream_operands, "2*m*n*k"},
+    {"aten.tensordot", tensordot, stream_operands, "2*m*n*k", CastPolicy::widest},
+    {"aten.chain_matmul", chain, stream_operands, "2*m*n*k for each product, left to right",
+     CastPolicy::lower},
+    {"aten.linalg_multi_dot", chain, stream_operands, "2*m*n*k for each product, left to right",
+     CastPolicy::lower},
+    {"aten.outer", per_output<1>, stream_all, "1 per result: a product", Relation::outer},
+    {"aten.ger", per_output<1>, stream_all, "1 per result: a product", Relation::outer},
+    {"aten.addr", per_output<2>, stream_all, "2 per result: product, add; factors are not counted",
+     CastPolicy::lower},
+    {"aten.kron", per_output<1>, stream_all, "1 per result: a product"},
+    {"aten.cross", per_output<3>, stream_all, "3 per result: two products and their difference",
+     CastPolicy::widest},
+    {"aten.linalg_cross", per_output<3>, stream_all, "3 per result: two products and their difference"},
 };
-static_assert(each_op_once(kRows));
+constexpr auto kRows = op_rows(kTable, Untied("sums over products of several operands"));
 
 }  // namespace multilinear_table
 }  // namespace

@@ -38,21 +38,24 @@ void adaptive(const Call& call, Work& work) {
 constexpr std::string_view kWindow = "window size per result";
 constexpr std::string_view kAdaptive = "window size per result; windows overlap where lengths do not divide";
 
-constexpr OpRule kRows[] = {
-    {"aten.max_pool1d", windowed<1>, stream_all, kWindow},
-    {"aten.max_pool2d", windowed<2>, stream_all, kWindow},
-    {"aten.max_pool3d", windowed<3>, stream_all, kWindow},
+constexpr OpRule kTable[] = {
+    {"aten.max_pool1d", windowed<1>, stream_all, kWindow, LoopCost{SlowLoop::window, 1.0}},
+    {"aten.max_pool2d", windowed<2>, stream_all, kWindow, WorkspaceRule::places_of_maxima,
+     LoopCost{SlowLoop::window, 1.0}},
+    {"aten.max_pool3d", windowed<3>, stream_all, kWindow, WorkspaceRule::places_of_maxima,
+     LoopCost{SlowLoop::window, 1.0}},
     {"aten.max_pool2d_with_indices", windowed<2>, stream_all, kWindow},
     {"aten.max_pool3d_with_indices", windowed<3>, stream_all, kWindow},
-    {"aten.avg_pool1d", windowed<1>, stream_all, kWindow},
-    {"aten.avg_pool2d", windowed<2>, stream_all, kWindow},
-    {"aten.avg_pool3d", windowed<3>, stream_all, kWindow},
+    {"aten.avg_pool1d", windowed<1>, stream_all, kWindow, LoopCost{SlowLoop::window, 0.3}},
+    {"aten.avg_pool2d", windowed<2>, stream_all, kWindow, LoopCost{SlowLoop::window, 0.3}},
+    {"aten.avg_pool3d", windowed<3>, stream_all, kWindow, LoopCost{SlowLoop::window, 0.3}},
     {"aten.adaptive_avg_pool1d", adaptive<1>, stream_all, kAdaptive, LoopTrait::adaptive_pool},
     {"aten.adaptive_avg_pool2d", adaptive<2>, stream_all, kAdaptive, LoopTrait::adaptive_pool},
     {"aten.adaptive_avg_pool3d", adaptive<3>, stream_all, kAdaptive, LoopTrait::adaptive_pool},
     {"aten._adaptive_avg_pool2d", adaptive<2>, stream_all, kAdaptive, LoopTrait::adaptive_pool},
     {"aten._adaptive_avg_pool3d", adaptive<3>, stream_all, kAdaptive, LoopTrait::adaptive_pool},
-    {"aten.adaptive_max_pool1d", adaptive<1>, stream_all, kAdaptive, LoopTrait::adaptive_pool},
+    {"aten.adaptive_max_pool1d", adaptive<1>, stream_all, kAdaptive, LoopTrait::adaptive_pool,
+     WorkspaceRule::places_of_maxima},
     {"aten.adaptive_max_pool2d", adaptive<2>, stream_all, kAdaptive, LoopTrait::adaptive_pool},
     {"aten.adaptive_max_pool3d", adaptive<3>, stream_all, kAdaptive, LoopTrait::adaptive_pool},
     {"aten.max_pool1d_with_indices", windowed<1>, stream_all, kWindow},
@@ -64,7 +67,7 @@ constexpr OpRule kRows[] = {
     {"aten.max_unpool2d", moves<WorkKind::scatter>, stream_all, "moves bytes"},
     {"aten.max_unpool3d", moves<WorkKind::scatter>, stream_all, "moves bytes"},
 };
-static_assert(each_op_once(kRows));
+constexpr auto kRows = op_rows(kTable, Untied("windows read neighbors"));
 
 }  // namespace pooling_table
 }  // namespace

@@ -128,8 +128,8 @@ constexpr std::string_view kBagRead = "3 per element of the selected rows: dequa
 constexpr std::string_view kScalar = "6 per element: the sum, quantized again";
 constexpr std::string_view kAsCat = "7 per element: dequantized and quantized with the common scale";
 
-constexpr OpRule kRows[] = {
-    {"aten.quantize_per_tensor", kToInteger, stream_all, kToIntegerWords},
+constexpr OpRule kTable[] = {
+    {"aten.quantize_per_tensor", kToInteger, stream_all, kToIntegerWords, Relation::like_first},
     {"aten.quantize_per_channel", kToInteger, stream_all, kToIntegerWords},
     {"aten.quantize_per_tensor_dynamic", kToIntegerDynamic, stream_all, kDynamicWords},
     {"aten.dequantize", kToFloat, stream_all, kToFloatWords},
@@ -150,7 +150,8 @@ constexpr OpRule kRows[] = {
     {"quantized_decomposed.quantize_per_token", kToInteger, stream_all, kToIntegerWords},
     {"quantized_decomposed.dequantize_per_tensor", dequantize, stream_all, kToFloatWords},
     {"quantized_decomposed.dequantize_per_channel", dequantize, stream_all, kToFloatWords},
-    {"quantized_decomposed.dequantize_per_channel_group", dequantize, stream_all, kToFloatWords},
+    {"quantized_decomposed.dequantize_per_channel_group", dequantize, stream_all, kToFloatWords,
+     Relation::widen},
     {"quantized_decomposed.dequantize_per_token", dequantize, stream_all, kToFloatWords},
     {"quantized_decomposed.choose_qparams", kRange, stream_all, kRangeWords},
     {"quantized_decomposed.choose_qparams_symmetric", kRange, stream_all, kRangeWords},
@@ -158,7 +159,7 @@ constexpr OpRule kRows[] = {
     {"quantized_decomposed.choose_qparams_per_token_asymmetric", kRange, stream_all, kRangeWords},
     {"quantized_decomposed._choose_qparams_per_token_asymmetric_impl", kRange, stream_all, kRangeWords},
     {"quantized_decomposed.convert_element_type", moves<WorkKind::copy>, stream_all, "moves bytes"},
-    {"pyinfercost.quantize_rows", quantize_rows, stream_all, kDynamicWords},
+    {"pyinfercost.quantize_rows", quantize_rows, stream_all, kDynamicWords, Relation::quantized_rows},
     {"torchao.quantize_affine", kToInteger, stream_all, kToIntegerWords},
     {"torchao.dequantize_affine", kToFloat, stream_all, kToFloatWords},
     {"torchao.choose_qparams_affine", kRange, stream_all, kRangeWords},
@@ -210,7 +211,7 @@ constexpr OpRule kRows[] = {
     {"quantized.embedding_bag_byte", embedding<3>, gathers, kBagRead},
     {"quantized.embedding_bag_4bit", embedding<3>, gathers, kBagRead},
 };
-static_assert(each_op_once(kRows));
+constexpr auto kRows = op_rows(kTable, Untied("scales are of whole tensors, rows or channels"));
 
 }  // namespace quantized_elements_table
 }  // namespace

@@ -270,29 +270,37 @@ constexpr std::string_view kNumbered = "as the layer of the cell that `mode` nam
 
 constexpr std::string_view kNumberedBackward = "twice the forward, which is as the layer that `mode` names";
 
-constexpr OpRule kRows[] = {
-    {"aten.lstm",                                 lstm,                  layer_traffic,   kLstmWords                  },
-    {"aten.gru",                                  gru,                   layer_traffic,   kGruWords                   },
-    {"aten.rnn_tanh",                             simple,                layer_traffic,   kSimpleWords                },
-    {"aten.rnn_relu",                             simple,                layer_traffic,   kSimpleWords                },
-    {"aten.lstm_cell",                            lstm_cell,             stream_operands, kLstmWords                  },
-    {"aten.gru_cell",                             gru_cell,              stream_operands, kGruWords                   },
-    {"aten.rnn_tanh_cell",                        simple_cell,           stream_operands, kSimpleWords                },
-    {"aten.rnn_relu_cell",                        simple_cell,           stream_operands, kSimpleWords                },
-    {"aten._thnn_fused_lstm_cell",                fused_lstm_cell,       stream_all,      "22 per unit and the biases"},
-    {"aten._thnn_fused_gru_cell",                 fused_gru_cell,        stream_all,      "17 per unit and the biases"},
-    {"aten.quantized_lstm",                       quantized_lstm,        layer_traffic,   kQuantizedWords             },
-    {"aten.quantized_gru",                        quantized_gru,         layer_traffic,   kQuantizedWords             },
-    {"quantized.quantized_lstm_cell_dynamic",     quantized_lstm_cell,   stream_operands, kQuantizedWords             },
-    {"quantized.quantized_gru_cell_dynamic",      quantized_gru_cell,    stream_operands, kQuantizedWords             },
-    {"quantized.quantized_rnn_tanh_cell_dynamic", quantized_simple_cell, stream_operands, kQuantizedWords             },
-    {"quantized.quantized_rnn_relu_cell_dynamic", quantized_simple_cell, stream_operands, kQuantizedWords             },
-    {"aten.mkldnn_rnn_layer",                     mkldnn_layer,          library_layer,   kNumbered                   },
-    {"aten.mkldnn_rnn_layer_backward",            mkldnn_layer_backward, stream_operands, kNumberedBackward           },
-    {"aten._cudnn_rnn",                           cudnn_layers,          library_layers,  kNumbered                   },
-    {"aten.miopen_rnn",                           cudnn_layers,          library_layers,  kNumbered                   },
+constexpr OpRule kTable[] = {
+    {"aten.lstm", lstm, layer_traffic, kLstmWords, CastPolicy::lower, WorkspaceRule::recurrent,
+     LibraryTrait::recurrent_layer},
+    {"aten.gru", gru, layer_traffic, kGruWords, CastPolicy::lower, WorkspaceRule::recurrent,
+     LibraryTrait::recurrent_layer},
+    {"aten.rnn_tanh", simple, layer_traffic, kSimpleWords, CastPolicy::lower, WorkspaceRule::recurrent,
+     LibraryTrait::recurrent_layer},
+    {"aten.rnn_relu", simple, layer_traffic, kSimpleWords, CastPolicy::lower, WorkspaceRule::recurrent,
+     LibraryTrait::recurrent_layer},
+    {"aten.lstm_cell", lstm_cell, stream_operands, kLstmWords, CastPolicy::lower},
+    {"aten.gru_cell", gru_cell, stream_operands, kGruWords, CastPolicy::lower},
+    {"aten.rnn_tanh_cell", simple_cell, stream_operands, kSimpleWords, CastPolicy::lower},
+    {"aten.rnn_relu_cell", simple_cell, stream_operands, kSimpleWords, CastPolicy::lower},
+    {"aten._thnn_fused_lstm_cell", fused_lstm_cell, stream_all, "22 per unit and the biases",
+     CastPolicy::lower},
+    {"aten._thnn_fused_gru_cell", fused_gru_cell, stream_all, "17 per unit and the biases",
+     CastPolicy::lower},
+    {"aten.quantized_lstm", quantized_lstm, layer_traffic, kQuantizedWords},
+    {"aten.quantized_gru", quantized_gru, layer_traffic, kQuantizedWords},
+    {"quantized.quantized_lstm_cell_dynamic", quantized_lstm_cell, stream_operands, kQuantizedWords},
+    {"quantized.quantized_gru_cell_dynamic", quantized_gru_cell, stream_operands, kQuantizedWords},
+    {"quantized.quantized_rnn_tanh_cell_dynamic", quantized_simple_cell, stream_operands, kQuantizedWords},
+    {"quantized.quantized_rnn_relu_cell_dynamic", quantized_simple_cell, stream_operands, kQuantizedWords},
+    {"aten.mkldnn_rnn_layer", mkldnn_layer, library_layer, kNumbered, WorkspaceRule::library_layer},
+    {"aten.mkldnn_rnn_layer_backward", mkldnn_layer_backward, stream_operands, kNumberedBackward,
+     WorkspaceRule::library_layer},
+    {"aten._cudnn_rnn", cudnn_layers, library_layers, kNumbered, CastPolicy::lower,
+     LibraryTrait::recurrent_layer},
+    {"aten.miopen_rnn", cudnn_layers, library_layers, kNumbered},
 };
-static_assert(each_op_once(kRows));
+constexpr auto kRows = op_rows(kTable, Untied("each step reads all of the state"));
 
 }  // namespace recurrent_table
 }  // namespace

@@ -74,6 +74,11 @@ const OpRule* find_rule(const OpName& op) {
     return look(functional);
 }
 
+const OpTraits& traits_of(const Call& call) {
+    static constexpr OpTraits kNone;
+    return call.rule() ? call.rule()->traits : kNone;
+}
+
 std::vector<const OpRule*> rules_of(const Graph& graph) {
     std::vector<const OpRule*> rules;
     rules.reserve(graph.ops().size());
@@ -83,7 +88,7 @@ std::vector<const OpRule*> rules_of(const Graph& graph) {
 
 Analyzer::Analyzer(std::shared_ptr<const Graph> graph, const Sizes& sizes, const Precision& precision,
                    const Overrides* overrides)
-    : graph_(std::move(graph)), pass_(*graph_, sizes, precision), rules_(rules_of(*graph_)) {
+    : graph_(std::move(graph)), pass_(*graph_, sizes, precision) {
     if (!overrides || overrides->empty()) return;
     overrides_.resize(graph_->nodes().size(), nullptr);
     for (const auto& [node, work] : *overrides) {
@@ -98,8 +103,8 @@ Analyzer::Analyzer(std::shared_ptr<const Graph> graph, const Sizes& sizes, const
 const Work& Analyzer::analyze(NodeIndex index) {
     const auto at = static_cast<std::size_t>(index);
     const Node& node = graph_->nodes()[at];
-    const OpRule* rule = rules_[node.op];
     const Call call(pass_, node);
+    const OpRule* rule = call.rule();
     if (!has_override(index) && rule) return known(call, *rule).work;
     own_ = Known{};
     own_.work.modelled = false;

@@ -1,10 +1,12 @@
-// One op is one row: its name, the shape of its work, the shape of its traffic, and its convention as text.
+// One op is one row: its name, the shape of its work, the shape of its traffic, its convention as text, and
+// its traits.
 //
 // A row is looked up by "namespace.name.overload", then by "namespace.name". An in-place op ("relu_") has the
 // row of its functional version. Ops without cost are rows too; an op without a row is reported as
 // unmodelled.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <memory>
 #include <span>
@@ -13,6 +15,7 @@
 
 #include "ops/call.hpp"
 #include "ops/call_table.hpp"
+#include "ops/traits.hpp"
 #include "ops/work.hpp"
 
 namespace infercost {
@@ -26,34 +29,35 @@ struct TrafficShape {
     bool each = false;  // each result shares storage with the operand at its position instead of the first
 };
 
-// How a compiler's loop for an op differs from others of its kind of work (lowering/loop_classes.cpp).
-// reads_twice: its decomposition reads the operand more than once, as in x * sigmoid(x).
-enum class LoopTrait : std::uint8_t {
-    none,
-    reads_twice,
-    adaptive_pool,
-    batch_norm,
-    batch_norm_update,  // always with the statistics of the batch
-    group_norm,
-    instance_norm
-};
-
 struct OpRule {
     std::string_view op;
     WorkShape work;
     TrafficShape traffic;
     std::string_view convention;
-    LoopTrait loop = LoopTrait::none;
+    OpTraits traits;
+
+    // Traits follow in any order; a trait without a value has its default.
+    template <class... Traits>
+    constexpr OpRule(std::string_view name, WorkShape work_of, TrafficShape traffic_of, std::string_view text,
+                     Traits... given)
+        : op(name), work(work_of), traffic(traffic_of), convention(text) {
+        (traits.set(given), ...);
+    }
 };
 
-template <std::size_t N>
-constexpr bool each_op_once(const OpRule (&rows)[N]) {
+// The rows of a table. `otherwise`, a Relation or Untied, is the relation of a row that states none. Does not
+// compile if two rows have the same op.
+template <std::size_t N, class Otherwise>
+consteval std::array<OpRule, N> op_rows(const OpRule (&table)[N], Otherwise otherwise) {
+    std::array<OpRule, N> rows = std::to_array(table);
     for (std::size_t i = 0; i < N; ++i) {
         for (std::size_t j = i + 1; j < N; ++j) {
-            if (rows[i].op == rows[j].op) return false;
+            if (rows[i].op == rows[j].op) throw "two rows have the same op";
         }
+        OpTraits& traits = rows[i].traits;
+        if (traits.relation == Relation::none && traits.untied.empty()) traits.set(otherwise);
     }
-    return true;
+    return rows;
 }
 
 struct Family {
@@ -94,8 +98,8 @@ std::span<const OpRule> backward_movement_rules();
 const std::vector<Family>& families();
 const OpRule* find_rule(const OpName& op);
 
-// The rule of each distinct op of a graph, or nullptr.
-std::vector<const OpRule*> rules_of(const Graph& graph);
+// The traits of the op of a call; the defaults for an op without a row.
+const OpTraits& traits_of(const Call& call);
 
 // The work of single nodes from the caller's rules.
 using Overrides = std::vector<std::pair<NodeIndex, Work>>;
@@ -128,7 +132,6 @@ class Analyzer {
 
     std::shared_ptr<const Graph> graph_;
     Pass pass_;
-    std::vector<const OpRule*> rules_;
     IndexedVector<NodeIndex, const Work*> overrides_;
     Known own_;  // of a node with an override, without a rule, or without a number
     CallTable calls_;

@@ -78,34 +78,41 @@ constexpr std::string_view kAlign =
     "8 per sample; 2 x 2 samples per bin where sampling_ratio leaves it to the boxes";
 constexpr std::string_view kBins = "1 per result; how much a bin holds depends on the boxes";
 
-constexpr OpRule kRows[] = {
-    {"aten.upsample_nearest1d", resample<0>, stream_all, kMoves},
-    {"aten.upsample_nearest2d", resample<0>, stream_all, kMoves},
-    {"aten.upsample_nearest3d", resample<0>, stream_all, kMoves},
-    {"aten._upsample_nearest_exact1d", resample<0>, stream_all, kMoves},
-    {"aten._upsample_nearest_exact2d", resample<0>, stream_all, kMoves},
-    {"aten._upsample_nearest_exact3d", resample<0>, stream_all, kMoves},
-    {"aten.upsample_linear1d", resample<3>, stream_all, kLinear},
-    {"aten.upsample_bilinear2d", resample<7>, stream_all, kBilinear},
-    {"aten.upsample_bicubic2d", resample<31>, stream_all, kBicubic},
-    {"aten.upsample_trilinear3d", resample<15>, stream_all, kTrilinear},
-    {"aten._upsample_bilinear2d_aa", antialiased<1>, stream_all, kAntialiased},
-    {"aten._upsample_bicubic2d_aa", antialiased<2>, stream_all, kAntialiased},
+constexpr OpRule kTable[] = {
+    {"aten.upsample_nearest1d", resample<0>, stream_all, kMoves, CastPolicy::full},
+    {"aten.upsample_nearest2d", resample<0>, stream_all, kMoves, CastPolicy::full,
+     WorkspaceRule::interpolation},
+    {"aten.upsample_nearest3d", resample<0>, stream_all, kMoves, CastPolicy::full},
+    {"aten._upsample_nearest_exact1d", resample<0>, stream_all, kMoves, CastPolicy::full},
+    {"aten._upsample_nearest_exact2d", resample<0>, stream_all, kMoves, CastPolicy::full,
+     WorkspaceRule::interpolation},
+    {"aten._upsample_nearest_exact3d", resample<0>, stream_all, kMoves, CastPolicy::full},
+    {"aten.upsample_linear1d", resample<3>, stream_all, kLinear, CastPolicy::full,
+     LibraryTrait::thread_per_position},
+    {"aten.upsample_bilinear2d", resample<7>, stream_all, kBilinear, CastPolicy::full,
+     WorkspaceRule::interpolation, LibraryTrait::thread_per_position},
+    {"aten.upsample_bicubic2d", resample<31>, stream_all, kBicubic, CastPolicy::full,
+     LibraryTrait::thread_per_position},
+    {"aten.upsample_trilinear3d", resample<15>, stream_all, kTrilinear, CastPolicy::full,
+     LibraryTrait::thread_per_position},
+    {"aten._upsample_bilinear2d_aa", antialiased<1>, stream_all, kAntialiased, CastPolicy::full},
+    {"aten._upsample_bicubic2d_aa", antialiased<2>, stream_all, kAntialiased, CastPolicy::full},
     {"aten._upsample_lanczos2d_aa", antialiased<3>, stream_all, kAntialiased},
-    {"aten.grid_sampler", sample<7, 31>, stream_all, kGrid2},
-    {"aten.grid_sampler_2d", sample<7, 31>, stream_all, kGrid2},
+    {"aten.grid_sampler", sample<7, 31>, stream_all, kGrid2, CastPolicy::widest},
+    {"aten.grid_sampler_2d", sample<7, 31>, stream_all, kGrid2, CastPolicy::widest},
     {"aten._grid_sampler_2d_cpu_fallback", sample<7, 31>, stream_all, kGrid2},
     {"aten.cudnn_grid_sampler", resample<7>, stream_all, kBilinear},
-    {"aten.grid_sampler_3d", sample<15, 15>, stream_all, "15 per result, 0 when nearest"},
+    {"aten.grid_sampler_3d", sample<15, 15>, stream_all, "15 per result, 0 when nearest", CastPolicy::widest},
     {"aten.affine_grid_generator", affine_grid, stream_operands, "2 * positions * (axes + 1) * axes"},
     {"aten.cudnn_affine_grid_generator", affine_grid, stream_operands, "2 * positions * (axes + 1) * axes"},
-    {"torchvision.roi_align", roi_align, stream_all, kAlign},
-    {"torchvision.ps_roi_align", roi_align, stream_all, kAlign},
-    {"torchvision.roi_pool", per_output<1>, stream_all, kBins},
-    {"torchvision.ps_roi_pool", per_output<1>, stream_all, kBins},
-    {"torchvision.nms", suppress, stream_all, "13 per pair of boxes, none left out; the sort is not counted"},
+    {"torchvision.roi_align", roi_align, stream_all, kAlign, CastPolicy::restored},
+    {"torchvision.ps_roi_align", roi_align, stream_all, kAlign, CastPolicy::restored},
+    {"torchvision.roi_pool", per_output<1>, stream_all, kBins, CastPolicy::restored},
+    {"torchvision.ps_roi_pool", per_output<1>, stream_all, kBins, CastPolicy::restored},
+    {"torchvision.nms", suppress, stream_all, "13 per pair of boxes, none left out; the sort is not counted",
+     CastPolicy::restored},
 };
-static_assert(each_op_once(kRows));
+constexpr auto kRows = op_rows(kTable, Untied("elements at several places make one result"));
 
 }  // namespace sampling_table
 }  // namespace

@@ -36,7 +36,7 @@ void sampled_product(const Call& call, Work& work) {
     work.pointwise_flops = stored(call);
 }
 
-constexpr OpRule kRows[] = {
+constexpr OpRule kTable[] = {
     {"pyinfercost.sparse_product",  sparse_product,           stream_all,
      "2 x stored values x columns of the dense operand; an added tensor is pointwise"},
     {"pyinfercost.sparse_sampled",  sampled_product,          stream_all,
@@ -44,7 +44,7 @@ constexpr OpRule kRows[] = {
     {"pyinfercost.sparse_to_dense", moves<WorkKind::scatter>, stream_all,
      "no arithmetic: values are laid out"                                            },
 };
-static_assert(each_op_once(kRows));
+constexpr auto kRows = op_rows(kTable, Untied("values determine the stored places"));
 
 }  // namespace sparse_table
 }  // namespace

@@ -54,7 +54,7 @@ constexpr std::string_view kSeries = "1 per element; the recurrence depends on t
 constexpr std::string_view kFake = "7 per element: scale, add, round, max, min, subtract, scale";
 constexpr std::string_view kMasked = "10 per element: as without the mask, and two comparisons joined";
 
-constexpr OpRule kRows[] = {
+constexpr OpRule kTable[] = {
     {"aten.acosh",                                                     per_output<1>,      stream_all, kOne                                                      },
     {"aten.asinh",                                                     per_output<1>,      stream_all, kOne                                                      },
     {"aten.atanh",                                                     per_output<1>,      stream_all, kOne                                                      },
@@ -179,7 +179,7 @@ constexpr OpRule kRows[] = {
     {"aten._fake_quantize_per_tensor_affine_cachemask_tensor_qparams", quantize<10>,       stream_all, kMasked                                                   },
     {"aten.fake_quantize_per_channel_affine_cachemask",                quantize<10>,       stream_all, kMasked                                                   },
 };
-static_assert(each_op_once(kRows));
+constexpr auto kRows = op_rows(kTable, Relation::elements);
 
 }  // namespace special_table
 }  // namespace

@@ -122,17 +122,17 @@ void flexible_bytes(const Call& call, Work& work) {
 }
 constexpr TrafficShape flexible_traffic{flexible_bytes, never};
 
-constexpr OpRule kRows[] = {
+constexpr OpRule kTable[] = {
     {"aten._native_multi_head_attention",   attention_layer, attention_layer_traffic,
-     "four projections and 2*b*L*S*E; biases, mask and softmax are pointwise"           },
+     "four projections and 2*b*L*S*E; biases, mask and softmax are pointwise",            CastPolicy::lower  },
     {"aten._transformer_encoder_layer_fwd", encoder_layer,   encoder_layer_traffic,
-     "attention and two products; norms, residuals, biases and activation are pointwise"},
+     "attention and two products; norms, residuals, biases and activation are pointwise", CastPolicy::lower  },
     {"higher_order.flex_attention",         flexible,        flexible_traffic,
      "as scaled_dot_product_attention, dense; blocks that a mask leaves out are a figure of their own; the "
      "functions "
-     "that change scores are not counted"                                               },
+     "that change scores are not counted",                                                Relation::attention},
 };
-static_assert(each_op_once(kRows));
+constexpr auto kRows = op_rows(kTable, Untied("a whole layer is one call"));
 
 }  // namespace transformer_table
 }  // namespace

@@ -67,7 +67,7 @@ void turns(const Call& call, Work& work) {
 constexpr TrafficShape kStream{reads_then_writes, never};
 constexpr TrafficShape kTurn{turns, never};
 
-constexpr OpRule kRows[] = {
+constexpr OpRule kTable[] = {
     {"_C.silu_and_mul",       activation<5>,  kStream, "5 per element: sigmoid and two products"      },
     {"_C.gelu_and_mul",       activation<6>,  kStream, "6 per element: as aten.gelu, and a product"   },
     {"_C.gelu_new",           activation<9>,  kStream, "9 per element: as aten.gelu with tanh"        },
@@ -77,7 +77,7 @@ constexpr OpRule kRows[] = {
     {"_C.fused_add_rms_norm", rms_norm,       kStream, "5 per element: a sum, then as rms_norm"       },
     {"_C.rotary_embedding",   rotary,         kTurn,   "3 per element of queries and keys: pairs turn"},
 };
-static_assert(each_op_once(kRows));
+constexpr auto kRows = op_rows(kTable, Untied("an engine has it, after layouts divide the captured graph"));
 
 }  // namespace vllm_kernels_table
 }  // namespace

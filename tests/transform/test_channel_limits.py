@@ -6,8 +6,9 @@ import pytest
 from support.toy_graphs import blocks
 
 import pyinfercost as ic
+from pyinfercost import _core
 from pyinfercost.errors import TooLargeError
-from pyinfercost.transform.channels import units
+from pyinfercost.transform.channels import table, units
 
 
 def linear(outputs: int, inputs: int) -> ic.Graph:
@@ -44,3 +45,7 @@ def test_the_limit_of_all_dimensions_is_that_of_their_sum(monkeypatch: pytest.Mo
 
 def test_a_graph_of_blocks_is_far_below_the_limits() -> None:
     assert ic.channel_groups(blocks()) is not None
+
+
+def test_each_relation_with_a_channel_rule_is_one_of_a_row() -> None:
+    assert set(table.BY_RELATION) <= {row.relation for row in _core.rules()}

@@ -144,7 +144,7 @@ class RecurrenceFinder {
     // A module has two parts, its convolution and the rest: numbers 2 m and 2 m + 1.
     void assign(NodeIndex node) {
         if (!works(node) || flow_.weight_of(node) != kNoTensor || flow_.kind(node) == WorkKind::unknown ||
-            flow_.op(node) == "aten.embedding") {
+            flow_.traits(node).relation == Relation::embedding) {
             return;
         }
         const auto found = members_.find(flow_.module(node));

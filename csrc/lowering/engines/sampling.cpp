@@ -25,7 +25,7 @@ std::int64_t ranks_of(const Flow& flow, TensorIndex result) {
 TensorIndex logits_of(const Flow& flow) {
     Expr words = 0;
     for (NodeIndex i = 0; i < flow.count(); ++i) {
-        if (flow.op(i) != "aten.embedding") continue;
+        if (flow.traits(i).relation != Relation::embedding) continue;
         const std::vector<Expr> table = flow.shape(flow.call(i).require_tensor("weight"));
         if (table.empty()) continue;
         const Expr& rows = table.front();
@@ -59,7 +59,7 @@ Step step_of(const Flow& flow, const std::vector<Expr>& rows_of_logits) {
     Expr words = 0;
     for (NodeIndex i = 0; i < flow.count(); ++i) {
         const Call call = flow.call(i);
-        if (flow.op(i) == "aten.embedding") {
+        if (flow.traits(i).relation == Relation::embedding) {
             const std::vector<Expr> table = flow.shape(call.require_tensor("weight"));
             const std::vector<Expr> ids = flow.shape(call.require_tensor("indices"));
             const bool larger =

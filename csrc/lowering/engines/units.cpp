@@ -15,8 +15,6 @@ constexpr std::string_view kEmpty[] = {"aten.empty",         "aten.new_empty",  
                                        "aten.empty_strided", "aten.new_empty_strided", "aten.zeros",
                                        "aten.new_zeros",     "aten.zeros_like"};
 
-constexpr std::string_view kStatistics[] = {"aten.mean", "aten.var", "aten.var_mean",
-                                            "aten.linalg_vector_norm", "aten.norm"};
 constexpr int kMostBetween = 5;  // nodes between a statistic and what it scales
 
 class Finder {
@@ -360,7 +358,9 @@ bool scales(const Flow& flow, NodeIndex node, const Expr& elements, int depth) {
 
 bool is_statistic(const Flow& flow, NodeIndex node) {
     if (flow.kind(node) == WorkKind::normalization) return true;
-    if (!is_one_of(flow.op(node), kStatistics) || flow.operands(node).empty()) return false;
+    const OpTraits& traits = flow.traits(node);
+    const bool sums = traits.relation == Relation::statistic && traits.partial_sum == PartialSum::sums;
+    if (!sums || flow.operands(node).empty()) return false;
     return scales(flow, node, flow.numel(flow.operands(node).front().tensor), kMostBetween);
 }
 

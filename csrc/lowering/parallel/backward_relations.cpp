@@ -185,27 +185,16 @@ bool distance(Relations& relations, const Call& call) {
 }
 
 constexpr RelationRow kRows[] = {
-    {"aten._scaled_dot_product_fused_attention_overrideable_backward", attention              },
-    {"aten._scaled_dot_product_flash_attention_backward",              attention              },
-    {"aten._scaled_dot_product_flash_attention_for_cpu_backward",      attention              },
-    {"aten._scaled_dot_product_efficient_attention_backward",          attention              },
-    {"aten._scaled_dot_product_cudnn_attention_backward",              attention              },
-    {"aten.native_layer_norm_backward",                                row_norm               },
-    {"aten._fused_rms_norm_backward",                                  row_norm               },
-    {"aten.embedding_dense_backward",                                  embedding              },
-    {"aten.slice_backward",                                            placed                 },
-    {"aten.select_backward",                                           placed_one             },
-    {"aten._softmax_backward_data",                                    along                  },
-    {"aten._log_softmax_backward_data",                                along                  },
-    {"aten.glu_backward",                                              gated                  },
-    {"aten.nll_loss_forward",                                          log_likelihood         },
-    {"aten.nll_loss_backward",                                         log_likelihood_backward},
-    {"aten.mse_loss",                                                  distance               },
-    {"aten.l1_loss",                                                   distance               },
-    {"aten.smooth_l1_loss",                                            distance               },
-    {"aten.huber_loss",                                                distance               },
-    {"aten.binary_cross_entropy",                                      distance               },
-    {"aten.binary_cross_entropy_with_logits",                          distance               },
+    {Relation::attention_backward,      attention              },
+    {Relation::row_norm_backward,       row_norm               },
+    {Relation::embedding_backward,      embedding              },
+    {Relation::placed,                  placed                 },
+    {Relation::placed_one,              placed_one             },
+    {Relation::along_backward,          along                  },
+    {Relation::gated_backward,          gated                  },
+    {Relation::log_likelihood,          log_likelihood         },
+    {Relation::log_likelihood_backward, log_likelihood_backward},
+    {Relation::distance,                distance               },
 };
 
 }  // namespace backward_relations_table

@@ -17,13 +17,11 @@ class ArgumentWriter {
         if (call.output_count() == 0) return;
         const TensorIndex result = call.output();
         const std::string_view op = call.op().name;
-        if (op == "aten.split" || op == "aten.split_with_sizes" || op == "aten.unsafe_split" ||
-            op == "aten.unsafe_split_with_sizes") {
-            return fix_parts(node, call);
-        }
-        if (op == "aten.slice" || op == "aten.narrow") return fix_bounds(node, call, call.first_operand());
-        if (op == "aten.slice_backward") fix_bounds(node, call, result);
-        if (op == "aten.embedding_dense_backward" && shapes_.is_split(result, 0)) {
+        const Relation relation = traits_of(call).relation;
+        if (relation == Relation::split) return fix_parts(node, call);
+        if (relation == Relation::cut) return fix_bounds(node, call, call.first_operand());
+        if (relation == Relation::placed) fix_bounds(node, call, result);
+        if (relation == Relation::embedding_backward && shapes_.is_split(result, 0)) {
             rewriter_.set_argument(node, {"num_weights", shapes_.local(result, 0)});
         }
         if (op == "aten.unflatten") return fix_unflatten(node, call);

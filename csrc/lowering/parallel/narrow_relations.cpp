@@ -162,12 +162,9 @@ bool widen(Relations& relations, const Call& call) {
 }
 
 constexpr RelationRow kRows[] = {
-    {"pyinfercost.linear_weight_only",                    linear },
-    {"pyinfercost.linear_quantized",                      linear },
-    {"pyinfercost.linear_semi_structured",                linear },
-    {"pyinfercost.grouped_weight_only",                   grouped},
-    {"pyinfercost.grouped_quantized",                     grouped},
-    {"quantized_decomposed.dequantize_per_channel_group", widen  },
+    {Relation::narrow_linear,  linear },
+    {Relation::narrow_grouped, grouped},
+    {Relation::widen,          widen  },
 };
 
 }  // namespace narrow_relations_table

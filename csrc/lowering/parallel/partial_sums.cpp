@@ -6,23 +6,14 @@
 namespace infercost {
 namespace {
 
-constexpr std::string_view kSums[] = {
-    "aten.sum", "aten.mean", "aten.var", "aten.var_mean", "aten.linalg_vector_norm", "aten.norm"};
-constexpr std::string_view kLookUps[] = {"aten.index", "aten._unsafe_index", "aten.index_select"};
-constexpr std::string_view kPlacing[] = {"aten.index_add", "aten.scatter_add", "aten.index_put"};
-constexpr std::string_view kScaled[] = {"aten.mul", "aten.div", "aten.multiply", "aten.divide"};
-constexpr std::string_view kAdded[] = {"aten.add", "aten.sub"};
-constexpr std::string_view kKept[] = {"aten.neg", "aten.masked_fill", "aten.dropout"};
-
-// Without the underscore of an operator that works in place.
-std::string_view plain(const Call& call) {
-    std::string_view name = call.op().name;
-    if (call.in_place()) name.remove_suffix(1);
-    return name;
+// Rows that indices name.
+bool looks_up(const Call& call) {
+    const Relation relation = traits_of(call).relation;
+    return relation == Relation::index || relation == Relation::index_select;
 }
 
 bool moves_elements(const Call& call) {
-    const OpRule* rule = find_rule(call.op());
+    const OpRule* rule = call.rule();
     const std::span<const OpRule> rows = movement_rules();
     return rule >= rows.data() && rule < rows.data() + rows.size();
 }
@@ -114,7 +105,7 @@ class SumFinder {
                 states_[t].parts = Parts::none;
             }
             // Rows of a divided vocabulary are added up at once: all layers add to them.
-            if (states_[t].parts != Parts::none && plain(call) == "aten.embedding") join(t);
+            if (states_[t].parts != Parts::none && traits_of(call).relation == Relation::embedding) join(t);
         }
     }
 
@@ -128,22 +119,22 @@ class SumFinder {
     // Where a value becomes a partial sum.
     void make(NodeIndex node, const Call& call, State& now) const {
         if (flow().operands(node).empty()) return;
-        const std::string_view op = plain(call);
+        const OpTraits& traits = traits_of(call);
         const TensorIndex first = call.first_operand();
         if (const auto found = products_.find(node); found != products_.end()) {
             now.parts = Parts::sum;
             now.devices = found->second;
-        } else if (op == "aten.embedding") {
+        } else if (traits.relation == Relation::embedding) {
             if (!is_split(call.require_tensor("weight"), 0)) return;
             now.parts = Parts::sum;
             now.devices = layout_.of_attention();
-        } else if (is_one_of(op, kSums)) {
+        } else if (traits.partial_sum == PartialSum::sums) {
             if (!sums_split(call, first)) return;
             now.parts = Parts::sum;
             now.devices = has_heads(first) ? layout_.of_attention() : layout_.tensor;
-        } else if (is_one_of(op, kLookUps)) {
+        } else if (looks_up(call)) {
             read_rows(call, first, now);
-        } else if (op == "aten.index_add") {
+        } else if (traits.relation == Relation::index_add) {
             const TensorIndex source = call.tensor("source");
             if (source == kNoTensor) return;
             const int dim = dim_of(call, "dim", call.rank(source), 0);
@@ -199,7 +190,7 @@ class SumFinder {
     }
 
     void read_rows(const Call& call, TensorIndex source, State& now) const {
-        if (call.op().name == "aten.index_select") {
+        if (traits_of(call).relation == Relation::index_select) {
             const int dim = dim_of(call, "dim", call.rank(source), 0);
             if (dim >= 0) of_rows(source, static_cast<std::size_t>(dim), now);
             return;
@@ -239,7 +230,8 @@ class SumFinder {
 
     // Whether the result of an operator is the sum over ranks of its results.
     bool keeps(const Call& call, const std::vector<TensorIndex>& partial) {
-        const std::string_view op = plain(call);
+        const PartialSum does = traits_of(call).partial_sum;
+        const bool scales = does == PartialSum::multiplies || does == PartialSum::divides;
         const Parts kind = states_[partial.front()].parts;
         const std::int64_t devices = states_[partial.front()].devices;
         const auto is_partial = [&](TensorIndex t) {
@@ -253,25 +245,24 @@ class SumFinder {
             live += relations_.is_live(t) && is_floating(flow().tensor(t).dtype) ? 1 : 0;
         });
         const TensorIndex first = call.first_operand();
-        if (op == "aten.copy") return call.tensor("src") == partial.front();
+        if (does == PartialSum::copies) return call.tensor("src") == partial.front();
         if (moves_elements(call)) return live <= partial.size() && !widens(call, partial.front());
         if (relations_.is_backward(relations_.node_of(call))) {
             // Gradients of one value are added up before their parts are, and one of the ranks adds those
             // that all have, unless each has its own tokens of them. Factors need them whole, but for values
             // of the forward that are parts themselves.
-            if (is_one_of(op, kAdded)) return operands == 2 && (partial.size() == 2 || !layout_.sequence);
-            if (is_one_of(op, kScaled) || is_one_of(op, kKept)) {
+            if (does == PartialSum::adds) return operands == 2 && (partial.size() == 2 || !layout_.sequence);
+            if (scales || does == PartialSum::keeps) {
                 if (relations_.is_backward(states_[partial.front()].writer)) return false;
             }
         }
-        if (op == "aten.sum") return !sums_split(call, first);
-        if (is_one_of(op, kAdded))
+        if (traits_of(call).relation == Relation::sum) return !sums_split(call, first);
+        if (does == PartialSum::adds)
             return operands == 2 && (partial.size() == 2 || adds_bias(call, partial.front()));
-        if (is_one_of(op, kScaled))
-            return partial.size() == 1 && (op.starts_with("aten.mul") || is_partial(first));
-        if (is_one_of(op, kKept)) return is_partial(first);
-        if (is_one_of(op, kLookUps)) return is_partial(first) && partial.size() == 1;
-        if (is_one_of(op, kPlacing)) return is_partial(first) || is_empty(first);
+        if (scales) return partial.size() == 1 && (does == PartialSum::multiplies || is_partial(first));
+        if (does == PartialSum::keeps) return is_partial(first);
+        if (looks_up(call)) return is_partial(first) && partial.size() == 1;
+        if (does == PartialSum::places) return is_partial(first) || is_empty(first);
         return false;
     }
 
@@ -288,7 +279,7 @@ class SumFinder {
             if (operand.tensor == partial) continue;
             Operand source = operand;
             while (source.producer != kNoNode && !flow().operands(source.producer).empty() &&
-                   (flow().is_free(source.producer) || is_one_of(flow().op(source.producer), kLookUps))) {
+                   (flow().is_free(source.producer) || looks_up(flow().call(source.producer)))) {
                 source = flow().operands(source.producer).front();
             }
             bias = source.producer == kNoNode && flow().tensor(source.tensor).role == Role::parameter;
@@ -318,7 +309,7 @@ class SumFinder {
 
 bool makes_expert_rows(const Relations& relations, NodeIndex node) {
     const Call call = relations.flow().call(node);
-    if (!is_one_of(call.op().name, kLookUps) || call.output_count() != 1) return false;
+    if (!looks_up(call) || call.output_count() != 1) return false;
     if (!relations.is_live(call.first_operand())) return false;
     if (!is_floating(relations.flow().tensor(call.output()).dtype) || call.rank(call.output()) != 2)
         return false;

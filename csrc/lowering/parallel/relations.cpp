@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 #include <set>
-#include <unordered_map>
+#include <stdexcept>
 
 #include "core/errors.hpp"
 #include "core/threads.hpp"
@@ -31,23 +31,6 @@ Sizes primes_of(const Graph& graph) {
     return primes;
 }
 
-bool is_row_of(const OpRule* rule, std::span<const OpRule> rows) {
-    return rule >= rows.data() && rule < rows.data() + rows.size();
-}
-
-const std::unordered_map<std::string_view, RelationRule>& table() {
-    static const auto rows = [] {
-        std::unordered_map<std::string_view, RelationRule> map;
-        for (const std::span<const RelationRow> family :
-             {view_relations(), product_relations(), narrow_relations(), row_relations(),
-              backward_relations()}) {
-            for (const RelationRow& row : family) map.emplace(row.op, row.rule);
-        }
-        return map;
-    }();
-    return rows;
-}
-
 // Memory or numbers made from nothing: their axes follow from their readers.
 bool relate_made(Relations& relations, const Call& call) {
     for (std::size_t i = 0; i < call.output_count(); ++i) {
@@ -56,27 +39,26 @@ bool relate_made(Relations& relations, const Call& call) {
     return true;
 }
 
-// Backward passes of norms whose relations are not known.
-bool needs_rows(std::string_view op) {
-    return op.find("norm") != std::string_view::npos && op.ends_with("_backward");
+RelationRule rule_of(Relation relation) {
+    static const auto rules = [] {
+        EnumArray<Relation, RelationRule, static_cast<std::size_t>(Relation::count_)> all{};
+        all[Relation::made] = relate_made;
+        all[Relation::elements] = relate_elements;
+        for (const std::span<const RelationRow> family :
+             {view_relations(), product_relations(), narrow_relations(), row_relations(),
+              backward_relations()}) {
+            for (const RelationRow& row : family) all[row.relation] = row.rule;
+        }
+        for (std::size_t i = 1; i < all.size(); ++i) {
+            if (all[static_cast<Relation>(i)]) continue;
+            throw std::logic_error("relation '" + std::string(kRelationNames[i]) + "' has no function");
+        }
+        return all;
+    }();
+    return rules[relation];
 }
 
 }  // namespace
-
-RelationRule relation_of(const Call& call) {
-    std::string_view name = call.op().name;
-    if (const auto found = table().find(name); found != table().end()) return found->second;
-    if (call.in_place()) name.remove_suffix(1);
-    if (const auto found = table().find(name); found != table().end()) return found->second;
-    const OpRule* rule = find_rule(call.op());
-    if (!rule) return nullptr;
-    if (is_row_of(rule, creation_rules())) return relate_made;
-    for (const std::span<const OpRule> rows :
-         {pointwise_rules(), special_rules(), backward_pointwise_rules()}) {
-        if (is_row_of(rule, rows) && !needs_rows(name)) return relate_elements;
-    }
-    return nullptr;
-}
 
 int dim_of(const Call& call, std::string_view name, int rank, std::int64_t otherwise) {
     const Expr given = call.integer(name, otherwise);
@@ -137,7 +119,7 @@ TensorIndex Relations::origin_of(TensorIndex t) const {
 }
 
 bool Relations::looks_up_words(NodeIndex node) const {
-    if (flow_.op(node) != "aten.embedding") return false;
+    if (flow_.traits(node).relation != Relation::embedding) return false;
     TensorIndex ids = flow_.call(node).require_tensor("indices");
     for (NodeIndex made = flow_.maker(ids); made != kNoNode;) {
         if (flow_.operands(made).empty()) return false;
@@ -203,7 +185,7 @@ void Relations::relate(NodeIndex node) {
     const Call call = flow_.call(node);
     const std::string& module = flow_.module(node);
     const std::string place = std::string(call.op().name) + (module.empty() ? "" : " of " + module);
-    const RelationRule rule = relation_of(call);
+    const RelationRule rule = rule_of(traits_of(call).relation);
     if (!rule) return lock(call, place + " may need them all");
     try {
         if (!rule(*this, call)) lock(call, place + " has arguments that are not followed");

@@ -146,7 +146,7 @@ class Relations {
 // does not know.
 using RelationRule = bool (*)(Relations&, const Call&);
 struct RelationRow {
-    std::string_view op;
+    Relation relation;
     RelationRule rule;
 };
 std::span<const RelationRow> view_relations();
@@ -154,8 +154,6 @@ std::span<const RelationRow> product_relations();
 std::span<const RelationRow> narrow_relations();
 std::span<const RelationRow> row_relations();
 std::span<const RelationRow> backward_relations();
-// Of the operator of a call; nullptr if there is none.
-RelationRule relation_of(const Call& call);
 
 // A dimension given by an argument, counted from the front; -1 if it is not a number in range.
 int dim_of(const Call& call, std::string_view name, int rank, std::int64_t otherwise);

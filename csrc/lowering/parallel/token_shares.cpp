@@ -141,7 +141,7 @@ class Sharer {
 
     // Whether a node makes the gradient of a table of embeddings whose rows are divided.
     bool adds_rows(NodeIndex node) const {
-        if (flow().op(node) != "aten.embedding_dense_backward") return false;
+        if (flow().traits(node).relation != Relation::embedding_backward) return false;
         const AxisList& axes = relations_.known(flow().call(node).output());
         return !axes.empty() && relations_.axes().is_split(axes.front());
     }

@@ -92,24 +92,26 @@ bool permute(Relations& relations, const Call& call) {
     return true;
 }
 
-bool swap_dims(Relations& relations, const Call& call) {
+bool swap(Relations& relations, const Call& call, int one, int other) {
     AxisList axes = relations.of(source_of(call));
-    const int rank = static_cast<int>(axes.size());
-    const std::string_view name = call.op().name;
-    const bool named = name == "aten.transpose" || name == "aten.transpose_copy" || name == "aten.swapdims";
-    const bool swapaxes = name == "aten.swapaxes";
-    if (rank >= 2) {
-        int one = rank - 2;
-        int other = rank - 1;
-        if (named || swapaxes) {
-            one = dim_of(call, swapaxes ? "axis0" : "dim0", rank, 0);
-            other = dim_of(call, swapaxes ? "axis1" : "dim1", rank, 1);
-        }
+    if (axes.size() >= 2) {
         if (one < 0 || other < 0) return false;
         std::swap(axes[one], axes[other]);
     }
     relations.set(call.output(), axes);
     return true;
+}
+bool swap_dims(Relations& relations, const Call& call) {
+    const int rank = call.rank(source_of(call));
+    return swap(relations, call, dim_of(call, "dim0", rank, 0), dim_of(call, "dim1", rank, 1));
+}
+bool swap_axes(Relations& relations, const Call& call) {
+    const int rank = call.rank(source_of(call));
+    return swap(relations, call, dim_of(call, "axis0", rank, 0), dim_of(call, "axis1", rank, 1));
+}
+bool swap_last(Relations& relations, const Call& call) {
+    const int rank = call.rank(source_of(call));
+    return swap(relations, call, rank - 2, rank - 1);
 }
 
 bool unsqueeze(Relations& relations, const Call& call) {
@@ -382,64 +384,26 @@ bool to_pairs(Relations& relations, const Call& call) {
 }
 
 constexpr RelationRow kRows[] = {
-    {"aten.view",                    regroup    },
-    {"aten._unsafe_view",            regroup    },
-    {"aten.view_as",                 regroup    },
-    {"aten._reshape_alias",          regroup    },
-    {"aten.reshape",                 regroup    },
-    {"aten.reshape_as",              regroup    },
-    {"aten.flatten",                 regroup    },
-    {"aten.unflatten",               regroup    },
-    {"aten.ravel",                   regroup    },
-    {"aten.view_copy",               regroup    },
-    {"aten.permute",                 permute    },
-    {"aten.permute_copy",            permute    },
-    {"aten.transpose",               swap_dims  },
-    {"aten.transpose_copy",          swap_dims  },
-    {"aten.swapdims",                swap_dims  },
-    {"aten.swapaxes",                swap_dims  },
-    {"aten.t",                       swap_dims  },
-    {"aten.t_copy",                  swap_dims  },
-    {"aten.numpy_T",                 swap_dims  },
-    {"aten.mT",                      swap_dims  },
-    {"aten.unsqueeze",               unsqueeze  },
-    {"aten.unsqueeze_copy",          unsqueeze  },
-    {"aten.squeeze",                 squeeze    },
-    {"aten.squeeze_copy",            squeeze    },
-    {"aten.split",                   split      },
-    {"aten.split_with_sizes",        split      },
-    {"aten.unsafe_split",            split      },
-    {"aten.unsafe_split_with_sizes", split      },
-    {"aten.chunk",                   split      },
-    {"aten.unsafe_chunk",            split      },
-    {"aten.tensor_split",            split      },
-    {"aten.slice",                   cut        },
-    {"aten.slice_copy",              cut        },
-    {"aten.narrow",                  cut        },
-    {"aten.narrow_copy",             cut        },
-    {"aten.select",                  take_out   },
-    {"aten.select_copy",             take_out   },
-    {"aten.unbind",                  take_out   },
-    {"aten.unbind_copy",             take_out   },
-    {"aten.cat",                     concatenate},
-    {"aten.concat",                  concatenate},
-    {"aten.concatenate",             concatenate},
-    {"aten.stack",                   stack      },
-    {"aten.expand",                  expand     },
-    {"aten.expand_as",               expand     },
-    {"aten.expand_copy",             expand     },
-    {"aten.broadcast_to",            expand     },
-    {"aten.repeat",                  repeat     },
-    {"aten.tile",                    repeat     },
-    {"aten.repeat_interleave",       repeat_each},
-    {"aten.pad",                     pad        },
-    {"aten.constant_pad_nd",         pad        },
-    {"aten.roll",                    along_dims },
-    {"aten.flip",                    along_dims },
-    {"aten.tril",                    triangle   },
-    {"aten.triu",                    triangle   },
-    {"aten.view_as_complex",         to_complex },
-    {"aten.view_as_real",            to_pairs   },
+    {Relation::regroup,     regroup    },
+    {Relation::permute,     permute    },
+    {Relation::swap_dims,   swap_dims  },
+    {Relation::swap_axes,   swap_axes  },
+    {Relation::swap_last,   swap_last  },
+    {Relation::unsqueeze,   unsqueeze  },
+    {Relation::squeeze,     squeeze    },
+    {Relation::split,       split      },
+    {Relation::cut,         cut        },
+    {Relation::take_out,    take_out   },
+    {Relation::concatenate, concatenate},
+    {Relation::stack,       stack      },
+    {Relation::expand,      expand     },
+    {Relation::repeat,      repeat     },
+    {Relation::repeat_each, repeat_each},
+    {Relation::pad,         pad        },
+    {Relation::along_dims,  along_dims },
+    {Relation::triangle,    triangle   },
+    {Relation::to_complex,  to_complex },
+    {Relation::to_pairs,    to_pairs   },
 };
 
 }  // namespace view_relations_table
