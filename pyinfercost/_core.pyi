@@ -718,6 +718,68 @@ def base_constants(calibration: Mapping[str, float], *, clock_hz: float) -> dict
 def calibration_value(key: str, base: float, *, clock_hz: float) -> float:
     """Return a value in base units as a calibration file writes it under `table.key`."""
 
+HARDWARE_FILE_VERSION: int
+
+def band_classes() -> list[str]:
+    """Classes of kernels that may have a band of their own; the first is for all others."""
+
+def check_hardware_file(text: str, *, kind: str, name: str) -> None:
+    """Check the JSON of a hardware file against the schema of its kind.
+
+    Args:
+        text: The content as JSON.
+        kind: `device`, `calibration` or `bands`.
+        name: The file, for messages.
+
+    Raises:
+        InputError: A key is unknown or missing, or a value has the wrong type or is out of range.
+    """
+
+@final
+class DeviceFile:
+    """The checked facts of a device file, in the units of the file."""
+
+    def __init__(self, text: str, *, name: str) -> None:
+        """Read the content as JSON; `name` is the file, for messages.
+
+        Raises:
+            InputError: The content does not follow the schema, or its values contradict each other.
+        """
+    @property
+    def missing(self) -> list[str]:
+        """Facts that an estimate of time needs and the file lacks; empty for a usable device."""
+    def check_family(self, kind: str) -> None:
+        """Raise InputError where the kind of the file's family is another kind than that of the file."""
+    def machine(
+        self,
+        values: Mapping[str, float],
+        *,
+        lineage: Sequence[str],
+        bands: Mapping[str, tuple[float, str]],
+        measured: bool = False,
+        library_int8: tuple[float, str] | None = None,
+        threads: int | None = None,
+        instances: int = 1,
+        sustained: bool = False,
+        host_s: float | None = None,
+    ) -> Hardware:
+        """Return the machine with the calibration constants of its family.
+
+        Args:
+            values: Constants by `table.key`, in the units of calibration files.
+            lineage: The family, the families that it extends, and the kind.
+            bands: Spread and evidence by class of kernels; `other` is for classes without an entry.
+            measured: Whether the device's own file has constants.
+            library_int8: Spread and evidence of int8 products of compilers of whole models, on a measured CPU.
+            threads: Threads of a CPU, one per core; all cores by default.
+            instances: Copies of a model on a CPU; the machine is the share of one.
+            sustained: Whether it works without pause, at most at its power limit.
+            host_s: Seconds in which the host of a GPU issues an operator; by default that of the family.
+
+        Raises:
+            InputError: A fact that estimates need is unknown, or an argument does not suit the device.
+        """
+
 @final
 class Hardware:
     """A machine as data, in base units: FLOP/s (dense, multiply-accumulate = 2), bytes, seconds.

@@ -100,6 +100,7 @@ void register_graph_rewriter(py::module_& m);
 void register_graph_json(py::class_<Graph, py::smart_holder>& graph);
 void register_counts(py::module_& m);
 void register_constants(py::module_& m);
+void register_device(py::module_& m);
 void register_collectives(py::module_& m);
 void register_hardware(py::module_& m);
 void register_plan(py::module_& m);

@@ -10,6 +10,7 @@
 
 #include "core/checked_int.hpp"
 #include "core/graph_json.hpp"
+#include "hardware/device_machine.hpp"
 #include "hardware/hardware_json.hpp"
 #include "interface/grids.hpp"
 #include "interface/layers.hpp"
@@ -113,6 +114,7 @@ void write_deployment(JsonWriter& out, const DeployedGraph& deployed) {
 const Session::Handler Session::kHandlers[] = {
     {"load",     &Session::load    },
     {"unload",   &Session::unload  },
+    {"device",   &Session::device  },
     {"scale",    &Session::scale   },
     {"deploy",   &Session::deploy  },
     {"estimate", &Session::estimate},
@@ -208,6 +210,12 @@ void Session::unload(const JsonEntry& fields, std::string_view, JsonWriter&) {
     const auto [handle] = fields.members(JsonPlace("unload"), std::array{JsonKey{"handle"}});
     const JsonPlace place("handle");
     if (held_.erase(handle.integer(place, "a handle")) == 0) handle.unexpected(place, "a handle in use");
+}
+
+void Session::device(const JsonEntry& fields, std::string_view document, JsonWriter& out) {
+    const auto [file] = fields.members(JsonPlace("device"), std::array{JsonKey{"file"}});
+    const Hardware made = machine_of_device_json(document, std::string(file.text(JsonPlace("file"))));
+    out.key("machine").raw(hardware_to_json(made));
 }
 
 void Session::scale(const JsonEntry& fields, std::string_view, JsonWriter& out) {

@@ -25,7 +25,7 @@ namespace infercost {
 // Belongs to one thread.
 class Session {
   public:
-    // Throws nothing but std::bad_alloc. `document` is the text that `load` reads.
+    // Throws nothing but std::bad_alloc. `document` is the text that `load` and `device` read.
     std::string answer(std::string_view request, std::string_view document);
 
   private:
@@ -42,6 +42,7 @@ class Session {
     void run(std::string_view request, std::string_view document, JsonWriter& out);
     void load(const JsonEntry& fields, std::string_view document, JsonWriter& out);
     void unload(const JsonEntry& fields, std::string_view document, JsonWriter& out);
+    void device(const JsonEntry& fields, std::string_view document, JsonWriter& out);
     void scale(const JsonEntry& fields, std::string_view document, JsonWriter& out);
     void deploy(const JsonEntry& fields, std::string_view document, JsonWriter& out);
     void estimate(const JsonEntry& fields, std::string_view document, JsonWriter& out);
