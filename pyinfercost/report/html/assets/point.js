@@ -147,8 +147,9 @@ function makeEvaluator(compiled) {
       : { grid: terms.grid_g_per_kwh, pue: terms.pue, cloud: "", typed: false };
     /* A price is of some place, unless the reader chose another one; the data center is that of its cloud. */
     const [placeGrid, placePue] = state.place ? SETUP.places[state.place] : [grid, pue];
+    const ofEngine = Object.entries(SETUP.term_keys[state.engine]).map(([name, key]) => [name, terms[key]]);
     return {
-      ...terms,
+      ...Object.fromEntries(ofEngine),
       utilization: state.utilization,
       draft_tokens_per_step: 1,
       usd_per_h: rent ? rent.usd_per_device_h : null,
