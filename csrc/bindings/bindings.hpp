@@ -109,6 +109,7 @@ void register_parallel(py::module_& m);
 void register_evaluate(py::module_& m);
 void register_costs(py::module_& m);
 void register_serving(py::module_& m);
+void register_gguf(py::module_& m);
 void register_interface(py::module_& m);
 void register_select(py::module_& m);
 void register_sparsity(py::module_& m);

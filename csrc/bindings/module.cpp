@@ -29,5 +29,6 @@ PYBIND11_MODULE(_core, m) {
     infercost::register_steady_states(m);
     infercost::register_monitor(m);
     infercost::register_serving(m);
+    infercost::register_gguf(m);
     infercost::register_interface(m);
 }

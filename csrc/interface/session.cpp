@@ -183,7 +183,14 @@ const std::shared_ptr<Value>& Session::held(const JsonEntry& entry, const JsonPl
 }
 
 void Session::load(const JsonEntry& fields, std::string_view document, JsonWriter& out) {
-    const auto [kind] = fields.members(JsonPlace("load"), std::array{JsonKey{"kind"}});
+    const auto [kind, file, size, phase] = fields.members(
+        JsonPlace("load"),
+        std::array{
+            JsonKey{"kind"},
+            JsonKey{"file", false},
+            JsonKey{"size", false},
+            JsonKey{"phase", false}
+    });
     const JsonPlace place("kind");
     const std::string_view word = kind.text(place);
     if (word == "graph" || word == "decoder") {
@@ -191,6 +198,13 @@ void Session::load(const JsonEntry& fields, std::string_view document, JsonWrite
             word == "graph" ? graph_from_json(document) : build_decoder(decoder_config_from_json(document));
         out.key("handle").integer(keep(graph));
         write_graph(out, *graph);
+    } else if (word == "gguf") {
+        if (!file || !size || !phase) fields.fail(place, " is gguf; expected file, size and phase as well");
+        const std::int64_t bytes = size.integer(JsonPlace("size"));
+        load_gguf(
+            {std::string(file.text(JsonPlace("file"))),
+             static_cast<std::uint64_t>(std::max<std::int64_t>(bytes, 0)), phase.text(JsonPlace("phase"))},
+            document, out);
     } else if (word == "machine") {
         const auto machine = std::make_shared<const Hardware>(hardware_from_json(document));
         out.key("handle").integer(keep(machine));
@@ -202,8 +216,28 @@ void Session::load(const JsonEntry& fields, std::string_view document, JsonWrite
         out.key("handle").integer(keep(requests));
         write_requests(out, *requests);
     } else {
-        kind.unexpected(place, "graph, decoder, machine, steps or requests");
+        kind.unexpected(place, "graph, decoder, gguf, machine, steps or requests");
     }
+}
+
+void Session::load_gguf(const GgufFile& file, std::string_view begin, JsonWriter& out) {
+    const auto model = std::make_shared<GgufModel>(file.name);
+    try {
+        model->add(read_gguf_header(begin, file.bytes, file.name), file.name);
+    } catch (const MoreBytesNeeded& needed) {
+        out.key("needs").integer(static_cast<std::int64_t>(needed.end));
+        return;
+    }
+    const std::int64_t parts = model->parts();
+    if (parts > 1) {
+        throw InputError(
+            file.name + " is one of " + std::to_string(parts) +
+            " files; join them with llama-gguf-split --merge, or convert the model where Python is: "
+            "pyinfercost explore FILE.gguf -o explore.html");
+    }
+    const auto graph = build_decoder(decoder_config_of_gguf(model, file.phase));
+    out.key("handle").integer(keep(graph));
+    write_graph(out, *graph);
 }
 
 void Session::unload(const JsonEntry& fields, std::string_view, JsonWriter&) {

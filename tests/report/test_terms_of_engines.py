@@ -18,6 +18,7 @@ from pyinfercost.predict.derived_costs import term_keys
 from pyinfercost.predict.machine_catalog import machine_of
 from pyinfercost.report.html.catalog_pack import machine_entry, number_or_word
 
+pytestmark = pytest.mark.torch
 MACHINE = "h100-sxm-80gb"
 DECODER = json.dumps({"config": LLAMA, "phase": "decode"})
 

@@ -9,7 +9,6 @@ from ... import _core
 from ...deployment.engines import executions_of
 from ...predict.derived_costs import term_keys
 from ...predict.exploring import START
-from ...sources.gguf.tables import gguf_tables
 from ..documents import ESTIMATE, LAYER_KEYS
 from .catalog_pack import catalog_pack, machine_entry, number_or_word
 from .own_machine import own_machine_document
@@ -84,7 +83,6 @@ def setup_document(live: Exploration, *, explores: bool) -> dict[str, Any]:
         "own_machines": own_machine_document() if explores else None,
         "own": None if live.own is None or live.is_cataloged else machine_entry(live.own),
         "host": _own_host(live),
-        "gguf": None if live.phases else gguf_tables(),
         "experts": first is not None and _has_experts(first.graph),
         "start": {
             "phase": live.phases[-1].name if live.phases else "",

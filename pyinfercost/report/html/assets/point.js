@@ -29,9 +29,10 @@ function makeEvaluator(compiled) {
     const key = `${phase} ${format}`;
     if (!graphs.has(key)) {
       const { source } = SETUP.phases.find(({ name }) => name === phase);
+      const { text, ...fields } = source ?? {};
       const loaded = source
-        ? ask("load", { kind: source.kind }, source.text)
-        : stored(phase, format).then((text) => ask("load", { kind: "graph" }, text));
+        ? ask("load", fields, text)
+        : stored(phase, format).then((graph) => ask("load", { kind: "graph" }, graph));
       graphs.set(
         key,
         loaded.then(({ handle }) => handle),
