@@ -219,6 +219,8 @@ class Graph {
     // every turn, and the work of a forward does not change with it. So does a size of 0, except of a truth
     // value. Also throws if a length of a tensor is below zero.
     void check_guards(const Sizes& sizes) const;
+    // Whether neither of the two throws.
+    bool holds_at(const Sizes& sizes) const;
 
   private:
     friend class GraphBuilder;
@@ -226,7 +228,10 @@ class Graph {
     // Called once, when the graph is complete.
     void validate();
     void find_open_lengths();
-    void check_lengths(const Sizes& known) const;
+    // What is wrong with sizes, if anything is.
+    std::optional<std::string> wrong_size(const Sizes& sizes) const;
+    std::optional<std::string> wrong_length(const Sizes& known) const;
+    std::optional<std::string> broken_guard(const Sizes& sizes) const;
     void check_held_until() const;
     std::optional<std::int64_t> limit(const NamedSize& size, const Replacements& known) const;
     void check_defined(TensorIndex t, const IndexedVector<TensorIndex, bool>& defined,

@@ -1,7 +1,6 @@
 #include "serving/step_phases.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <stdexcept>
 #include <utility>
 
@@ -61,7 +60,7 @@ double PhaseColumns::band_s(std::size_t point, double wait_spread) const {
 }
 
 PhaseEvaluator::PhaseEvaluator(const ServedPhase& phase, const Hardware& machine)
-    : phase_(&phase), machine_(&machine), static_w_(std::numeric_limits<double>::quiet_NaN()) {
+    : phase_(&phase), machine_(&machine) {
     for (const StageKind& kind : phase.kinds) stages_ += kind.count;
 }
 
@@ -77,7 +76,15 @@ Sizes PhaseEvaluator::all_sizes(const Sizes& given) const {
     return sizes;
 }
 
-PhaseColumns PhaseEvaluator::evaluate(std::size_t variant, SizeValues sizes) {
+bool PhaseEvaluator::holds_at(const Sizes& given) const {
+    Sizes point = given;
+    for (const auto& [name, value] : graph().size_values({})) {
+        if (!graph().depends_on_data(name)) point.try_emplace(name, value.constant());
+    }
+    return graph().holds_at(point);
+}
+
+PhaseColumns PhaseEvaluator::evaluate(std::size_t variant, SizeValues sizes) const {
     const std::size_t points = sizes.front().second.size();
     for (const auto& [name, value] : graph().size_values({})) {
         const auto given =
@@ -92,7 +99,7 @@ PhaseColumns PhaseEvaluator::evaluate(std::size_t variant, SizeValues sizes) {
     total.peak_memory_bytes.resize(points);
     for (const StageKind& kind : phase_->kinds) {
         StageColumns stage(points);
-        static_w_ = evaluate_step_parts(*kind.plans.at(variant), columns, *machine_, points, stage.out);
+        evaluate_step_parts(*kind.plans.at(variant), columns, *machine_, points, stage.out);
         const PhaseColumns& found = stage.columns;
         const auto count = static_cast<double>(kind.count);
         for (std::size_t part = 0; part < kStepParts; ++part) {
