@@ -97,16 +97,8 @@ class Builder {
         const auto power = machine_.power_w.find("idle");
         idle_w_ = power == machine_.power_w.end() ? 0.0 : power->second;
         // A graph with windows holds where they are full.
-        least_context_ = least(
-            [&](std::int64_t at) {
-                return steps_.holds_at({
-                    {batch_,   1 },
-                    {context_, at}
-                });
-            },
-            1, limits.most_context);
-        least_tokens_ =
-            least([&](std::int64_t at) { return reads_.holds_at(prompt_of(at)); }, 2, limits.tokens);
+        least_context_ = steps_.least(context_, 1, limits.most_context);
+        least_tokens_ = reads_.least(sequence_, 2, limits.tokens);
         // Their errors say what to capture.
         steps_at(0, {1}, {least_context_});
         reads_at(0, {least_tokens_});
@@ -119,10 +111,6 @@ class Builder {
         Numbers seconds;
         Numbers joules;
     };
-
-    template <class Holds>
-    static std::int64_t least(Holds&& holds, std::int64_t low, std::int64_t high);
-    Sizes prompt_of(std::int64_t tokens) const;
 
     PhaseColumns steps_at(std::size_t variant, const Whole& sequences, const Whole& contexts) const;
     PhaseColumns reads_at(std::size_t variant, const Whole& tokens) const;
@@ -158,18 +146,6 @@ class Builder {
     std::int64_t least_context_ = 1;
     std::int64_t least_tokens_ = 2;
 };
-
-// The least size from `low` on that a graph holds for, where it holds for `high`.
-template <class Holds>
-std::int64_t Builder::least(Holds&& holds, std::int64_t low, std::int64_t high) {
-    if (holds(low)) return low;
-    std::int64_t below = low;
-    while (high - below > 1) {
-        const std::int64_t middle = (below + high) / 2;
-        (holds(middle) ? high : below) = middle;
-    }
-    return high;
-}
 
 // ---- decode ----
 
@@ -369,15 +345,6 @@ Curve Builder::outputs(const Whole& sequences, const PhaseColumns& column) {
 }
 
 // ---- prefill ----
-
-// One prompt.
-Sizes Builder::prompt_of(std::int64_t tokens) const {
-    Sizes sizes = {
-        {sequence_, tokens}
-    };
-    if (const auto batch = reads_.graph().size_of_role(SizeRole::batch)) sizes.emplace(*batch, 1);
-    return sizes;
-}
 
 PhaseColumns Builder::reads_at(std::size_t variant, const Whole& tokens) const {
     SizeValues sizes = {

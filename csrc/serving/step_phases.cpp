@@ -76,12 +76,23 @@ Sizes PhaseEvaluator::all_sizes(const Sizes& given) const {
     return sizes;
 }
 
-bool PhaseEvaluator::holds_at(const Sizes& given) const {
-    Sizes point = given;
+std::int64_t PhaseEvaluator::least(const std::string& size, std::int64_t low, std::int64_t high) const {
+    Sizes point;
     for (const auto& [name, value] : graph().size_values({})) {
-        if (!graph().depends_on_data(name)) point.try_emplace(name, value.constant());
+        if (!graph().depends_on_data(name)) point.emplace(name, value.constant());
     }
-    return graph().holds_at(point);
+    if (const auto batch = graph().size_of_role(SizeRole::batch)) point[*batch] = 1;
+    const auto holds = [&](std::int64_t value) {
+        point[size] = value;
+        return graph().holds_at(point);
+    };
+    if (holds(low)) return low;
+    std::int64_t below = low;
+    while (high - below > 1) {
+        const std::int64_t middle = below + (high - below) / 2;
+        (holds(middle) ? high : below) = middle;
+    }
+    return high;
 }
 
 PhaseColumns PhaseEvaluator::evaluate(std::size_t variant, SizeValues sizes) const {

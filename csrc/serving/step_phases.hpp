@@ -76,8 +76,9 @@ class PhaseEvaluator {
     // Evaluates the plans of one variant at points that have a value of each given size. Other sizes have
     // their defaults; those that depend on data stay open.
     PhaseColumns evaluate(std::size_t variant, SizeValues sizes) const;
-    // Whether the graph holds at such a point.
-    bool holds_at(const Sizes& given) const;
+    // The least value of a size from `low` on that the graph holds for with one sequence, where it holds for
+    // `high`.
+    std::int64_t least(const std::string& size, std::int64_t low, std::int64_t high) const;
 
   private:
     const ServedPhase* phase_;

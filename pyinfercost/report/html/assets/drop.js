@@ -94,7 +94,7 @@ async function phasesOfConfig(config, name, ask) {
   }
 }
 
-/* The core reads the header from the first bytes of a file, and says how many it needs where they end before it does. */
+/* The core reads the header from the first bytes of a file, and answers how many it needs where the header goes on. */
 async function phasesOfGguf(file, ask) {
   let [bytes, begin] = [FIRST_BYTES, null];
   const load = async (phase) => {
