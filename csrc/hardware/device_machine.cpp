@@ -448,8 +448,9 @@ Hardware machine_of_device_json(std::string_view text, std::string name) {
     if (sustained) use.sustained = sustained.boolean(JsonPlace("sustained"));
     const DeviceFile file(device);
     if (file.has("calibration")) {
-        file.fail("[calibration] has constants that were measured on this device; expected none here, since "
-                  "`pyinfercost explore MODEL --hardware FILE` reads them");
+        file.fail(
+            "[calibration] has constants that were measured on this device; expected none here, since "
+            "`pyinfercost explore MODEL --hardware FILE` reads them");
     }
     return machine_of(file, known, use);
 }
