@@ -1,7 +1,8 @@
 // The core as a library: predicts the cost of a model without Python.
 //
 //   const auto graph = infercost::graph_from_json(graph_text);           // Graph.to_json() in Python
-//   const auto machine = infercost::hardware_from_json(machine_text);    // Hardware.to_json() in Python
+//   const auto machine = infercost::hardware_from_json(machine_text);    // Hardware.to_json() in Python,
+//                                                                        // or machine_of_device_json()
 //   const infercost::Sizes sizes = {{"batch", 8}};
 //   const infercost::Precision precision = infercost::parse_precision("fp16");
 //   const infercost::Counts counts = infercost::count(graph, sizes, precision, {});
@@ -18,6 +19,7 @@
 #include "count/count.hpp"
 #include "evaluate/evaluate.hpp"
 #include "evaluate/explain.hpp"
+#include "hardware/device_machine.hpp"
 #include "hardware/hardware.hpp"
 #include "hardware/hardware_json.hpp"
 #include "ops/rule.hpp"

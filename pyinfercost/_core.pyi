@@ -728,6 +728,68 @@ def base_constants(calibration: Mapping[str, float], *, clock_hz: float) -> dict
 def calibration_value(key: str, base: float, *, clock_hz: float) -> float:
     """Return a value in base units as a calibration file writes it under `table.key`."""
 
+HARDWARE_FILE_VERSION: int
+
+def band_classes() -> list[str]:
+    """Classes of kernels that may have a band of their own; the first is for all others."""
+
+def check_hardware_file(text: str, *, kind: str, name: str) -> None:
+    """Check the JSON of a hardware file against the schema of its kind.
+
+    Args:
+        text: The content as JSON.
+        kind: `device`, `calibration` or `bands`.
+        name: The file, for messages.
+
+    Raises:
+        InputError: A key is unknown or missing, or a value has the wrong type or is out of range.
+    """
+
+@final
+class DeviceFile:
+    """The checked facts of a device file, in the units of the file."""
+
+    def __init__(self, text: str, *, name: str) -> None:
+        """Read the content as JSON; `name` is the file, for messages.
+
+        Raises:
+            InputError: The content does not follow the schema, or its values contradict each other.
+        """
+    @property
+    def missing(self) -> list[str]:
+        """Facts that an estimate of time needs and the file lacks; empty for a usable device."""
+    def check_family(self, kind: str) -> None:
+        """Raise InputError where the kind of the file's family is another kind than that of the file."""
+    def machine(
+        self,
+        values: Mapping[str, float],
+        *,
+        lineage: Sequence[str],
+        bands: Mapping[str, tuple[float, str]],
+        measured: bool = False,
+        library_int8: tuple[float, str] | None = None,
+        threads: int | None = None,
+        instances: int = 1,
+        sustained: bool = False,
+        host_s: float | None = None,
+    ) -> Hardware:
+        """Return the machine with the calibration constants of its family.
+
+        Args:
+            values: Constants by `table.key`, in the units of calibration files.
+            lineage: The family, the families that it extends, and the kind.
+            bands: Spread and evidence by class of kernels; `other` is for classes without an entry.
+            measured: Whether the device's own file has constants.
+            library_int8: Spread and evidence of int8 products of compilers of whole models, on a measured CPU.
+            threads: Threads of a CPU, one per core; all cores by default.
+            instances: Copies of a model on a CPU; the machine is the share of one.
+            sustained: Whether it works without pause, at most at its power limit.
+            host_s: Seconds in which the host of a GPU issues an operator; by default that of the family.
+
+        Raises:
+            InputError: A fact that estimates need is unknown, or an argument does not suit the device.
+        """
+
 @final
 class Hardware:
     """A machine as data, in base units: FLOP/s (dense, multiply-accumulate = 2), bytes, seconds.
@@ -1480,12 +1542,146 @@ def served_steps(
 ) -> dict[str, Any]: ...
 
 @final
+class GgmlType:
+    """A type of tensors in GGUF files."""
+
+    @property
+    def number(self) -> int:
+        """Number in files."""
+    @property
+    def name(self) -> str:
+        """Name in ggml."""
+    @property
+    def weights(self) -> int:
+        """Weights of a block."""
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a block."""
+    @property
+    def dtype(self) -> str:
+        """Dtype of an element."""
+    @property
+    def format(self) -> str:
+        """Format of weights in blocks; empty for plain elements."""
+    @property
+    def values(self) -> int:
+        """Weights in an element."""
+    @property
+    def group(self) -> int:
+        """Weights that share metadata."""
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of metadata of a group, where it has no scale of a dtype."""
+    @property
+    def bits(self) -> int:
+        """Bits of a weight, with those in the metadata; 0 for those of an element."""
+
+def ggml_types() -> list[GgmlType]:
+    """The types of tensors in GGUF files."""
+
+@final
+class GgufSkipped:
+    """A setting that is not kept: its length in elements or characters."""
+
+    def __init__(self, length: int) -> None: ...
+    @property
+    def length(self) -> int:
+        """Elements or characters."""
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class GgufTensor:
+    """A tensor of a GGUF file."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its dimensions, the outermost first, as in torch."""
+    @property
+    def type(self) -> GgmlType:
+        """The type of its elements."""
+    @property
+    def offset(self) -> int:
+        """Its first byte after the start of the data."""
+    @property
+    def elements(self) -> int:
+        """Number of its elements."""
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its data."""
+
+@final
+class GgufHeader:
+    """The header of a GGUF file."""
+
+    def __init__(self, content: Any, *, name: str) -> None:
+        """Read the bytes of a file; `name` is the file, for messages.
+
+        Raises:
+            InputError: The file is damaged or of another format.
+        """
+    @property
+    def version(self) -> int:
+        """Version of the format."""
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Values by key; long texts and arrays are `GgufSkipped`."""
+    @property
+    def tensors(self) -> list[GgufTensor]:
+        """The tensors in the order of the file."""
+
+@final
+class GgufModel:
+    """A model of GGUF files."""
+
+    def __init__(self, spec: str) -> None:
+        """`spec` is the name of the model in messages."""
+    def add(self, header: GgufHeader, *, file: str) -> None:
+        """Add a file: settings are those of the first.
+
+        Raises:
+            InputError: It has a tensor of an earlier file.
+        """
+    @property
+    def spec(self) -> str:
+        """The name in messages."""
+    @property
+    def architecture(self) -> str:
+        """Name of the architecture; empty if there is none."""
+    @property
+    def parts(self) -> int:
+        """Files that the model is split into, as the first states."""
+    @property
+    def tensors(self) -> list[GgufTensor]:
+        """The tensors of all files."""
+    def graph(self, phase: str) -> Graph:
+        """The graph of its decoder in a phase, `prefill` or `decode`.
+
+        Raises:
+            InputError: As `config_json`, or the core does not build this family.
+        """
+    def config_json(self) -> str:
+        """The config of `transformers`, with `model_type`, as JSON.
+
+        Raises:
+            InputError: The architecture is unknown, or a config cannot express its sizes.
+        """
+    def stored(self, parameter: str) -> tuple[list[GgufTensor], int, bool] | None:
+        """The tensors of a parameter, the number of its type, and whether its blocks have several types.
+
+        None if the file lacks one of the tensors.
+        """
+
+@final
 class Session:
     """Requests and answers of the core as JSON: what the WebAssembly module has, in this process."""
 
     def __init__(self) -> None: ...
-    def answer(self, request: str, document: str = "") -> str:
-        """The answer to one request; `document` is the text that a request to load reads."""
+    def answer(self, request: str, document: str | bytes = "") -> str:
+        """The answer to one request; `document` is the text, or of a GGUF file the bytes, that it reads."""
 
 def decoder_graph(document: str) -> Graph:
     """The graph of a decoder of language, from the document of a request to load one."""

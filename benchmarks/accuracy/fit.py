@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pyinfercost import hardware
-from pyinfercost.hardware.files import CALIBRATIONS, DeviceFile, calibration, lineage
+from pyinfercost.hardware.files import CALIBRATIONS, family_calibration, lineage
 
 from . import judge as judging
 from .captures import Capturing, default_cache
@@ -108,7 +108,7 @@ def fit_family(
     if len(line) == 1:
         return  # a device whose family is its kind: constants of a kind are shared
     parent, kind = line[1], line[-1]
-    extended = calibration(DeviceFile(out / family, {"id": family, "kind": kind, "family": parent}), out)
+    extended = family_calibration(parent, out)
     wanted, kept = frozenset(tables), {*keep, *published_keys(out, family)}
     parameters = [
         replace(

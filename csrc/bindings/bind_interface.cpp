@@ -12,10 +12,17 @@ void register_interface(py::module_& m) {
         .def(
             "answer",
             [](Session& session, const py::object& request, const py::object& document) {
-                return session.answer(to_text(request, "request"), to_text(document, "document"));
+                const std::string text = to_text(request, "request");
+                if (py::isinstance<py::bytes>(document)) {
+                    return session.answer(text,
+                                          std::string_view(py::reinterpret_borrow<py::bytes>(document)));
+                }
+                return session.answer(text, to_text(document, "document"));
             },
             py::arg("request"), py::arg("document") = "",
-            "The answer to one request; `document` is the text that a request to load reads.");
+            "The answer to one request; `document` is the text, or of a GGUF file the bytes, that a request "
+            "to "
+            "load reads.");
     m.def(
         "decoder_graph",
         [](const py::object& document) {

@@ -14,6 +14,7 @@ PYBIND11_MODULE(_core, m) {
     infercost::register_graph_rewriter(m);
     infercost::register_counts(m);
     infercost::register_constants(m);
+    infercost::register_device(m);
     infercost::register_hardware(m);
     infercost::register_collectives(m);
     infercost::register_plan(m);
@@ -29,5 +30,6 @@ PYBIND11_MODULE(_core, m) {
     infercost::register_monitor(m);
     infercost::register_deploy(m);
     infercost::register_serving(m);
+    infercost::register_gguf(m);
     infercost::register_interface(m);
 }

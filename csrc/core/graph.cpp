@@ -146,15 +146,15 @@ std::optional<std::int64_t> Graph::limit(const NamedSize& size, const Replacemen
     return bound.is_constant() ? std::optional(bound.constant()) : std::nullopt;
 }
 
-void Graph::check_sizes(const Sizes& sizes) const {
+std::optional<std::string> Graph::wrong_size(const Sizes& sizes) const {
     for (const auto& [name, value] : sizes) {
         if (sizes_.contains(name)) continue;
         std::string known;
         for (const std::string& other : size_names_) known += (known.empty() ? "" : ", ") + other;
-        throw InputError("unknown size '" + name + "'; " +
-                         (known.empty() ? "this graph was captured with fixed sizes only (name sizes "
-                                          "with dynamic= when capturing)"
-                                        : "this graph has: " + known));
+        return "unknown size '" + name + "'; " +
+               (known.empty() ? "this graph was captured with fixed sizes only (name sizes "
+                                "with dynamic= when capturing)"
+                              : "this graph has: " + known);
     }
     const Replacements known = replacements(sizes);
     for (const auto& [name, value] : sizes) {
@@ -163,13 +163,14 @@ void Graph::check_sizes(const Sizes& sizes) const {
         if (value >= size.minimum && (!maximum || value <= *maximum)) continue;
         std::string why;
         if (size.maximum && !size.maximum->is_constant()) why = ", which is " + size.maximum->text();
-        throw InputError("size '" + name + "' is " + std::to_string(value) + "; expected at least " +
-                         std::to_string(size.minimum) +
-                         (maximum ? " and at most " + std::to_string(*maximum) + why : ""));
+        return "size '" + name + "' is " + std::to_string(value) + "; expected at least " +
+               std::to_string(size.minimum) +
+               (maximum ? " and at most " + std::to_string(*maximum) + why : "");
     }
+    return std::nullopt;
 }
 
-void Graph::check_lengths(const Sizes& known) const {
+std::optional<std::string> Graph::wrong_length(const Sizes& known) const {
     for (const Expr& length : open_lengths_) {
         const std::vector<std::string> names = length.names();
         if (!std::all_of(names.begin(), names.end(),
@@ -178,14 +179,14 @@ void Graph::check_lengths(const Sizes& known) const {
         }
         const std::int64_t value = length.evaluate(known);
         if (value >= 0) continue;
-        throw InputError("a tensor has length or stride " + length.text() + ", which is " +
-                         std::to_string(value) + " for " + assigned(known) +
-                         "; expected sizes for which it is zero or more");
+        return "a tensor has length or stride " + length.text() + ", which is " + std::to_string(value) +
+               " for " + assigned(known) + "; expected sizes for which it is zero or more";
     }
+    return std::nullopt;
 }
 
-void Graph::check_guards(const Sizes& sizes) const {
-    if (guards_.empty() && open_lengths_.empty()) return;
+std::optional<std::string> Graph::broken_guard(const Sizes& sizes) const {
+    if (guards_.empty() && open_lengths_.empty()) return std::nullopt;
     Sizes exact;
     Sizes raised;
     for (const auto& [name, value] : replacements(sizes)) {
@@ -195,8 +196,7 @@ void Graph::check_guards(const Sizes& sizes) const {
         exact[name] = value.constant();
         raised[name] = truth ? value.constant() : std::max<std::int64_t>(value.constant(), 2);
     }
-    check_lengths(exact);
-    if (raised.empty()) return;
+    if (auto wrong = wrong_length(exact); wrong || raised.empty()) return wrong;
     for (const Guard& guard : guards_) {
         bool known = true;
         std::optional<std::string> of_data;
@@ -207,10 +207,23 @@ void Graph::check_guards(const Sizes& sizes) const {
             }
         }
         if (!known || guard.holds(exact) || guard.holds(raised)) continue;
-        throw InputError("this graph holds only where " + guard.text() + ", got " + assigned(sizes) +
-                         "; capture the model again with " +
-                         (of_data ? "that value of " + *of_data : "an example of that size"));
+        return "this graph holds only where " + guard.text() + ", got " + assigned(sizes) +
+               "; capture the model again with " +
+               (of_data ? "that value of " + *of_data : "an example of that size");
     }
+    return std::nullopt;
+}
+
+void Graph::check_sizes(const Sizes& sizes) const {
+    if (const auto wrong = wrong_size(sizes)) throw InputError(*wrong);
+}
+
+void Graph::check_guards(const Sizes& sizes) const {
+    if (const auto broken = broken_guard(sizes)) throw InputError(*broken);
+}
+
+bool Graph::holds_at(const Sizes& sizes) const {
+    return !wrong_size(sizes) && !broken_guard(sizes);
 }
 
 void Graph::check_defined(TensorIndex t, const IndexedVector<TensorIndex, bool>& defined,

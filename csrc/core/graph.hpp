@@ -243,6 +243,8 @@ class Graph {
     bool trains() const { return first_backward() < static_cast<NodeIndex>(nodes_.size()); }
     // Empty until the room that keeps notes sets them. Changes under fork_safe_mutex().
     std::unique_ptr<GraphNotes>& notes() const { return notes_.notes; }
+    // Whether neither of the two throws.
+    bool holds_at(const Sizes& sizes) const;
 
   private:
     friend class GraphBuilder;
@@ -250,7 +252,10 @@ class Graph {
     // Called once, when the graph is complete.
     void validate();
     void find_open_lengths();
-    void check_lengths(const Sizes& known) const;
+    // What is wrong with sizes, if anything is.
+    std::optional<std::string> wrong_size(const Sizes& sizes) const;
+    std::optional<std::string> wrong_length(const Sizes& known) const;
+    std::optional<std::string> broken_guard(const Sizes& sizes) const;
     void check_held_until() const;
     std::optional<std::int64_t> limit(const NamedSize& size, const Replacements& known) const;
     void check_defined(TensorIndex t, const IndexedVector<TensorIndex, bool>& defined,

@@ -125,12 +125,37 @@ JsonDocument::JsonDocument(std::string_view text, std::string name) : name_(std:
 
 // ---- reading ----
 
+JsonType JsonEntry::type() const {
+    switch (document_->values_[index_].kind) {
+        case JsonDocument::Kind::null:
+            return JsonType::null;
+        case JsonDocument::Kind::boolean:
+            return JsonType::boolean;
+        case JsonDocument::Kind::integer:
+            return JsonType::integer;
+        case JsonDocument::Kind::large_integer:
+        case JsonDocument::Kind::real:
+            return JsonType::number;
+        case JsonDocument::Kind::text:
+            return JsonType::text;
+        case JsonDocument::Kind::list:
+            return JsonType::list;
+        case JsonDocument::Kind::object:
+            return JsonType::object;
+    }
+    return JsonType::null;
+}
+
+const std::string& JsonEntry::document_name() const {
+    return document_->name_;
+}
+
 bool JsonEntry::is_null() const {
-    return document_->values_[index_].kind == JsonDocument::Kind::null;
+    return type() == JsonType::null;
 }
 
 bool JsonEntry::is_text() const {
-    return document_->values_[index_].kind == JsonDocument::Kind::text;
+    return type() == JsonType::text;
 }
 
 std::string_view JsonEntry::text(const JsonPlace& place) const {

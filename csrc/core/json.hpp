@@ -44,12 +44,17 @@ struct JsonKey {
 
 class JsonDocument;
 
+// `integer` is one of 64 bits; `number` any other.
+enum class JsonType : std::uint8_t { null, boolean, integer, number, text, list, object };
+
 // One value of a document, or no value where an optional key is absent. Valid as long as the document.
 class JsonEntry {
   public:
     JsonEntry() = default;
 
     explicit operator bool() const { return document_ != nullptr; }
+    JsonType type() const;
+    const std::string& document_name() const;
     bool is_null() const;
     bool is_text() const;
 

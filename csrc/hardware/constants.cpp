@@ -168,16 +168,10 @@ ValueRange range_of(const Constant& row) {
     return {row.range.low > 0 ? kTiniest : 0, false, 1 / kTiniest};
 }
 
-std::string number(double value) {
-    char text[32];
-    std::snprintf(text, sizeof(text), "%g", value);
-    return text;
-}
-
 std::string text_of(const ValueRange& range) {
     std::string text = range.whole ? "a whole number " : "a finite number ";
-    text += (range.above ? "> " : ">= ") + number(range.low);
-    if (range.high < std::numeric_limits<double>::infinity()) text += " and <= " + number(range.high);
+    text += (range.above ? "> " : ">= ") + short_text(range.low);
+    if (range.high < std::numeric_limits<double>::infinity()) text += " and <= " + short_text(range.high);
     return text;
 }
 
@@ -224,7 +218,7 @@ void Constants::validate() const {
     for (const Slot& slot : slots().all) {
         const double value = at(*this, slot);
         if (is_set(value) && !range_of(*slot.row).has(value)) {
-            throw InputError("constant '" + slot.name + "' is " + number(value) + "; expected " +
+            throw InputError("constant '" + slot.name + "' is " + short_text(value) + "; expected " +
                              text_of(range_of(*slot.row)));
         }
     }
@@ -277,6 +271,12 @@ Constants Constants::complete(double kernel_minimum_s, double spread) const {
         fill(figures, row.otherwise, row.otherwise);
     });
     return full;
+}
+
+std::string short_text(double value) {
+    char text[32];
+    std::snprintf(text, sizeof(text), "%g", value);
+    return text;
 }
 
 // ---- lists ---------------------------------------------------------------------------------------------

@@ -76,6 +76,9 @@ struct CalibrationRow {
 // All rows that a calibration file may contain.
 const std::vector<CalibrationRow>& calibration_rows();
 
+// A number in messages, with up to six digits.
+std::string short_text(double value);
+
 // Convert values of a calibration file by `table.key` to base units by `table.name`. Throws
 // InputError for an unknown key, giving the nearest one.
 std::map<std::string, double> base_constants(const std::map<std::string, double>& calibration,

@@ -10,6 +10,7 @@
 
 #include "core/checked_int.hpp"
 #include "core/graph_json.hpp"
+#include "hardware/device_machine.hpp"
 #include "hardware/hardware_json.hpp"
 #include "interface/grids.hpp"
 #include "interface/layers.hpp"
@@ -113,6 +114,7 @@ void write_deployment(JsonWriter& out, const DeployedGraph& deployed) {
 const Session::Handler Session::kHandlers[] = {
     {"load",     &Session::load    },
     {"unload",   &Session::unload  },
+    {"device",   &Session::device  },
     {"scale",    &Session::scale   },
     {"deploy",   &Session::deploy  },
     {"estimate", &Session::estimate},
@@ -181,7 +183,14 @@ const std::shared_ptr<Value>& Session::held(const JsonEntry& entry, const JsonPl
 }
 
 void Session::load(const JsonEntry& fields, std::string_view document, JsonWriter& out) {
-    const auto [kind] = fields.members(JsonPlace("load"), std::array{JsonKey{"kind"}});
+    const auto [kind, file, size, phase] = fields.members(
+        JsonPlace("load"),
+        std::array{
+            JsonKey{"kind"},
+            JsonKey{"file", false},
+            JsonKey{"size", false},
+            JsonKey{"phase", false}
+    });
     const JsonPlace place("kind");
     const std::string_view word = kind.text(place);
     if (word == "graph" || word == "decoder") {
@@ -189,6 +198,13 @@ void Session::load(const JsonEntry& fields, std::string_view document, JsonWrite
             word == "graph" ? graph_from_json(document) : build_decoder(decoder_config_from_json(document));
         out.key("handle").integer(keep(graph));
         write_graph(out, *graph);
+    } else if (word == "gguf") {
+        if (!file || !size || !phase) fields.fail(place, " is gguf; expected file, size and phase as well");
+        const std::int64_t bytes = size.integer(JsonPlace("size"));
+        load_gguf(
+            {std::string(file.text(JsonPlace("file"))),
+             static_cast<std::uint64_t>(std::max<std::int64_t>(bytes, 0)), phase.text(JsonPlace("phase"))},
+            document, out);
     } else if (word == "machine") {
         const auto machine = std::make_shared<const Hardware>(hardware_from_json(document));
         out.key("handle").integer(keep(machine));
@@ -200,14 +216,40 @@ void Session::load(const JsonEntry& fields, std::string_view document, JsonWrite
         out.key("handle").integer(keep(requests));
         write_requests(out, *requests);
     } else {
-        kind.unexpected(place, "graph, decoder, machine, steps or requests");
+        kind.unexpected(place, "graph, decoder, gguf, machine, steps or requests");
     }
+}
+
+void Session::load_gguf(const GgufFile& file, std::string_view begin, JsonWriter& out) {
+    const auto model = std::make_shared<GgufModel>(file.name);
+    try {
+        model->add(read_gguf_header(begin, file.bytes, file.name), file.name);
+    } catch (const MoreBytesNeeded& needed) {
+        out.key("needs").integer(static_cast<std::int64_t>(needed.end));
+        return;
+    }
+    const std::int64_t parts = model->parts();
+    if (parts > 1) {
+        throw InputError(
+            file.name + " is one of " + std::to_string(parts) +
+            " files; join them with llama-gguf-split --merge, or convert the model where Python is: "
+            "pyinfercost explore FILE.gguf -o explore.html");
+    }
+    const auto graph = build_decoder(decoder_config_of_gguf(model, file.phase));
+    out.key("handle").integer(keep(graph));
+    write_graph(out, *graph);
 }
 
 void Session::unload(const JsonEntry& fields, std::string_view, JsonWriter&) {
     const auto [handle] = fields.members(JsonPlace("unload"), std::array{JsonKey{"handle"}});
     const JsonPlace place("handle");
     if (held_.erase(handle.integer(place, "a handle")) == 0) handle.unexpected(place, "a handle in use");
+}
+
+void Session::device(const JsonEntry& fields, std::string_view document, JsonWriter& out) {
+    const auto [file] = fields.members(JsonPlace("device"), std::array{JsonKey{"file"}});
+    const Hardware made = machine_of_device_json(document, std::string(file.text(JsonPlace("file"))));
+    out.key("machine").raw(hardware_to_json(made));
 }
 
 void Session::scale(const JsonEntry& fields, std::string_view, JsonWriter& out) {

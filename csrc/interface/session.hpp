@@ -25,7 +25,7 @@ namespace infercost {
 // Belongs to one thread.
 class Session {
   public:
-    // Throws nothing but std::bad_alloc. `document` is the text that `load` reads.
+    // Throws nothing but std::bad_alloc. `document` is the text that `load` and `device` read.
     std::string answer(std::string_view request, std::string_view document);
 
   private:
@@ -41,7 +41,15 @@ class Session {
 
     void run(std::string_view request, std::string_view document, JsonWriter& out);
     void load(const JsonEntry& fields, std::string_view document, JsonWriter& out);
+    struct GgufFile {
+        std::string name;
+        std::uint64_t bytes;
+        std::string_view phase;
+    };
+    // `begin` are the first bytes of the file; the answer is `needs` where its header goes on behind them.
+    void load_gguf(const GgufFile& file, std::string_view begin, JsonWriter& out);
     void unload(const JsonEntry& fields, std::string_view document, JsonWriter& out);
+    void device(const JsonEntry& fields, std::string_view document, JsonWriter& out);
     void scale(const JsonEntry& fields, std::string_view document, JsonWriter& out);
     void deploy(const JsonEntry& fields, std::string_view document, JsonWriter& out);
     void estimate(const JsonEntry& fields, std::string_view document, JsonWriter& out);

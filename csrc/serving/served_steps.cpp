@@ -92,12 +92,16 @@ class Builder {
           context_(steps_.size_of(SizeRole::context)),
           sequence_(reads_.size_of(SizeRole::sequence)),
           devices_(static_cast<double>(model.devices)),
-          ranks_(devices_ / static_cast<double>(steps_.stages())) {
+          ranks_(devices_ / static_cast<double>(steps_.stages())),
+          static_w_(machine_.constants.energy.static_w) {
         const auto power = machine_.power_w.find("idle");
         idle_w_ = power == machine_.power_w.end() ? 0.0 : power->second;
         // A graph with windows holds where they are full.
-        least_context_ = least([&](std::int64_t at) { steps_at(0, {1}, {at}); }, 1, limits.most_context);
-        least_tokens_ = least([&](std::int64_t at) { reads_at(0, {at}); }, 2, limits.tokens);
+        least_context_ = steps_.least(context_, 1, limits.most_context);
+        least_tokens_ = reads_.least(sequence_, 2, limits.tokens);
+        // Their errors say what to capture.
+        steps_at(0, {1}, {least_context_});
+        reads_at(0, {least_tokens_});
     }
 
     ServedSteps build();
@@ -108,11 +112,8 @@ class Builder {
         Numbers joules;
     };
 
-    template <class Evaluate>
-    static std::int64_t least(Evaluate&& evaluate, std::int64_t low, std::int64_t high);
-
-    PhaseColumns steps_at(std::size_t variant, const Whole& sequences, const Whole& contexts);
-    PhaseColumns reads_at(std::size_t variant, const Whole& tokens);
+    PhaseColumns steps_at(std::size_t variant, const Whole& sequences, const Whole& contexts) const;
+    PhaseColumns reads_at(std::size_t variant, const Whole& tokens) const;
     void put_in_stages(PhaseColumns& found, const Whole& rounds, const Numbers& total_s) const;
     void follow(PhaseColumns& found) const;
 
@@ -140,44 +141,22 @@ class Builder {
     double devices_;  // of a copy
     double ranks_;    // of a stage of a copy
     double idle_w_ = 0;
-    double static_w_ = 0;
+    double static_w_;    // of a device; NaN if its energy is unknown
     double host_s_ = 0;  // of a step of one sequence
     std::int64_t least_context_ = 1;
     std::int64_t least_tokens_ = 2;
 };
 
-// The least size from `low` on that a graph holds for, where it holds for `high`.
-template <class Evaluate>
-std::int64_t Builder::least(Evaluate&& evaluate, std::int64_t low, std::int64_t high) {
-    const auto holds = [&](std::int64_t at) {
-        try {
-            evaluate(at);
-        } catch (const std::invalid_argument&) {
-            return false;
-        }
-        return true;
-    };
-    if (holds(low)) return low;
-    evaluate(high);  // otherwise its error says what to capture
-    std::int64_t below = low;
-    while (high - below > 1) {
-        const std::int64_t middle = (below + high) / 2;
-        (holds(middle) ? high : below) = middle;
-    }
-    return high;
-}
-
 // ---- decode ----
 
 // The parts of decode steps; of a pipeline those of all micro-batches, in one round.
-PhaseColumns Builder::steps_at(std::size_t variant, const Whole& sequences, const Whole& contexts) {
+PhaseColumns Builder::steps_at(std::size_t variant, const Whole& sequences, const Whole& contexts) const {
     const std::int64_t stages = steps_.stages();
     if (stages == 1) {
         PhaseColumns found = steps_.evaluate(variant, {
                                                           {batch_,   sequences},
                                                           {context_, contexts }
         });
-        static_w_ = steps_.static_w();
         return found;
     }
     const std::int64_t parts = model_.micro_batches > 0 ? model_.micro_batches : stages;
@@ -191,7 +170,6 @@ PhaseColumns Builder::steps_at(std::size_t variant, const Whole& sequences, cons
                                                       {batch_,   of_part },
                                                       {context_, contexts}
     });
-    static_w_ = steps_.static_w();
     Numbers total_s;
     for (std::size_t i = 0; i < found.points(); ++i) {
         // A token waits for the one before it: for all stages, or for all micro-batches in the slowest one.
@@ -368,7 +346,7 @@ Curve Builder::outputs(const Whole& sequences, const PhaseColumns& column) {
 
 // ---- prefill ----
 
-PhaseColumns Builder::reads_at(std::size_t variant, const Whole& tokens) {
+PhaseColumns Builder::reads_at(std::size_t variant, const Whole& tokens) const {
     SizeValues sizes = {
         {sequence_, tokens}
     };
@@ -396,7 +374,6 @@ double Builder::launched(std::int64_t tokens, double seconds) const {
 Reads Builder::read(const Curve& recorded, const Curve& outputs) {
     const Whole tokens = count_from(least_tokens_, limits_.tokens);
     PhaseColumns found = reads_at(0, tokens);
-    static_w_ = reads_.static_w();
     Reads made;
     if (reads_.stages() > 1) {
         Numbers fills;
@@ -460,7 +437,6 @@ Surface Builder::chunk_attention(const Whole& rows) {
             prompts.push_back(kept.back() ? prompt : std::max(least_tokens_, row));
         }
         PhaseColumns found = reads_at(share, prompts);
-        static_w_ = reads_.static_w();
         follow(found);
         for (std::size_t i = 0; i < rows.size(); ++i) {
             if (!kept[i]) continue;

@@ -1,7 +1,6 @@
 #include "serving/step_phases.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <stdexcept>
 #include <utility>
 
@@ -61,7 +60,7 @@ double PhaseColumns::band_s(std::size_t point, double wait_spread) const {
 }
 
 PhaseEvaluator::PhaseEvaluator(const ServedPhase& phase, const Hardware& machine)
-    : phase_(&phase), machine_(&machine), static_w_(std::numeric_limits<double>::quiet_NaN()) {
+    : phase_(&phase), machine_(&machine) {
     for (const StageKind& kind : phase.kinds) stages_ += kind.count;
 }
 
@@ -77,7 +76,26 @@ Sizes PhaseEvaluator::all_sizes(const Sizes& given) const {
     return sizes;
 }
 
-PhaseColumns PhaseEvaluator::evaluate(std::size_t variant, SizeValues sizes) {
+std::int64_t PhaseEvaluator::least(const std::string& size, std::int64_t low, std::int64_t high) const {
+    Sizes point;
+    for (const auto& [name, value] : graph().size_values({})) {
+        if (!graph().depends_on_data(name)) point.emplace(name, value.constant());
+    }
+    if (const auto batch = graph().size_of_role(SizeRole::batch)) point[*batch] = 1;
+    const auto holds = [&](std::int64_t value) {
+        point[size] = value;
+        return graph().holds_at(point);
+    };
+    if (holds(low)) return low;
+    std::int64_t below = low;
+    while (high - below > 1) {
+        const std::int64_t middle = below + (high - below) / 2;
+        (holds(middle) ? high : below) = middle;
+    }
+    return high;
+}
+
+PhaseColumns PhaseEvaluator::evaluate(std::size_t variant, SizeValues sizes) const {
     const std::size_t points = sizes.front().second.size();
     for (const auto& [name, value] : graph().size_values({})) {
         const auto given =
@@ -92,7 +110,7 @@ PhaseColumns PhaseEvaluator::evaluate(std::size_t variant, SizeValues sizes) {
     total.peak_memory_bytes.resize(points);
     for (const StageKind& kind : phase_->kinds) {
         StageColumns stage(points);
-        static_w_ = evaluate_step_parts(*kind.plans.at(variant), columns, *machine_, points, stage.out);
+        evaluate_step_parts(*kind.plans.at(variant), columns, *machine_, points, stage.out);
         const PhaseColumns& found = stage.columns;
         const auto count = static_cast<double>(kind.count);
         for (std::size_t part = 0; part < kStepParts; ++part) {

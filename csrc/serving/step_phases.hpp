@@ -68,8 +68,6 @@ class PhaseEvaluator {
     const Graph& graph() const { return *phase_->graph; }
     const ServedPhase& phase() const { return *phase_; }
     std::int64_t stages() const { return stages_; }
-    // Static power of a device in watts; NaN if its energy is unknown.
-    double static_w() const { return static_w_; }
     // Throws std::invalid_argument if the graph has none.
     std::string size_of(SizeRole role) const;
     // Values of all sizes.
@@ -77,13 +75,15 @@ class PhaseEvaluator {
 
     // Evaluates the plans of one variant at points that have a value of each given size. Other sizes have
     // their defaults; those that depend on data stay open.
-    PhaseColumns evaluate(std::size_t variant, SizeValues sizes);
+    PhaseColumns evaluate(std::size_t variant, SizeValues sizes) const;
+    // The least value of a size from `low` on that the graph holds for with one sequence, where it holds for
+    // `high`.
+    std::int64_t least(const std::string& size, std::int64_t low, std::int64_t high) const;
 
   private:
     const ServedPhase* phase_;
     const Hardware* machine_;
     std::int64_t stages_ = 0;
-    double static_w_;
 };
 
 }  // namespace infercost

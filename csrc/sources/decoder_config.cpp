@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
 
 #include "core/json.hpp"
 
@@ -42,8 +43,6 @@ constexpr std::array kFamilies = {
     DecoderFamily{.name = "qwen3_moe", .experts = Experts::qwen, .head_norms = true, .states_bias = true},
 };
 
-constexpr std::int64_t kMostLayers = 1'000;
-constexpr std::int64_t kMostExperts = 100'000;
 constexpr std::int64_t kMostWidth = std::int64_t{1} << 31;
 constexpr const char* kConversion =
     "convert it where Python is: pyinfercost explore hf:config.json (or FILE.gguf) -o explore.html, or "
@@ -99,6 +98,13 @@ class Settings {
         const JsonPlace place(name_, key);
         found->second.for_each_item(place, expected, [&](const JsonEntry& item) { visit(item, place); });
     }
+    // Reads an object; nothing happens where there is none.
+    template <class Visit>
+    void inner(std::string_view key, Visit&& visit) const {
+        const auto found = found_.find(key);
+        if (found != found_.end() && found->second.type() == JsonType::object)
+            visit(Settings(found->second, key));
+    }
     [[noreturn]] void refuse(std::string_view key, const std::string& what) const {
         fail(key, " " + what + ", which has no graph here; " + kConversion);
     }
@@ -107,7 +113,7 @@ class Settings {
     }
 
   private:
-    const JsonEntry& whole_;
+    JsonEntry whole_;
     std::string_view name_;
     std::map<std::string_view, JsonEntry, std::less<>> found_;
     std::map<std::string_view, JsonEntry, std::less<>> nulls_;
@@ -137,9 +143,11 @@ DType float_of(std::string_view name) {
 // Settings that change the operators of a forward in ways that are not known here.
 void refuse_unknown(const Settings& config) {
     if (config.has("quantization_config")) config.refuse("quantization_config", "states quantized weights");
-    if (config.number("partial_rotary_factor", 1) != 1) {
-        config.refuse("partial_rotary_factor", "rotates a part of each head");
-    }
+    double rotated = config.number("partial_rotary_factor", 1);
+    config.inner("rope_parameters", [&](const Settings& rope) {
+        if (rope.has("partial_rotary_factor")) rotated = rope.number("partial_rotary_factor", 1);
+    });
+    if (rotated != 1) config.refuse("partial_rotary_factor", "rotates a part of each head");
     if (config.flag("use_sliding_window", false)) {
         config.refuse("use_sliding_window", "gives some layers a window");
     }
@@ -265,30 +273,56 @@ WeightType type_in(const JsonEntry& entry, std::string_view name) {
     return made;
 }
 
-void read_weights(DecoderConfig& made, const JsonEntry& types, const JsonEntry& weights) {
+using StoredWeights = std::map<std::string, StoredWeight, std::less<>>;
+
+StoredWeights weights_in(const JsonEntry& types, const JsonEntry& weights) {
+    std::map<std::string, WeightType, std::less<>> known;
     if (types) {
         types.for_each_member(JsonPlace("types"), [&](std::string_view name, const JsonEntry& type) {
-            made.types.emplace(name, type_in(type, name));
+            known.emplace(name, type_in(type, name));
         });
     }
-    if (!weights) return;
+    StoredWeights found;
     weights.for_each_member(JsonPlace("weights"), [&](std::string_view name, const JsonEntry& stored) {
         StoredWeight weight;
         const JsonPlace place("weight", name);
+        std::string_view type;
         if (stored.is_text()) {
-            weight.type = stored.text(place);
+            type = stored.text(place);
         } else {
             const Settings fields(stored, name);
-            weight.type = fields.text("type", "");
+            type = fields.text("type", "");
             constexpr std::int64_t kMost = std::int64_t{1} << 48;
             if (fields.has("elements")) weight.elements = fields.whole("elements", 0, 0, kMost);
             if (fields.has("bytes")) weight.bytes = fields.whole("bytes", 0, 0, kMost);
         }
-        if (made.types.find(weight.type) == made.types.end()) {
-            stored.fail(place, " has the type '" + weight.type + "', which is not among `types`");
+        const auto of_type = known.find(type);
+        if (of_type == known.end()) {
+            stored.fail(place, " has the type '" + std::string(type) + "', which is not among `types`");
         }
-        made.weights.emplace(name, std::move(weight));
+        weight.type = of_type->second;
+        found.emplace(name, std::move(weight));
     });
+    return found;
+}
+
+DecoderConfig::Phase phase_of(std::string_view word) {
+    if (word == "decode") return DecoderConfig::Phase::decode;
+    if (word == "prefill") return DecoderConfig::Phase::prefill;
+    throw std::invalid_argument("the phase of a decoder is '" + std::string(word) +
+                                "'; expected prefill or decode");
+}
+
+StoredWeight weight_of(const GgufStored& stored) {
+    const GgmlType& type = *stored.type;
+    StoredWeight made;
+    made.type = {type.dtype, std::string(type.format), type.values,
+                 type.group, type.block_bytes,         std::nullopt,
+                 type.bits};
+    if (type.scale != DType::count_) made.type.scale = type.scale;
+    made.elements = stored.elements;
+    if (stored.mixed) made.bytes = stored.bytes;
+    return made;
 }
 
 }  // namespace
@@ -308,13 +342,29 @@ DecoderConfig decoder_config_from_json(std::string_view text) {
                                        JsonKey{"weights", false}
     });
     DecoderConfig made;
-    const JsonPlace phase_place("phase");
-    const std::string_view word = phase.text(phase_place);
-    if (word != "prefill" && word != "decode") phase.unexpected(phase_place, "prefill or decode");
-    made.phase = word == "decode" ? DecoderConfig::Phase::decode : DecoderConfig::Phase::prefill;
+    made.phase = phase_of(phase.text(JsonPlace("phase")));
     read_config(made, Settings(config, "config"));
     made.name = name ? std::string(name.text(JsonPlace("name"))) : std::string(made.family->name);
-    read_weights(made, types, weights);
+    if (weights && weights.size() > 0) {
+        made.stored = [known = weights_in(types, weights)](const std::string& parameter) {
+            const auto found = known.find(parameter);
+            return found == known.end() ? std::nullopt : std::optional(found->second);
+        };
+    }
+    return made;
+}
+
+DecoderConfig decoder_config_of_gguf(std::shared_ptr<const GgufModel> model, std::string_view phase) {
+    DecoderConfig made;
+    made.phase = phase_of(phase);
+    const JsonDocument config(model->config_json(), model->spec());
+    read_config(made, Settings(config.root(), "config"));
+    made.name = model->text("general.name");
+    if (made.name.empty()) made.name = model->spec().substr(0, model->spec().rfind(".gguf"));
+    made.stored = [model = std::move(model)](const std::string& parameter) -> std::optional<StoredWeight> {
+        const std::optional<GgufStored> found = model->stored(parameter);
+        return found ? std::optional(weight_of(*found)) : std::nullopt;
+    };
     return made;
 }
 

@@ -3,13 +3,15 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/dtype.hpp"
+#include "sources/gguf_model.hpp"
 
 namespace infercost {
 
@@ -49,7 +51,7 @@ struct WeightType {
 
 // The storage of one weight.
 struct StoredWeight {
-    std::string type;            // a name in `types`
+    WeightType type;
     std::int64_t elements = -1;  // below zero: as many as the parameter has
     std::int64_t bytes = -1;     // in all, where its parts have several types; below zero: those of the type
 };
@@ -85,8 +87,8 @@ struct DecoderConfig {
     double query_scale = 0;  // gemma2: `query_pre_attn_scalar`
     double attention_cap = 0;
     double result_cap = 0;
-    std::map<std::string, WeightType, std::less<>> types;
-    std::map<std::string, StoredWeight, std::less<>> weights;  // by name of the parameter
+    // By name of the parameter; empty where all weights have the dtype of activations.
+    std::function<std::optional<StoredWeight>(const std::string& parameter)> stored;
 
     bool has_windows() const;
 };
@@ -94,5 +96,8 @@ struct DecoderConfig {
 // Throws std::invalid_argument for a family that is unknown, a setting that the family's graph depends on and
 // that this file does not know, and sizes that are out of range.
 DecoderConfig decoder_config_from_json(std::string_view text);
+
+// The decoder of a GGUF file; `phase` is prefill or decode. Throws as above, and as GgufModel::config_json().
+DecoderConfig decoder_config_of_gguf(std::shared_ptr<const GgufModel> model, std::string_view phase);
 
 }  // namespace infercost

@@ -19,20 +19,17 @@ const DecoderWeights::Stored& DecoderWeights::stored(const std::string& name, co
 // The parameters that formats/stored_weights.py makes of a weight in a format.
 DecoderWeights::Stored DecoderWeights::store(const std::string& name, const Shape& shape) {
     Stored made;
-    const auto of_weight = config_.weights.find(name);
-    const WeightType* type = nullptr;
-    if (of_weight != config_.weights.end()) {
-        type = &config_.types.find(of_weight->second.type)->second;
-    } else if (!config_.weights.empty()) {
+    const std::optional<StoredWeight> weight = config_.stored ? config_.stored(name) : std::nullopt;
+    const WeightType* const type = weight ? &weight->type : nullptr;
+    if (!weight && config_.stored) {
         throw std::invalid_argument("the weights have no " + name + "; expected those of a complete " +
                                     std::string(config_.family->name));
     }
     Expr elements = 1;
     for (const Expr& length : shape) elements *= length;
     const std::int64_t numel = elements.constant();
-    if (type && of_weight->second.elements >= 0 && of_weight->second.elements != numel) {
-        throw std::invalid_argument("the weight " + name + " has " +
-                                    std::to_string(of_weight->second.elements) +
+    if (weight && weight->elements >= 0 && weight->elements != numel) {
+        throw std::invalid_argument("the weight " + name + " has " + std::to_string(weight->elements) +
                                     " elements; the config gives it " + std::to_string(numel));
     }
     if (!type || type->format.empty()) {
@@ -58,12 +55,11 @@ DecoderWeights::Stored DecoderWeights::store(const std::string& name, const Shap
         {"weight", made.value.index}
     };
     const std::int64_t blocks = columns / type->group;
-    if (of_weight->second.bytes >= 0) {  // parts of several types: one row of bytes for each matrix
+    if (weight->bytes >= 0) {  // parts of several types: one row of bytes for each matrix
         const std::int64_t of_elements = checked_mul(numel / type->values, bits_of(type->dtype)) / 8;
-        const std::int64_t beside = of_weight->second.bytes - of_elements;
+        const std::int64_t beside = weight->bytes - of_elements;
         if (beside < 0) {
-            throw std::invalid_argument("the weight " + name + " has " +
-                                        std::to_string(of_weight->second.bytes) +
+            throw std::invalid_argument("the weight " + name + " has " + std::to_string(weight->bytes) +
                                         " bytes; its elements alone take " + std::to_string(of_elements));
         }
         const bool stack = shape.size() > 2;

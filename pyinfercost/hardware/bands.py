@@ -17,8 +17,8 @@ from .._records import dataclass
 from .._toml import read_toml
 from .errors import HardwareFileError
 from .evidence import EVIDENCE, OTHER
-from .files import check, file_version, lookup
-from .schema import BAND_CLASSES, BANDS, KINDS
+from .files import file_version, lookup
+from .schema import BAND_CLASSES, KINDS, check
 
 FOLDER = "bands"
 """Folder of the files of bands in a folder of calibration files."""
@@ -100,7 +100,7 @@ def _vendor(family: str) -> str:
 @lru_cache(maxsize=64)
 def _read(path: Path, _version: object) -> Mapping[str, _Spreads]:
     content = read_toml(path, HardwareFileError)
-    check(content, BANDS, path)
+    check(content, "bands", path)
     found = {}
     for name in BAND_CLASSES:
         table = lookup(content, name)

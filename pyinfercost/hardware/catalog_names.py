@@ -12,7 +12,6 @@ from .errors import UnknownHardwareError
 
 CATALOG = Path(__file__).parent / "catalog"
 
-_ID = re.compile(r"[a-z0-9][a-z0-9.+-]{0,99}")
 _SPACES = re.compile(r"[\s_/()-]+")
 _SPLIT_UNIT = re.compile(r"(?<=\d)-(?=g(?:i?b)?(?:-|$))")  # "80 GB"
 _MEMORY = re.compile(r"(\d+)g(?:ib)?")
@@ -26,11 +25,6 @@ _BRANDS = frozenset(
 )
 _PRODUCT_DIGITS = 4  # of numbers that vendors give their products
 _MOST = 8  # candidates in a message
-
-
-def is_id(text: str) -> bool:
-    """Return whether a text may be the id of a device or a family."""
-    return _ID.fullmatch(text) is not None
 
 
 def names() -> list[str]:

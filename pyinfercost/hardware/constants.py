@@ -27,11 +27,6 @@ REQUIRED: tuple[str, ...] = tuple(
 )
 """Constants that the file of a kind must set, by `table.key`."""
 
-HELD: frozenset[str] = frozenset(
-    f"{table}.{name}" for row in _ROWS if row.held for table in row.tables for name in row.names
-)
-"""Constants of a machine, by `table.name` in base units; the loader derives other values from the rest."""
-
 _KEYS = {
     f"{table}.{name}": key
     for row in _ROWS
@@ -48,18 +43,6 @@ def constant_of(dotted: str) -> _core.CalibrationConstant:
     """
     table, _, key = dotted.rpartition(".")
     return TABLES[table][key]
-
-
-def in_base_units(dotted: str, value: float, *, clock_hz: float = nan) -> float:
-    """Return one value of a calibration file in base units.
-
-    Args:
-        dotted: `table.key` of the constant.
-        value: The value in the file.
-        clock_hz: The clock of the machine's cores, for constants in clocks.
-    """
-    (converted,) = _core.base_constants({dotted: value}, clock_hz=clock_hz).values()
-    return converted
 
 
 def as_written(table: str, values: Mapping[str, float], *, clock_hz: float = nan) -> dict[str, float]:

@@ -6,12 +6,11 @@ neither a parser nor the schema.
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from .. import _cache, _core
 from .._checks import Range, flag, whole
@@ -117,18 +116,18 @@ def load_catalog(sustained: bool = False) -> list[_core.Hardware]:
     current = versions()
     key = _cache.digest("catalog", sustained, current)
     if (stored := _cache.read("machines", key)) is not None:
-        return [_core.Hardware(**arguments) for arguments in json.loads(stored)]
+        return [_core.Hardware.from_json(text) for text in stored.decode().splitlines()]
     found = []
     for device in names():
         with suppress(MissingFactError):
             try:
-                found.append(_arguments(device, None, 1, sustained))
+                found.append(_made(device, None, 1, sustained))
             except MissingFactError:
                 raise
             except HardwareError:  # of unknown power
-                found.append(_arguments(device, None, 1, False))
-    _cache.write("machines", key, json.dumps(found).encode())
-    return [_core.Hardware(**arguments) for arguments in found]
+                found.append(_made(device, None, 1, False))
+    _cache.write("machines", key, "\n".join(machine.to_json() for machine in found).encode())
+    return found
 
 
 @lru_cache(maxsize=1024)
@@ -137,20 +136,20 @@ def _cataloged(
 ) -> _core.Hardware:
     key = _cache.digest(device, threads, instances, sustained, host_s, versions())
     if (stored := _cache.read("machine", key)) is not None:
-        return _core.Hardware(**json.loads(stored))
-    arguments = _arguments(device, threads, instances, sustained, host_s)
-    _cache.write("machine", key, json.dumps(arguments).encode())
-    return _core.Hardware(**arguments)
+        return _core.Hardware.from_json(stored.decode())
+    made = _made(device, threads, instances, sustained, host_s)
+    _cache.write("machine", key, made.to_json().encode())
+    return made
 
 
-def _arguments(
+def _made(
     device: str, threads: int | None, instances: int, sustained: bool, host_s: float | None = None
-) -> dict[str, Any]:
-    """Return the arguments of the core's `Hardware` for a machine of the catalog, from its files."""
+) -> _core.Hardware:
+    """Return a machine of the catalog, from its files."""
     from .files import calibration, read_device
-    from .loading import core_arguments
+    from .loading import make_hardware
 
     found = read_device(CATALOG / f"{device}.toml", cataloged=True)
-    return core_arguments(
+    return make_hardware(
         found, calibration(found), threads=threads, instances=instances, sustained=sustained, host_s=host_s
     )

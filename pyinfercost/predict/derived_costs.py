@@ -126,6 +126,11 @@ TERMS: Mapping[str, Term] = MappingProxyType(
 """Numbers of a deployment, by name."""
 
 
+def term_keys(engine: str) -> dict[str, str]:
+    """Return the numbers of deployments with an engine that the core's costs take: input -> key in `TERMS`."""
+    return {name: term_name(name, engine) for name in TERMS if name in _core.cost_inputs()}
+
+
 class Points(Protocol):
     """Points whose costs are derived: one, or the rows of a sweep."""
 

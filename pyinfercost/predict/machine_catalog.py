@@ -17,7 +17,7 @@ from ..hardware.machines import load_catalog, versions
 from ..inputs.price import ON_DEMAND
 from ..inputs.price import TERMS as TERMS_OF_OFFERS
 from ..results.exploration import KnownMachine, KnownOffer, MachineCatalog
-from .derived_costs import TERMS, term_name
+from .derived_costs import TERMS
 
 if TYPE_CHECKING:
     from .._core import Hardware
@@ -34,7 +34,7 @@ def machine_catalog(on: Deployment | None = None) -> MachineCatalog:
         versions(),
         _cache.of_files(str(PRICES.parent), ".toml"),
         _cache.of_package("deployment", "predict"),
-        None if on is None else (on.transfer, on.replica_startup, on.sustained),
+        None if on is None else (on.transfer, on.startup, on.sustained),
     )
     return MachineCatalog(version, lambda: tuple(_known(machine, on) for machine in load_catalog(_is_sustained(on))))
 
@@ -69,7 +69,7 @@ def _is_sustained(on: Deployment | None) -> bool:
 
 def _known(machine: Hardware, on: Deployment | None) -> KnownMachine:
     """Return a machine at the prices of the catalog, if that has some."""
-    transfer, startup = (None, None) if on is None else (on.transfer, on.replica_startup)
+    transfer, startup = (None, None) if on is None else (on.transfer, on.startup)
     at = Deployment(hardware=machine, transfer=transfer, startup=startup)
     return KnownMachine(machine, _numbers(at), _offers(machine, ON_DEMAND, None), ON_DEMAND)
 
@@ -105,7 +105,7 @@ def _offer(price: Price, usd_per_h: float, devices: float, *, has_host: bool) ->
 
 
 def _numbers(on: Deployment) -> dict[str, float]:
-    return {name: _or_nan(TERMS[term_name(name, on.engine)].of, on) for name in TERMS}
+    return {name: _or_nan(term.of, on) for name, term in TERMS.items()}
 
 
 def _or_nan(of: Any, on: Deployment) -> float:

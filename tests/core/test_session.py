@@ -484,7 +484,7 @@ def test_deployments_of_both_phases_must_be_alike() -> None:
         (
             '{"load": {"kind": "car"}}',
             "",
-            "kind is the string 'car'; expected graph, decoder, machine, steps or requests",
+            "kind is the string 'car'; expected graph, decoder, gguf, machine, steps or requests",
         ),
         ('{"load": {"kind": "graph"}}', "{}", "graph JSON: .* has no"),
         ('{"load": {"kind": "graph"}}', "garbage", "graph JSON"),

@@ -2,7 +2,6 @@
 
 import csv
 import math
-from pathlib import Path
 
 import pytest
 from support.paths import SHARED
@@ -234,8 +233,7 @@ def test_loaded_device_is_the_core_type() -> None:
 @pytest.mark.parametrize("family", files.families())
 def test_calibration_is_complete_and_cites_sources(family: str) -> None:
     line = files.lineage(family)
-    kind = line[-1]
-    constants = files.calibration(DeviceFile(Path("test.toml"), {"id": "test", "kind": kind, "family": family}))
+    constants = files.family_calibration(family)
     assert constants["overheads.dispatch_us"] > 0
     assert 0 < constants["achieved.dram"] <= 1
     uncited = [key for key, (_, source) in constants.origin.items() if len(source) <= 20]

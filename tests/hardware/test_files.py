@@ -6,20 +6,19 @@ from typing import Any
 
 import pytest
 
-from pyinfercost import _checks, _core, hardware
+from pyinfercost import _checks, hardware
 from pyinfercost.hardware import machines
 from pyinfercost.hardware.catalog_names import CATALOG, device_id
 from pyinfercost.hardware.files import (
     CALIBRATIONS,
-    DeviceFile,
     calibration,
-    check,
+    family_calibration,
     lineage,
     lookup,
     read_device,
 )
-from pyinfercost.hardware.loading import core_arguments
-from pyinfercost.hardware.schema import CALIBRATION
+from pyinfercost.hardware.loading import make_hardware
+from pyinfercost.hardware.schema import check
 
 SAMPLE = CATALOG / "a100-sxm-80gb.toml"
 
@@ -162,32 +161,32 @@ BROKEN = {
     "schema version": (("schema_version = 1", "schema_version = 2"), r"'schema_version' is 2; expected 1"),
     "text for a number": (
         ("capacity_gib = 80", 'capacity_gib = "80 GB"'),
-        r"'memory\.dram\.capacity_gib' is '80 GB'; expected a number >= 0\.001 and <= 1e\+09",
+        r"'memory\.dram\.capacity_gib' is the string '80 GB'; expected a number >= 0\.001 and <= 1e\+09",
     ),
-    "boolean for a number": (("tdp_w = 400", "tdp_w = true"), r"'power\.tdp_w' is True; expected a number >= 0\.001"),
+    "boolean for a number": (("tdp_w = 400", "tdp_w = true"), r"'power\.tdp_w' is true; expected a number >= 0\.001"),
     "negative": (("tdp_w = 400", "tdp_w = -400"), r"'power\.tdp_w' is -400; expected a number >= 0\.001"),
     "denormal": (("tdp_w = 400", "tdp_w = 1e-320"), r"'power\.tdp_w' is 1e-320; expected a number >= 0\.001"),
     "too large for a float": (
         ("tdp_w = 400", f"tdp_w = 1{400 * '0'}"),
-        r"'power\.tdp_w' is a whole number of 401 digits; expected",
+        r"'power\.tdp_w' is the string '10*\.\.\.'; expected",
     ),
     "more digits than Python converts": (("tdp_w = 400", f"tdp_w = 1{5000 * '0'}"), r"is not a TOML file: .*digits"),
     "cores beyond any chip": (
         ("cores = 108", f"cores = 1{30 * '0'}"),
-        r"'compute\.cores' is 10*; expected .* <= 1e\+08",
+        r"'compute\.cores' is the string '10*'; expected .* <= 1e\+08",
     ),
-    "array of no units": (("cores = 108", "cores = 108\narray = []"), r"'compute\.array' is \[\]; expected a table"),
+    "array of no units": (("cores = 108", "cores = 108\narray = []"), r"'compute\.array' is a list; expected a table"),
     "values in values": (("cores = 108", f"cores = {500 * '['}"), r"is not a TOML file: its values are nested too"),
     "family of no file system": (
         ('"nvidia-ampere-ga100"', f'"{"a" * 300}"'),
-        r"'family' is 'a*\.\.\.a*'; expected lower-case",
+        r"'family' is 'a*'; expected lower-case",
     ),
-    "infinite": (("tdp_w = 400", "tdp_w = inf"), r"'power\.tdp_w' is inf"),
-    "not a number": (("tdp_w = 400", "tdp_w = nan"), r"'power\.tdp_w' is nan"),
+    "infinite": (("tdp_w = 400", "tdp_w = inf"), r"'power\.tdp_w' is the string 'inf'"),
+    "not a number": (("tdp_w = 400", "tdp_w = nan"), r"'power\.tdp_w' is the string 'nan'"),
     "fraction of a core": (("cores = 108", "cores = 108.5"), r"'compute\.cores' is 108\.5; expected an integer >= 1"),
-    "kind": (('kind = "gpu"', 'kind = "tpu"'), r"'kind' is 'tpu'; expected one of 'gpu', 'cpu', 'systolic'"),
+    "kind": (('kind = "gpu"', 'kind = "tpu"'), r"'kind' is the string 'tpu'; expected one of 'gpu', 'cpu', 'systolic'"),
     "missing key": (('vendor = "NVIDIA"\n', ""), r"required key 'vendor' is missing; expected a text"),
-    "empty source": (('text = "', 'text = "" # "'), r"'source\.text' is ''; expected a text"),
+    "empty source": (('text = "', 'text = "" # "'), r"'source\.text' is the string ''; expected a text"),
     "family": (
         ('"nvidia-ampere-ga100"', '"nvidia-ampere"'),
         r"'family' is 'nvidia-ampere'; expected one of .*nearest: nvidia-ampere-",
@@ -297,13 +296,13 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
 # Constants in a file
 
 
-@pytest.mark.parametrize("value", [1e-320, 1e13, 10**400])
+@pytest.mark.parametrize("value", [1e-320, 1e13])
 def test_constants_without_a_range_of_their_own_are_plausible(tmp_path: Path, value: float) -> None:
     data = {"schema_version": 1, "family": "x", "forward": {"source": "a test", "start_us": value}}
     with pytest.raises(
         hardware.HardwareFileError, match=r"start_us. is .*; expected 0 or a number from 1e-12 to 1e\+12$"
     ):
-        check(data, CALIBRATION, tmp_path / "x.toml")
+        check(data, "calibration", tmp_path / "x.toml")
 
 
 @pytest.mark.parametrize(
@@ -316,12 +315,12 @@ def test_constants_without_a_range_of_their_own_are_plausible(tmp_path: Path, va
 def test_fraction_above_one_is_refused(tmp_path: Path, key: str, reached: float, message: str) -> None:
     data = {"schema_version": 1, "family": "x", "achieved": {"source": "a test", key: reached}}
     with pytest.raises(hardware.HardwareFileError, match=message + "$"):
-        check(data, CALIBRATION, tmp_path / "x.toml")
+        check(data, "calibration", tmp_path / "x.toml")
 
 
 def test_a_board_that_clocks_above_its_sheet_may_say_so(tmp_path: Path) -> None:
     data = {"schema_version": 1, "family": "x", "achieved": {"source": "a test", "matrix": 1.2}}
-    check(data, CALIBRATION, tmp_path / "x.toml")
+    check(data, "calibration", tmp_path / "x.toml")
 
 
 def test_own_file_may_carry_measured_constants_and_the_catalog_may_not(tmp_path: Path) -> None:
@@ -405,10 +404,7 @@ def test_a_family_extends_another_and_what_it_leaves_out_is_that_one_s(tmp_path:
         shutil.copy(CALIBRATIONS / f"{name}.toml", tmp_path)
     (tmp_path / "newer.toml").write_text('schema_version = 1\nfamily = "newer"\nextends = "nvidia-hopper"\n')
     assert lineage("newer", tmp_path) == ["newer", "nvidia-hopper", "gpu"]
-    of_newer, of_hopper = (
-        calibration(DeviceFile(Path("x.toml"), {"id": "x", "kind": "gpu", "family": family}), tmp_path)
-        for family in ("newer", "nvidia-hopper")
-    )
+    of_newer, of_hopper = (family_calibration(family, tmp_path) for family in ("newer", "nvidia-hopper"))
     assert of_newer.data == of_hopper.data
 
 
@@ -484,5 +480,5 @@ def test_a_machine_from_the_cache_is_the_computed_one() -> None:
         machines._cataloged.cache_clear()
         again = hardware.load(name)
         device = read_device(CATALOG / f"{name}.toml", cataloged=True)
-        computed = _core.Hardware(**core_arguments(device, calibration(device)))
+        computed = make_hardware(device, calibration(device))
         assert again.to_json() == stored.to_json() == computed.to_json()

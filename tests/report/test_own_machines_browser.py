@@ -56,7 +56,7 @@ def test_a_dropped_file_is_one_more_machine(each_browser: Any, tmp_path: Path) -
         found = page.evaluate(DROP, ["mine.toml", text])
         assert found == {
             "machine": "mine",
-            "from": "constants of nvidia-ada, from NVIDIA L4",
+            "from": "constants of nvidia-ada",
             "said": "",
             "address": "#machine=mine",
             "latency": quantity(known.latency_s, "s"),
@@ -64,5 +64,8 @@ def test_a_dropped_file_is_one_more_machine(each_browser: Any, tmp_path: Path) -
             "elements": 0,
         }
         again = page.evaluate(DROP, ["bad.toml", text.replace("cores = 58\n", "")])
-        assert again["said"] == "bad.toml: estimates need compute.cores, which the file does not give."
+        assert again["said"] == (
+            "bad.toml: 'mine' cannot be used for estimates: the file does not give compute.cores; add the value "
+            "with its source to a copy of the file, and pass the copy."
+        )
         assert again["machine"] == "mine"

@@ -1,50 +1,39 @@
-// Reads GGUF files with the page's own script under node: read_gguf.mjs gguf_header.js < request > answers.
-// The request is JSON: { tables, files: [path, ...] }; a line of each file is JSON: its figures and the documents of
-// its decoder, or the sentence that it is refused with.
+// Reads GGUF files as a page does, with the core under node: read_gguf.mjs ASSETS < paths > answers.
+// The paths are a list in JSON; a line of each answer is JSON: {phases} or {refused}, and the bytes that were read.
 import { openAsBlob, readFileSync } from "node:fs";
 import { basename } from "node:path";
+import { inflateSync } from "node:zlib";
 
-const script = readFileSync(process.argv[2], "utf8");
-const { readGgufHeader, ggufDecoder, GgufError } = new Function(
-  `${script}\nreturn { readGgufHeader, ggufDecoder, GgufError };`,
-)();
-const { tables, files } = JSON.parse(readFileSync(0, "utf8"));
+const [folder] = process.argv.slice(2);
+const scripts = ["numbers", "core", "setup", "drop"].map((name) => readFileSync(`${folder}/${name}.js`, "utf8"));
+const page = new Function(`class Refused extends Error {}\n${scripts.join("\n")}
+return { openCore, phasesOfFile, Refused };`)();
+const core = await page.openCore(await WebAssembly.compile(inflateSync(readFileSync(`${folder}/core.wasm.zz`))));
+const ask = async (name, fields, document) => {
+  const { answer, error } = core({ [name]: fields }, document);
+  if (error) throw new page.Refused(error.message);
+  return answer;
+};
 
-function refused(error) {
-  if (!(error instanceof GgufError)) throw error;
-  return error.message;
-}
-
-for (const path of files) {
+for (const path of JSON.parse(readFileSync(0, "utf8"))) {
   const blob = await openAsBlob(path);
   let read = 0;
   const file = {
     name: basename(path),
     size: blob.size,
     slice(from, to) {
-      read += to - from;
+      read += Math.min(to, blob.size) - from;
       return blob.slice(from, to);
     },
   };
   const begin = performance.now();
   const out = {};
   try {
-    const header = await readGgufHeader(file, tables);
-    Object.assign(out, {
-      architecture: header.architecture,
-      name: header.name,
-      bytes: header.bytes,
-      parameters: header.parameters,
-      tensors: [...header.tensors.values()].map(({ name, shape, type, bytes }) => [name, shape, type, bytes]),
-      settings: Object.fromEntries([...header.settings].map(([key, value]) => [key, value])),
-    });
-    try {
-      for (const phase of ["decode", "prefill"]) out[phase] = ggufDecoder(header, tables, phase);
-    } catch (error) {
-      out.refused = refused(error);
-    }
+    const phases = await page.phasesOfFile(file, ask);
+    out.phases = phases.map(({ name, sizes }) => ({ name, sizes }));
   } catch (error) {
-    out.error = refused(error);
+    if (!(error instanceof page.Refused)) throw error;
+    out.refused = error.message;
   }
   process.stdout.write(`${JSON.stringify({ ...out, ms: performance.now() - begin, read })}\n`);
 }

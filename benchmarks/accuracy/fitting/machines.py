@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyinfercost import _core
 from pyinfercost.hardware.catalog_names import CATALOG
 from pyinfercost.hardware.files import CALIBRATIONS, Calibration, DeviceFile, calibration, read_device
 from pyinfercost.hardware.hosts import host_seconds
-from pyinfercost.hardware.loading import core_arguments
+from pyinfercost.hardware.loading import make_hardware
 
 from ..cases import HOST, SUSTAINED
 
@@ -63,4 +62,4 @@ class Machine:
             data.setdefault(table, {})[key] = value
         constants = replace(self.constants, data=data)
         host_s = host_seconds(self.host) if self.host else None
-        return _core.Hardware(**core_arguments(self.device, constants, sustained=self.sustained, host_s=host_s))
+        return make_hardware(self.device, constants, sustained=self.sustained, host_s=host_s)

@@ -13,10 +13,13 @@ namespace infercost {
 
 class FleetCounters {
   public:
-    FleetCounters(double bin_s, std::size_t pools) : bin_s_(bin_s), bins_(pools) { next_bin(); }
-
-    FleetLimits limits;
-    bool keeps_requests = false;
+    explicit FleetCounters(const FleetSettings& settings)
+        : limits_(settings.limits),
+          keeps_requests_(settings.keeps_requests),
+          bin_s_(settings.bin_s),
+          bins_(settings.pools.size()) {
+        next_bin();
+    }
 
     // The bin of the time that passes.
     PoolBin& bin(std::size_t pool) { return bins_[pool].back(); }
@@ -43,7 +46,7 @@ class FleetCounters {
     void arrive(const FleetRequest& request) {
         ++result_.arrived;
         ++demand_of(request).arrived;
-        if (!keeps_requests) return;
+        if (!keeps_requests_) return;
         FleetRequestRows& rows = result_.requests;
         rows.arrival_s.push_back(request.arrival_s);
         for (auto* column : {&rows.started_s, &rows.first_token_s, &rows.finish_s})
@@ -55,7 +58,7 @@ class FleetCounters {
     void fail(const FleetRequest& request, Outcome outcome) {
         ++result_.failed;
         ++demand_of(request).failed;
-        if (keeps_requests) result_.requests.outcome[request.number] = outcome;
+        if (keeps_requests_) result_.requests.outcome[request.number] = outcome;
     }
 
     void restart(std::int64_t requests) { result_.restarted += requests; }
@@ -69,16 +72,16 @@ class FleetCounters {
         ++result_.finished;
         const double wait_s = done.started_s - request.arrival_s;
         const double e2e_s = done.finish_s - request.arrival_s;
-        bool late = wait_s > limits.wait_s || e2e_s > limits.e2e_s;
+        bool late = wait_s > limits_.wait_s || e2e_s > limits_.e2e_s;
         result_.wait_s.add(wait_s);
         result_.e2e_s.add(e2e_s);
         if (!std::isnan(done.first_token_s)) {
             const double ttft_s = done.first_token_s - request.arrival_s;
-            late = late || ttft_s > limits.ttft_s;
+            late = late || ttft_s > limits_.ttft_s;
             result_.ttft_s.add(ttft_s);
             if (request.output > 1) {
                 const double tpot_s = (done.finish_s - done.first_token_s) / (request.output - 1);
-                late = late || tpot_s > limits.tpot_s;
+                late = late || tpot_s > limits_.tpot_s;
                 result_.tpot_s.add(tpot_s);
             }
         }
@@ -90,7 +93,7 @@ class FleetCounters {
         bin.most_wait_s = std::max(bin.most_wait_s, wait_s);
         bin.prompt_tokens += request.prompt;
         bin.output_tokens += request.output;
-        if (!keeps_requests) return;
+        if (!keeps_requests_) return;
         FleetRequestRows& rows = result_.requests;
         rows.started_s[request.number] = done.started_s;
         rows.first_token_s[request.number] = done.first_token_s;
@@ -118,6 +121,8 @@ class FleetCounters {
 
     static constexpr std::size_t kMostBins = 10'000'000;
 
+    FleetLimits limits_;
+    bool keeps_requests_;
     double bin_s_;
     FleetResult result_;
     std::vector<DemandBin> demand_;

@@ -8,7 +8,7 @@ from math import isinf, isnan
 from typing import TYPE_CHECKING, Any
 
 from ... import _cache, _core
-from ...predict.derived_costs import TERMS
+from ...predict.derived_costs import term_keys
 from .packing import packed
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def machine_entry(known: KnownMachine) -> dict[str, Any]:
     """Return the JSON object of one machine with its price and its terms."""
     return {
         "machine": json.loads(known.machine.to_json()),
-        "terms": {name: number_or_word(known.terms[name]) for name in term_names()},
+        "terms": {key: number_or_word(known.terms[key]) for key in _stored_terms()},
         "offers": [
             [
                 *(offer.usd_per_h, offer.devices, offer.has_host, offer.text, offer.cloud),
@@ -83,9 +83,9 @@ def machine_entry(known: KnownMachine) -> dict[str, Any]:
 
 
 @cache
-def term_names() -> tuple[str, ...]:
-    """Return the numbers of a deployment that the core's costs take."""
-    return tuple(name for name in TERMS if name in _core.cost_inputs())
+def _stored_terms() -> tuple[str, ...]:
+    """Return the keys of `TERMS` that the costs of a deployment take, with any engine."""
+    return tuple(dict.fromkeys(key for engine in _core.engines() for key in term_keys(engine).values()))
 
 
 def number_or_word(value: float) -> float | str | None:

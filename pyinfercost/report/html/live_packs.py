@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ... import _core
 from ...deployment.engines import executions_of
+from ...predict.derived_costs import term_keys
 from ...predict.exploring import START
-from ...sources.gguf.tables import gguf_tables
 from ..documents import ESTIMATE, LAYER_KEYS
 from .catalog_pack import catalog_pack, machine_entry, number_or_word
 from .own_machine import own_machine_document
@@ -74,15 +74,15 @@ def setup_document(live: Exploration, *, explores: bool) -> dict[str, Any]:
             name: {"executions": list(executions_of(name)), "serves": name not in _core.compilers()}
             for name in _core.engines()
         },
+        "term_keys": {name: term_keys(name) for name in _core.engines()},
         "precisions": list(live.precisions),
         "places": {name: list(numbers) for name, numbers in live.places.items()},
         "recorded_graphs": {" ".join(way): number_or_word(count) for way, count in live.recorded_graphs.items()},
         "estimate_keys": ["hardware", *ESTIMATE_OF_PAGE],
         "layer_keys": list(LAYER_KEYS),
-        "own_machines": own_machine_document(live.catalog) if explores else None,
+        "own_machines": own_machine_document() if explores else None,
         "own": None if live.own is None or live.is_cataloged else machine_entry(live.own),
         "host": _own_host(live),
-        "gguf": None if live.phases else gguf_tables(),
         "experts": first is not None and _has_experts(first.graph),
         "start": {
             "phase": live.phases[-1].name if live.phases else "",

@@ -75,7 +75,7 @@ _SCRIPTS = (
     "tree",
     "details",
 )
-_OF_START = ("gguf_header", "drop")
+_OF_START = ("drop",)
 """Scripts of a page that asks for the file of a model; they stand before `main`."""
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..library_configs import check_counts, errors_of_library
-from .architectures import architecture_of
-from .files import GgufModel, read_model
+from .files import read_model
+from .reading import spec_errors
 from .storage import StoredGguf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ... import _core
     from ..loaded_model import LoadedModel
 
 _SUFFIX = ".gguf"
@@ -40,14 +42,15 @@ def load_gguf(rest: str, sizes: Mapping[str, int]) -> LoadedModel:
     path, phase = _parted(rest)
     check_phase(path, phase)
     model = read_model(Path(path), path)
-    config = _config_of(model)
-    return load_from_config("", path, config, StoredGguf(model, architecture_of(model)), phase or "decode", sizes)
+    config, dtype = _config_of(model)
+    return load_from_config("", path, config, StoredGguf(model, dtype), phase or "decode", sizes)
 
 
 def load_config(rest: str) -> Any:
     """Return the config of `transformers` for the settings of a file; arguments and errors are as in `load_gguf`."""
     path, _ = _parted(rest)
-    return _config_of(read_model(Path(path), path))
+    config, _ = _config_of(read_model(Path(path), path))
+    return config
 
 
 def _parted(rest: str) -> tuple[str, str]:
@@ -57,8 +60,11 @@ def _parted(rest: str) -> tuple[str, str]:
     return path, phase
 
 
-def _config_of(model: GgufModel) -> Any:
-    kind, settings = architecture_of(model).settings(model)
+def _config_of(model: _core.GgufModel) -> tuple[Any, str]:
+    """Return the config of a model, and the dtype of its activations."""
+    with spec_errors():
+        settings = json.loads(model.config_json())
+    kind, dtype = settings.pop("model_type"), settings.pop("dtype")
     check_counts(model.spec, settings)
     from transformers import AutoConfig
 
@@ -66,4 +72,4 @@ def _config_of(model: GgufModel) -> Any:
         f"{model.spec}: transformers does not support its settings",
         "expected settings of a published model of this architecture",
     ):
-        return AutoConfig.for_model(kind, **settings)
+        return AutoConfig.for_model(kind, **settings), dtype

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ...formats.checkpoints import Checkpoint
+from ...formats.ggml import GGML_TYPES
 from ...formats.stored_weights import Metadata
 from ..loaded_model import SpecError
 from ..notices import warn
-from .names import is_built_in, tensors_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import nn
 
+    from ... import _core
     from ...formats.table import Format
-    from .architectures import Architecture
-    from .files import GgufModel
-    from .reading import Tensor
 
+_BUILT_IN = re.compile(
+    r"rope_freqs\.weight|rope_factors_(long|short)\.weight|blk\.\d+\.(rope_freqs|attn_rot_embd)\.weight"
+)
+"""Tensors that models of `transformers` compute when they are built: tables of rotations."""
 _NAMED = 3
 """Tensors that a message names."""
 _MATRIX = 2  # dimensions
@@ -29,24 +34,16 @@ class StoredGguf:
 
     Args:
         model: The file.
-        architecture: Its architecture.
+        dtype: Dtype of activations.
     """
 
-    def __init__(self, model: GgufModel, architecture: Architecture) -> None:
-        self._model, self._architecture = model, architecture
+    def __init__(self, model: _core.GgufModel, dtype: str) -> None:
+        self._model, self._dtype = model, dtype
 
     @property
     def dtype(self) -> str:
-        """Dtype of activations: the 16-bit float dtype of most bytes of matrices, or float16 without any.
-
-        llama.cpp computes between products in float32, on any device; its memory between kernels is not modeled apart
-        from its cache.
-        """
-        sizes: dict[str, int] = {}
-        for tensor in self._model.tensors.values():
-            if len(tensor.shape) >= _MATRIX and tensor.type.dtype in ("float16", "bfloat16"):
-                sizes[tensor.type.dtype] = sizes.get(tensor.type.dtype, 0) + tensor.nbytes
-        return max(sizes, key=lambda dtype: sizes[dtype]) if sizes else "float16"
+        """Dtype of activations."""
+        return self._dtype
 
     def checkpoint(self, model: nn.Module) -> Checkpoint:
         """Return the storage of the weights of a model.
@@ -65,32 +62,32 @@ class StoredGguf:
         read: set[str] = set()
         missing: list[str] = []
         for name, parameter in [*model.named_parameters(), *model.named_buffers()]:
-            tensors = tensors_of(name, self._model, self._architecture.own_names)
-            if not tensors:
+            stored = self._model.stored(name)
+            if stored is None:
                 if isinstance(parameter, _parameter_class()):
                     missing.append(name)
                 continue
+            tensors, number, is_mixed = stored
             read.update(tensor.name for tensor in tensors)
             self._check_size(name, tuple(parameter.shape), tensors)
-            blocks = [tensor.type.form for tensor in tensors if tensor.type.form is not None]
-            if not blocks:
-                dtypes[name] = max(tensors, key=lambda tensor: tensor.type.nbytes).type.dtype
+            form = GGML_TYPES[number].form
+            if form is None:
+                dtypes[name] = GGML_TYPES[number].dtype
                 continue
-            form = min(blocks, key=_element_bits)
             formats[name] = form
-            if len({tensor.type.number for tensor in tensors}) > 1:
+            if is_mixed:
                 elements = parameter.numel() * _element_bits(form) // 8
                 total = sum(tensor.nbytes for tensor in tensors)
                 metadata[name] = (Metadata("block", "uint8", total - int(elements)),)
         if missing:
             raise SpecError(
                 f"{self._model.spec} has no tensors for {len(missing):,} weights of a {type(model).__name__}, such as "
-                f"{', '.join(missing[:_NAMED])}; expected a complete {self._architecture.name}"
+                f"{', '.join(missing[:_NAMED])}; expected a complete {self._model.architecture}"
             )
         self._warn_of_others(read)
         return Checkpoint("GGUF", formats, metadata, dtypes)
 
-    def _check_size(self, name: str, shape: tuple[int, ...], tensors: list[Tensor]) -> None:
+    def _check_size(self, name: str, shape: tuple[int, ...], tensors: Sequence[_core.GgufTensor]) -> None:
         elements = 1
         for length in shape:
             elements *= length
@@ -101,15 +98,16 @@ class StoredGguf:
                 f"{self._model.spec}: {listed} has {stored:,} elements, and {name} of its settings has {elements:,} "
                 f"({list(shape)}); expected settings that describe the tensors"
             )
-        if len(shape) < _MATRIX and any(tensor.type.form is not None for tensor in tensors):
+        if len(shape) < _MATRIX and any(tensor.type.format for tensor in tensors):
             raise SpecError(f"{self._model.spec}: {listed} is a vector in blocks; expected F32, F16 or BF16")
 
     def _warn_of_others(self, read: set[str]) -> None:
-        others = [t for name, t in self._model.tensors.items() if name not in read and not is_built_in(name)]
+        tensors = self._model.tensors
+        others = [t for t in tensors if t.name not in read and not _BUILT_IN.fullmatch(t.name)]
         if others:
             named = ", ".join(tensor.name for tensor in others[:_NAMED]) + (", ..." if len(others) > _NAMED else "")
             text = (
-                f"{self._model.spec}: {len(others):,} of {len(self._model.tensors):,} tensors with "
+                f"{self._model.spec}: {len(others):,} of {len(tensors):,} tensors with "
                 f"{sum(tensor.nbytes for tensor in others):,} bytes belong to no part of the model: {named}"
             )
             warn(text)

@@ -1,6 +1,6 @@
 // The core in a page. openCore(core.wasm, compiled) resolves to ask(request, document): `request` is an object with one
-// key, `document` the text that a request to load reads, and the answer an object with `answer` or `error`, or what
-// `read` makes of its text. docs/interface.md has the requests.
+// key, `document` the text or the bytes that a request to load reads, and the answer an object with `answer` or `error`,
+// or what `read` makes of its text. docs/interface.md has the requests.
 async function openCore(compiled, read = JSON.parse) {
   const instance = await WebAssembly.instantiate(compiled, { env: { emscripten_notify_memory_growth() {} } });
   const core = instance.exports;
@@ -9,7 +9,7 @@ async function openCore(compiled, read = JSON.parse) {
   const reader = new TextDecoder();
   // Memory may grow, and move, in each call: views are made when they are used.
   const written = (text) => {
-    const bytes = writer.encode(text);
+    const bytes = typeof text === "string" ? writer.encode(text) : text;
     const at = core.infercost_allocate(bytes.length || 1);
     if (!at) throw new Error("the memory is full");
     new Uint8Array(core.memory.buffer, at, bytes.length).set(bytes);

@@ -1,6 +1,8 @@
 /* A model that is dropped on the page: the JSON of a graph, the config of a decoder, or the header of a GGUF file.
    Nothing leaves the page. */
 const LARGEST_JSON = 20e6;
+const FIRST_BYTES = 2 ** 20; /* of a GGUF file; vocabularies make headers several times as long */
+const LARGEST_HEADER = 2 ** 28;
 const HINTS = {
   onnx: "ONNX files are read by the command line: pyinfercost explore model.onnx writes the page of it",
   pt2: "Archives of torch are read by the command line: pyinfercost explore model.pt2 writes the page of it",
@@ -92,14 +94,22 @@ async function phasesOfConfig(config, name, ask) {
   }
 }
 
+/* The core reads the header from the first bytes of a file, and answers how many it needs where the header goes on. */
 async function phasesOfGguf(file, ask) {
-  try {
-    const header = await readGgufHeader(file, SETUP.gguf);
-    const phases = await bothPhases(ask, (phase) => ggufDecoder(header, SETUP.gguf, phase));
-    return Object.assign(phases, { engine: "llamacpp" });
-  } catch (error) {
-    throw error instanceof GgufError ? new Refused(error.message.replace(/\.$/, "")) : error;
-  }
+  let [bytes, begin] = [FIRST_BYTES, null];
+  const load = async (phase) => {
+    const source = { kind: "gguf", file: file.name, size: file.size, phase };
+    for (;;) {
+      begin ??= new Uint8Array(await file.slice(0, bytes).arrayBuffer());
+      const answer = await ask("load", source, begin);
+      if (answer.needs === undefined) return phaseOf(phase, answer, true, { ...source, text: begin }, []);
+      if (answer.needs > LARGEST_HEADER)
+        throw new Refused(`${file.name} has a header of more than ${quantity(LARGEST_HEADER, "B")}`);
+      bytes = Math.max(2 * bytes, answer.needs);
+      begin = null;
+    }
+  };
+  return Object.assign([await load("prefill"), await load("decode")], { engine: "llamacpp" });
 }
 
 /* A phase of a model; the choices of its sizes are those of its graph. */

@@ -89,7 +89,7 @@ async function live() {
   const compiled = await WebAssembly.compile(await unpacked(packed));
   const evaluators = [makeEvaluator(compiled), makeEvaluator(compiled)];
   await Promise.all(evaluators.map(({ started }) => started()));
-  watchMachineDrops();
+  watchMachineDrops(evaluators[0].ask);
   if (SETUP.phases.length) return explore(evaluators);
   byId("drop").hidden = false;
   let closing = null;

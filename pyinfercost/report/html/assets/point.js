@@ -29,9 +29,10 @@ function makeEvaluator(compiled) {
     const key = `${phase} ${format}`;
     if (!graphs.has(key)) {
       const { source } = SETUP.phases.find(({ name }) => name === phase);
+      const { text, ...fields } = source ?? {};
       const loaded = source
-        ? ask("load", { kind: source.kind }, source.text)
-        : stored(phase, format).then((text) => ask("load", { kind: "graph" }, text));
+        ? ask("load", fields, text)
+        : stored(phase, format).then((graph) => ask("load", { kind: "graph" }, graph));
       graphs.set(
         key,
         loaded.then(({ handle }) => handle),
@@ -147,8 +148,9 @@ function makeEvaluator(compiled) {
       : { grid: terms.grid_g_per_kwh, pue: terms.pue, cloud: "", typed: false };
     /* A price is of some place, unless the reader chose another one; the data center is that of its cloud. */
     const [placeGrid, placePue] = state.place ? SETUP.places[state.place] : [grid, pue];
+    const ofEngine = Object.entries(SETUP.term_keys[state.engine]).map(([name, key]) => [name, terms[key]]);
     return {
-      ...terms,
+      ...Object.fromEntries(ofEngine),
       utilization: state.utilization,
       draft_tokens_per_step: 1,
       usd_per_h: rent ? rent.usd_per_device_h : null,
