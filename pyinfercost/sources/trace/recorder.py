@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -40,7 +41,8 @@ from .lifetimes import HandedOut
 from .meta_kernels import KERNELS as _LAYOUTS
 from .recurrent_kernels import KERNELS as _RECURRENT
 from .signatures import PLAIN, TENSORS, Signatures
-from .unbacked_sizes import DATA_KERNELS, SYMBOLIC_KERNELS, DataSizes
+from .symbolic_kernels import KERNELS as _SYMBOLIC
+from .unbacked_sizes import DATA_KERNELS, DataSizes
 from .value_ranges import parts
 from .values import UnknownValueError, Values
 
@@ -259,8 +261,11 @@ class Recorder:
             self.packed_ops.add(op)
         if name.rpartition(".")[0] in GROUPED_PRODUCTS:
             self.grouped_ops.add(op)
-        on_data = name in DATA_KERNELS or (name in SYMBOLIC_KERNELS and self.sizes.symbolic)
-        kernel = self.data.kernel(name) if on_data else _KERNELS.get(name, op)
+        symbolic = name in _SYMBOLIC and self.sizes.symbolic
+        on_data = name in DATA_KERNELS or symbolic
+        kernel = self.data.kernel(name) if name in DATA_KERNELS else _KERNELS.get(name, op)
+        if symbolic:
+            kernel = partial(_SYMBOLIC[name], self.sizes)
         reshapes = torch.Tag.inplace_view in op.tags
         return _Operator(whole, pure, schema.is_mutable, packed, reshapes, op in _CONVERSIONS, on_data, kernel)
 
