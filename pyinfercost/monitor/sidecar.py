@@ -27,6 +27,7 @@ from .engines import ENGINES
 from .exporters.opening import open_exporter
 from .exporters.periodic import Failures, Periodic
 from .log import MonitorLog
+from .observer import info_of
 from .planned import PlanLike, planned_figures, read_plan
 from .power import Power
 from .scraping import fetch, metrics_url
@@ -285,15 +286,13 @@ class Sidecar:
         )
 
     def _info(self) -> dict[str, str]:
-        on = self.on
-        model = "" if self._predictions is None else self._predictions.name
-        known = {
-            "model": self._name or self._served or self._account.label or model,
-            "hardware": "" if on.hardware is None else on.machine.id,
-            "engine": "" if self._account.engine is None else self._account.engine.name,
-            "precision": "" if on.hardware is None else on.precision,
-            "layout": "" if on.layout is None else str(on.rank_layout),
-            "observer": "sidecar",
-            "run": self._run,
-        }
-        return {name: value for name, value in known.items() if value}
+        account, on = self._account, self.on
+        predicted = "" if self._predictions is None else self._predictions.name
+        return info_of(
+            on,
+            "sidecar",
+            self._run,
+            model=self._name or self._served or account.label or predicted,
+            engine="" if account.engine is None else account.engine.name,
+            precision="" if on.hardware is None else on.precision,
+        )
