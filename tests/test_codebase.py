@@ -105,7 +105,7 @@ TORCH_FILES = {
     "tradeoffs": {
         *("batches.py", "candidates.py", "distilled.py", "distillation_loss.py", "distilling.py", "layer_formats.py"),
         *("layer_stacks.py", "modules.py", "rounding.py", "student_choice.py", "students.py", "training_costs.py"),
-        "training_store.py",
+        *("training_forwards.py", "training_store.py"),
     },
 }
 

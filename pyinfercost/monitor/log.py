@@ -10,20 +10,18 @@ import time
 import uuid
 import warnings
 import weakref
-from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timezone
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._checks import COUNT, Range, errors_of_writing, file_in_folder, flag, is_folder, number, text, whole
 from .._escapes import visible_lines
-from ..errors import FileAccessError, InputError
+from ..errors import InputError
 from ..results.live_figures import COUNTER, LIVE_FIGURES
 from .log_records import INFO, RUN, SCHEMA_VERSION, TIME, change_record, line_of, run_name, without_addresses
 from .request_columns import RequestColumns
+from .rotated_file import RotatedFile
 
 if TYPE_CHECKING:
     from ..deployment import Deployment
@@ -33,10 +31,6 @@ _BYTES = Range(1e3, 1e12, "bytes")
 _PRICE = Range(1e-9, 1e9, "USD/h", zero=True)
 _MOST_WAITING = 200_000
 """Rows of requests that are kept while a log cannot be written."""
-
-_TAIL_BYTES = 1
-_MODE = 0o644
-_DAY_S = 86_400
 
 
 class LogNotWrittenWarning(UserWarning):
@@ -90,9 +84,11 @@ class MonitorLog:
         self._path = file_in_folder(path)
         if is_folder(self._path):
             raise InputError(f"{self._path} is a folder; expected the path of a file, such as {self._path}/log.jsonl")
-        self._rotate_bytes = whole(rotate_bytes, "rotate_bytes", _BYTES)
-        self._rotate_daily = flag(rotate_daily, "rotate_daily")
-        self._keep = whole(keep, "keep", COUNT)
+        self._rotation = (
+            whole(rotate_bytes, "rotate_bytes", _BYTES),
+            flag(rotate_daily, "rotate_daily"),
+            whole(keep, "keep", COUNT),
+        )
         self._start_s = time.time() if start_s is None else number(start_s, "start_s", TIME)
         self._about = {
             "deployment": None if deployment is None else deployment.to_dict(),
@@ -110,17 +106,14 @@ class MonitorLog:
         self._parent = ""
         self._renew()
         with errors_of_writing(self._path):
-            self._open()
+            self._file.open()
         _LOGS.add(self)
 
     def _renew(self) -> None:
         """Set the state that belongs to one process."""
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._file: int | None = None
-        self._headed: set[tuple[int, int, str]] = set()  # device and inode of a file, and a run that began in it
-        self._torn = False
-        self._day: int | None = None
+        self._file = RotatedFile(self._path, *self._rotation)  # marked with the runs whose header it has
         self._waiting: list[RequestColumns] = []
         self._last: Snapshot | None = None
         self._observer = self._run = ""  # the run as its observer calls it, and its name in the file
@@ -155,7 +148,7 @@ class MonitorLog:
         with self._lock:
             self.dropped += sum(map(len, self._waiting))
             self._waiting = []
-            self._shut()
+            self._file.close()
 
     def __enter__(self) -> MonitorLog:
         return self
@@ -183,13 +176,10 @@ class MonitorLog:
         requests = RequestColumns.joined(self._waiting) if self._waiting else None
         notes = () if change.notes == self._notes else change.notes
         line = line_of(change_record(run, from_s, change, requests, notes))
-        self._ready(snapshot.time_s, len(line))
-        key = (*self._place(), run)
-        pieces = [b"\n"] if self._torn else []
-        if key not in self._headed:
-            pieces.append(line_of(self._header(run, from_s, snapshot)))
-        self._write(b"".join([*pieces, line]))
-        self._headed.add(key)
+        self._file.prepare(snapshot.time_s, len(line))
+        header = b"" if self._file.has(run) else line_of(self._header(run, from_s, snapshot))
+        self._file.write(header + line)
+        self._file.mark(run)
         self._last, self._observer, self._run, self._notes = snapshot, observer, run, change.notes
         self._waiting = []
         self._warned = False
@@ -222,83 +212,6 @@ class MonitorLog:
             "notes": [without_addresses(each) for each in snapshot.notes],
         }
 
-    # ---- the file ----
-
-    def _open(self) -> None:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
-        self._path.parent.mkdir(parents=True, exist_ok=True)  # it may have been deleted since
-        self._file = os.open(self._path, flags, _MODE)
-        self._day = None
-        size = os.fstat(self._file).st_size
-        # A process that was killed may have left a part of a line.
-        if not size:  # a new file may have the inode of one that was deleted
-            self._headed = {each for each in self._headed if each[:2] != self._place()}
-        self._torn = bool(size) and _last_byte(self._file, size) != b"\n"
-
-    def _shut(self) -> None:
-        if self._file is not None:
-            with contextlib.suppress(OSError):
-                os.close(self._file)
-        self._file = None
-
-    def _place(self) -> tuple[int, int]:
-        """Return the device and inode of the open file."""
-        found = os.fstat(self._file)  # type: ignore[arg-type]
-        return found.st_dev, found.st_ino
-
-    def _ready(self, time_s: float, length: int) -> None:
-        """Open the file if it is closed, gone, or was renamed by another process; rename it if it is full."""
-        if self._file is not None and not self._is_current():
-            self._shut()
-        if self._file is None:
-            self._open()
-        day = int(time_s // _DAY_S)
-        size = os.fstat(self._file).st_size  # type: ignore[arg-type]
-        ended = self._rotate_daily and self._day is not None and day != self._day
-        if size and (ended or size + length > self._rotate_bytes):
-            with contextlib.suppress(OSError):  # a folder that became read-only: the file grows
-                self._rotate(time_s)
-            if self._file is None:
-                self._open()
-        self._day = day
-
-    def _is_current(self) -> bool:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return False
-        return (found.st_dev, found.st_ino) == self._place()
-
-    def _rotate(self, time_s: float) -> None:
-        with _exclusive(self._file):
-            if not self._is_current():  # another process was faster
-                self._shut()
-                self._open()
-                return
-            self._path.rename(self._free_name(time_s))
-            self._shut()
-            self._open()
-        for old in rotated_files(self._path)[: -self._keep]:
-            with contextlib.suppress(OSError):
-                old.unlink()
-
-    def _free_name(self, time_s: float) -> Path:
-        stamp = datetime.fromtimestamp(time_s, timezone.utc).strftime("%Y-%m-%dT%H%M%SZ")
-        for number_ in range(1, 1000):
-            # Ordered by name: the number has three digits.
-            name = self._path.with_name(f"{self._path.stem}-{stamp}.{number_:03}{self._path.suffix}")
-            if not name.exists():
-                return name
-        raise FileAccessError(f"{self._path.stem}-{stamp} has 999 files; expected fewer in a second")
-
-    def _write(self, content: bytes) -> None:
-        """Write in one call, so that lines of other processes are not mixed in."""
-        written = os.write(self._file, content)  # type: ignore[arg-type]
-        if written != len(content):
-            self._torn = written > 0 or self._torn
-            raise FileAccessError(f"only {written} of {len(content)} bytes could be written")
-        self._torn = False
-
     def _warn(self, error: Exception) -> None:
         if self._warned:
             return
@@ -310,50 +223,9 @@ class MonitorLog:
 
     def _after_fork(self) -> None:
         """Begin anew in a child: the descriptor, the lock and the rows belong to its parent."""
-        self._shut()
+        self._file.close()
         self._parent, self._start_s = self._observer or self._parent, time.time()
         self._renew()
-
-
-def _last_byte(file: int, size: int) -> bytes:
-    os.lseek(file, size - _TAIL_BYTES, os.SEEK_SET)
-    return os.read(file, _TAIL_BYTES)
-
-
-def rotated_files(path: Path) -> list[Path]:
-    """Return the renamed files of a log, the oldest first."""
-    stem = len(path.stem)
-    return sorted(
-        each
-        for each in path.parent.glob(f"{_escaped(path.stem)}-*{_escaped(path.suffix)}")
-        if _is_stamp(each.name[stem + 1 : len(each.name) - len(path.suffix)])
-    )
-
-
-def _escaped(name: str) -> str:
-    return "".join(f"[{each}]" if each in "*?[" else each for each in name)
-
-
-def _is_stamp(text_: str) -> bool:
-    stamp, _, count = text_.partition(".")
-    try:
-        datetime.strptime(stamp, "%Y-%m-%dT%H%M%SZ").replace(tzinfo=timezone.utc)
-    except ValueError:
-        return False
-    return count.isdigit()
-
-
-@contextlib.contextmanager
-def _exclusive(file: int | None) -> Iterator[None]:
-    """Hold a lock on an open file, where the system has one; raise an error if another process has it."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    fcntl.flock(-1 if file is None else file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    # The lock ends when the descriptor is closed.
-    yield
 
 
 _LOGS: weakref.WeakSet[MonitorLog] = weakref.WeakSet()

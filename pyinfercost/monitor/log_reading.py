@@ -15,9 +15,9 @@ from ..deployment import Deployment
 from ..errors import InputError, MissingFileError
 from ..results.live import Distribution, Series, Snapshot
 from ..results.live_figures import COUNTER, LIVE_FIGURES
-from .log import rotated_files
 from .log_records import INFO, RUN, TIME, RecordError, distributions_of, record_of, requests_of, values_of
 from .request_columns import RequestColumns
+from .rotated_file import rotated_files
 
 _SHOWN = 5  # damaged lines that are named
 _SHORTEST_S = 1e-9

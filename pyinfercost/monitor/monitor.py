@@ -18,7 +18,6 @@ from .. import _core
 from .._checks import Range, number, text
 from ..deployment.deployment import Deployment
 from ..errors import InputError
-from ..results.costs import SECONDS_PER_HOUR
 from ..results.live import Distribution, Series, Snapshot, series
 from ..results.live_figures import OUTCOMES
 from .counting import Count, counter_of
@@ -28,17 +27,17 @@ from .exporters.opening import open_exporter
 from .exporters.periodic import Failures, Periodic
 from .instrument import instrumented
 from .log import MonitorLog
+from .observer import info_of
 from .planned import planned_figures, read_plan
 from .power import Power
 from .predictions import Predictions
 from .request_columns import RequestColumns
 from .requests import MonitoredRequest
+from .reserved_time import ReservedTime
 from .sessions import is_session, monitored_session
 from .window import Window
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from typing_extensions import Self
 
     from .._core import Graph
@@ -64,8 +63,8 @@ class MonitorError(InputError):
 class Monitor:
     """Count the requests, resources and cost of a model in this process, and compare them with the prediction.
 
-    It observes requests by any of these: `instrument` wraps a module, a session or a function; `request` is a context
-    manager around a request; `MonitorMiddleware` sits in an ASGI application; `monitored_client` wraps a client.
+    `instrument` wraps a module, a session or a function; `request` is a context manager around a request;
+    `MonitorMiddleware` observes an ASGI application, `monitored_client` a client.
 
     A request costs about a microsecond. Memory is bounded: latencies are counted in fixed intervals, and sizes in at
     most 4,096 groups. No device is synchronized: the times of CUDA are read from events when they have passed. A
@@ -86,10 +85,8 @@ class Monitor:
         rules: Work of the caller's own ops.
         exporters: Where figures go: one or a list of arguments of `open_exporter`, such as `"prometheus:9400"`,
             `"page:9401"`, `"otel"`, `"costs.jsonl"`.
-        log: File of the log, from which workloads and reports are made: the changes of each interval, with times and
-            sizes of single requests, and no contents.
-        plan: The plan, as `read_plan` accepts it: the file of `pyinfercost fleet --plan --format json`, a `FleetPlan`,
-            or numbers such as `{"usd_per_h": 2.5}`. Its figures of the hour are shown next to the measured ones.
+        log: File of the log, from which workloads and reports are made; it has times and sizes, and no contents.
+        plan: The plan, as `read_plan` accepts it; its figures of the hour are shown next to the measured ones.
         energy: Where joules are read: `"cpu"`, `"cuda:0"`, None for nowhere, or `"auto"`: by the machine of `on`.
         share: Share of the machine that this model pays, if several share it.
         interval_s: Seconds between records of exporters and logs, and between samples of the live page.
@@ -122,11 +119,10 @@ class Monitor:
         self.interval_s = number(interval_s, "interval_s", _INTERVAL, MonitorError)
         graph = None if model is None else _captured(model, inputs, dynamic)
         self._predictions = None if graph is None else Predictions(graph, self.on, rules)
-        self.name = (
-            text(name, "name", MonitorError) if name is not None else ("model" if graph is None else graph.model)
-        )
+        default = "model" if graph is None else graph.model
+        self.name = default if name is None else text(name, "name", MonitorError)
         self.count: Count = counter_of(graph)
-        self._energy = self._energy_device(energy)
+        self._energy = _energy_device(energy, self.on)
         given = exporters if isinstance(exporters, (list, tuple)) else [exporters]
         self._exporters = [open_exporter(each, interval_s=self.interval_s) for each in given]
         rent = self.on.rent
@@ -149,18 +145,14 @@ class Monitor:
 
     def _begin(self) -> None:
         """Start counting from zero, at the construction or in the child of a fork."""
-        self.began_ns = self.clock()
-        self._began_s = time.time()
+        self._reserved = ReservedTime(self.clock, self.on.devices * self._share, self._usd_per_h)
         self.devices = DeviceTimes(self.meter, self.clock)
         self._run = uuid.uuid4().hex
-        self._cold_ns = 0
-        self._cold_since_ns: int | None = None
-        self._cold_starts = 0
         self._power = None if self._energy is None else Power(self._energy)
         peak = None if self._predictions is None else self._predictions.peak
         self._drift = Drift()
         self._window = Window(
-            self.began_ns * _NS,
+            self._reserved.began_ns * _NS,
             flop_per_s=None if peak is None else peak.flop_per_s,
             byte_per_s=None if peak is None else peak.byte_per_s,
         )
@@ -191,9 +183,6 @@ class Monitor:
                 dimension of its first array, and tokens if the model has a size with the role `sequence`.
             tokens_of: Tokens of a piece that a generator yields; by default 1. The first piece is the first token.
 
-        Returns:
-            The module itself, the proxy, or the wrapper.
-
         Raises:
             InputTypeError: The target cannot be called.
         """
@@ -216,20 +205,16 @@ class Monitor:
     @contextmanager
     def starting(self) -> Iterator[None]:
         """Mark the time of a block as a cold start: loading weights, compiling, warming up."""
-        with self._lock:
-            self._cold_since_ns = self.clock()
-            self._cold_starts += 1
+        self._reserved.start()
         try:
             yield
         finally:
-            with self._lock:
-                if self._cold_since_ns is not None:
-                    self._cold_ns += max(0, self.clock() - self._cold_since_ns)
-                self._cold_since_ns = None
+            self._reserved.end()
 
     def snapshot(self) -> Snapshot:
         """Return the figures of this moment. Callable from any thread."""
         self.devices.poll()
+        on = self.on
         now_ns = self.clock() if self._closed_ns is None else self._closed_ns
         totals = self.meter.totals(now_ns)
         values: dict[Series, float] = {
@@ -243,7 +228,7 @@ class Monitor:
             series("dropped_records", kind="requests"): totals["dropped"],
             series("dropped_records", kind="counts"): sum(self._failures.values()),
             series("replicas"): 1.0,
-            **self._paid(now_ns, totals["busy_ns"]),
+            **self._reserved.figures(now_ns, totals["busy_ns"]),
         }
         notes = []
         energy_j = None if self._power is None else self._power.energy_j()
@@ -265,13 +250,13 @@ class Monitor:
             time_s=time_s,
             values=values,
             distributions=_distributions(self.meter.histograms()),
-            info=self._info(),
+            info=info_of(on, "monitor", self._run, model=self.name, engine=on.engine, precision=on.precision),
             notes=tuple(notes),
         )
 
     def wall_s(self, at_ns: int) -> float:
         """Return the Unix time of a moment of the monotonic clock, without jumps of the wall clock since the start."""
-        return self._began_s + (at_ns - self.began_ns) * _NS
+        return self._reserved.wall_s(at_ns)
 
     def failed(self, subject: str, error: BaseException) -> None:
         """Count a failure of the monitor itself, and log the first of its kind."""
@@ -300,63 +285,13 @@ class Monitor:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _record(self) -> None:
         """Append the changes to the log."""
         if self._log is not None:
-            self._log.append(self.snapshot(), self._requests())
-
-    def _requests(self) -> RequestColumns:
-        """Return the requests that ended since the last call."""
-        taken = self.meter.take()
-        began_s = self._began_s - self.began_ns * _NS
-        first_ns = taken["first_token_ns"]
-        times: dict[str, Any] = {
-            f"{name}_s": began_s + taken[f"{name}_ns"] * _NS for name in ("arrival", "start", "first_token", "end")
-        }
-        times["first_token_s"][first_ns == 0] = float("nan")
-        sizes = {name: taken[name] for name in ("prompt_tokens", "output_tokens", "items", "outcome")}
-        return RequestColumns.of(**times, **sizes)
-
-    def _paid(self, now_ns: int, busy_ns: int) -> dict[Series, float]:
-        with self._lock:
-            since = self._cold_since_ns
-            cold_ns = self._cold_ns + (0 if since is None else max(0, now_ns - since))
-            starts = self._cold_starts
-        reserved_ns = max(0, now_ns - self.began_ns)
-        cold_ns = min(cold_ns, reserved_ns)
-        busy_ns = min(busy_ns, reserved_ns - cold_ns)  # warm-up calls are a part of the start
-        uses = {"busy": busy_ns, "idle": reserved_ns - cold_ns - busy_ns, "cold": cold_ns}
-        devices = self.on.devices * self._share
-        found = {series("reserved_s", use=use): ns * _NS * devices for use, ns in uses.items()}
-        found[series("cold_starts")] = starts
-        if self._usd_per_h is not None:
-            found[series("price_usd_per_h")] = self._usd_per_h
-            for use, ns in uses.items():
-                found[series("cost_usd", use=use)] = ns * _NS * self._usd_per_h / SECONDS_PER_HOUR
-        return found
-
-    def _info(self) -> dict[str, str]:
-        on = self.on
-        known = {
-            "model": self.name,
-            "hardware": "" if on.hardware is None else on.machine.id,
-            "engine": on.engine,
-            "precision": on.precision,
-            "layout": "" if on.layout is None else str(on.rank_layout),
-            "observer": "monitor",
-            "run": self._run,
-        }
-        return {name: value for name, value in known.items() if value}
-
-    def _energy_device(self, energy: str | None) -> str | None:
-        if energy != "auto":
-            return energy
-        return "cuda" if self.on.hardware is not None and self.on.machine.kind == _GPU else _CPU
+            self._log.append(self.snapshot(), RequestColumns.taken(self.meter, self._reserved.zero_s))
 
     def _after_fork(self) -> None:
         """Count from zero in a child: threads are gone, and its parent reports earlier counts."""
@@ -373,6 +308,12 @@ class Monitor:
         self._exporters = []
         self.meter.restart()  # wrapped calls hold it
         self._begin()
+
+
+def _energy_device(energy: str | None, on: Deployment) -> str | None:
+    if energy != "auto":
+        return energy
+    return "cuda" if on.hardware is not None and on.machine.kind == _GPU else _CPU
 
 
 def _captured(model: Any, inputs: Any, dynamic: Any) -> Graph:

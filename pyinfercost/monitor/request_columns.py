@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
+    from .._core import Meter
+
 _TIMES = ("arrival_s", "start_s", "first_token_s", "end_s")
+_NS = 1e-9
 _MOST = 1e15  # of a whole number in a column
 
 
@@ -90,6 +93,22 @@ class RequestColumns:
         if not np.isfinite(made["arrival_s"]).all():
             raise RequestColumnsError("arrival_s has a value that is not finite; expected Unix times")
         return cls(**made)
+
+    @classmethod
+    def taken(cls, meter: Meter, began_s: float) -> RequestColumns:
+        """Return the requests that a meter counted since the last call.
+
+        Args:
+            meter: The meter.
+            began_s: Unix time at which its clock is 0.
+        """
+        taken = meter.take()
+        times: dict[str, Any] = {
+            f"{name}_s": began_s + taken[f"{name}_ns"] * _NS for name in ("arrival", "start", "first_token", "end")
+        }
+        times["first_token_s"][taken["first_token_ns"] == 0] = float("nan")
+        sizes = {name: taken[name] for name in ("prompt_tokens", "output_tokens", "items", "outcome")}
+        return cls.of(**times, **sizes)
 
     @classmethod
     def joined(cls, parts: Sequence[RequestColumns]) -> RequestColumns:

@@ -6,7 +6,6 @@ import contextlib
 import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from pyinfercost._core import Expr, GraphBuilder
@@ -39,8 +38,64 @@ class _SizeOfData:
     origin: str
 
 
+class GivenSizes:
+    """Names of sizes that depend on data, and the values that the caller gives for them.
+
+    Attributes:
+        names: The names so far.
+
+    Args:
+        given: Values by name, or by pattern with `*`.
+        allowed: Whether such sizes are allowed.
+    """
+
+    def __init__(self, given: Mapping[str, int], *, allowed: bool) -> None:
+        self.names = DataNames()
+        self._allowed = allowed
+        self._given = dict(given)
+
+    def value(self, name: str) -> int | None:
+        """Return the given value of a size; None without one."""
+        if name in self._given:
+            return self._given[name]
+        patterns = (pattern for pattern in self._given if "*" in pattern)
+        return next((self._given[each] for each in patterns if fnmatch.fnmatchcase(name, each)), None)
+
+    def take(self, module: str, what: str, of: str, bound: Any) -> tuple[str, int | None]:
+        """Return name and given value of the next size of an operator, as in `SizeSpace.of_data`.
+
+        Raises:
+            NeedsOpenSizesError: Sizes that depend on data are not allowed in this capture.
+            CaptureError: The size has neither a bound nor a given value, or the value exceeds the bound.
+        """
+        if not self._allowed:
+            raise NeedsOpenSizesError
+        name = self.names.next(module, what)
+        value = self.value(name)
+        if bound is None and value is None:
+            raise CaptureError(
+                f"size {name!r} ({of}) depends on data, and nothing in the forward bounds it; give it when capturing: "
+                f"capture(..., **{{{name!r}: 12}}), or --set {name}=12 on the command line"
+            )
+        if value is not None and not 0 <= value <= (value if bound is None else _hint(bound)):
+            limits = "at least 0" if bound is None else f"from 0 to {_hint(bound)}"
+            raise UnknownSizeError(f"size {name!r} ({of}) must be {limits}, got {value}")
+        return name, value
+
+    def check(self, known: list[str]) -> None:
+        """Raise UnknownSizeError if a value is given for none of the known sizes."""
+        for name in self._given:
+            if not fnmatch.filter(known, name):
+                listed = ", ".join(known) if known else "none"
+                raise UnknownSizeError(f"unknown size {name!r}; the sizes of this model that depend on data: {listed}")
+
+
 class SizeSpace:
     """The symbolic sizes of one capture.
+
+    Attributes:
+        given: Names and given values of sizes that depend on data.
+        may_depend_on_data: Whether sizes that depend on data are allowed.
 
     Args:
         builder: The graph under construction.
@@ -50,8 +105,8 @@ class SizeSpace:
 
     def __init__(self, builder: GraphBuilder, given: Mapping[str, int] | None = None, *, of_data: bool = False) -> None:
         self._builder = builder
-        self._given = dict(given or {})
-        self._may_depend_on_data = of_data
+        self.given = GivenSizes(given or {}, allowed=of_data)
+        self.may_depend_on_data = of_data
         self._of_data: dict[Any, _SizeOfData] = {}
         self._fixed: dict[str, tuple[int, Any, str, str]] = {}
         self._environment: Any = None
@@ -60,10 +115,6 @@ class SizeSpace:
         self._symbols = Symbols()
         self._names: dict[str, str] = {}
         self._strides: dict[Any, Any] = {}
-
-    @cached_property
-    def _data_names(self) -> DataNames:
-        return DataNames()
 
     def open(self, name: str, example: int) -> Any:
         """Return the symbolic integer of a named size; the same one for the same name.
@@ -96,11 +147,6 @@ class SizeSpace:
         symbol = self._environment.create_symbol(hint, source, dynamic_dim=DimDynamic.DYNAMIC, constraint_dim=None)
         return self._environment.create_symintnode(symbol, hint=hint, source=source), symbol
 
-    @property
-    def may_depend_on_data(self) -> bool:
-        """Whether sizes that depend on data are allowed."""
-        return self._may_depend_on_data
-
     def of_data(
         self,
         module: str,
@@ -123,14 +169,11 @@ class SizeSpace:
             stated: Description of the default.
             exact: Whether the forward sees a default of 1 as a plain 1 instead of a symbolic length.
 
-        Returns:
-            The size.
-
         Raises:
             NeedsOpenSizesError: Sizes that depend on data are not allowed in this capture.
             CaptureError: The size has neither a bound nor a given value, or the value exceeds the bound.
         """
-        name, value = self._next(module, what, of, bound)
+        name, value = self.given.take(module, what, of, bound)
         if value is not None:
             if value in (0, 1):  # lengths of 0 and 1 may take other branches
                 return self._fix(name, value, of, bound, "as given when capturing")
@@ -152,7 +195,7 @@ class SizeSpace:
         return symbolic
 
     def of_value(self, module: str, what: str, of: str, low: int, high: Any) -> int:
-        """Return a fixed number for a value that the forward computes with, such as a coordinate.
+        """Return a number for a value that the forward computes with: the given one, or the middle of the range.
 
         Args:
             module: Path of the running module.
@@ -160,36 +203,11 @@ class SizeSpace:
             of: Description of the value.
             low: Minimum.
             high: Maximum; None if unknown.
-
-        Returns:
-            The given value, or the middle of the range.
         """
-        name, value = self._next(module, what, of, high)
+        name, value = self.given.take(module, what, of, high)
         if value is not None:
             return self._fix(name, value, of, high, "as given when capturing")
         return self._fix(name, (low + _hint(high)) // 2, of, high, "the middle of its range")
-
-    def _next(self, module: str, what: str, of: str, bound: Any) -> tuple[str, int | None]:
-        if not self._may_depend_on_data:
-            raise NeedsOpenSizesError
-        name = self._data_names.next(module, what)
-        value = self._given_value(name)
-        if bound is None and value is None:
-            raise CaptureError(
-                f"size {name!r} ({of}) depends on data, and nothing in the forward bounds it; give it when capturing: "
-                f"capture(..., **{{{name!r}: 12}}), or --set {name}=12 on the command line"
-            )
-        if value is not None and not 0 <= value <= (value if bound is None else _hint(bound)):
-            limits = "at least 0" if bound is None else f"from 0 to {_hint(bound)}"
-            raise UnknownSizeError(f"size {name!r} ({of}) must be {limits}, got {value}")
-        return name, value
-
-    def _given_value(self, name: str) -> int | None:
-        if name in self._given:
-            return self._given[name]
-        return next(
-            (v for pattern, v in self._given.items() if "*" in pattern and fnmatch.fnmatchcase(name, pattern)), None
-        )
 
     def _fix(self, name: str, value: int, of: str, bound: Any, stated: str) -> int:
         self._fixed[name] = (value, bound, of, stated)
@@ -209,18 +227,10 @@ class SizeSpace:
             and not self._of_data.keys().isdisjoint(size.node.expr.free_symbols)
         )
 
-    def is_given(self, module: str, what: str) -> bool:
-        """Return whether the next size of this name has a given value."""
-        return self._given_value(self.next_name(module, what)) is not None
-
-    def next_name(self, module: str, what: str) -> str:
-        """Return the next name for sizes of this operator."""
-        return self._data_names.peek(module, what)
-
     @property
     def symbolic(self) -> bool:
         """Whether symbolic integers may occur."""
-        return bool(self._open) or self._may_depend_on_data
+        return bool(self._open) or self.may_depend_on_data
 
     def dispatching(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context for symbolic integers: shape rules that support them."""
@@ -266,12 +276,8 @@ class SizeSpace:
         Raises:
             CaptureError: The forward fixes a size to one value, or a value is given for an unknown size.
         """
-        names = [self._data_names.next(module, "groups") for module, _ in routings]
-        known = [*(size.name for size in self._of_data.values()), *self._fixed, *names]
-        for name in self._given:
-            if not fnmatch.filter(known, name):
-                listed = ", ".join(known) if known else "none"
-                raise UnknownSizeError(f"unknown size {name!r}; the sizes of this model that depend on data: {listed}")
+        names = [self.given.names.next(module, "groups") for module, _ in routings]
+        self.given.check([*(size.name for size in self._of_data.values()), *self._fixed, *names])
         if self._environment is not None:
             self._finish_symbols()
         for name, (value, bound, of, stated) in self._fixed.items():
@@ -281,7 +287,7 @@ class SizeSpace:
         return [self._groups(name, bound) for name, (_, bound) in zip(names, routings, strict=True)]
 
     def _groups(self, name: str, bound: Any) -> Expr | None:
-        value = self._given_value(name)
+        value = self.given.value(name)
         if value is None:
             return None
         if not 1 <= value <= _hint(bound):

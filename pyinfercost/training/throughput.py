@@ -1,9 +1,4 @@
-"""Utilization of the training device: throughput, MFU, HFU and MBU over the steps between two records.
-
-MFU is defined as in PaLM (Chowdhery et al. 2022, appendix B): FLOPs that the model needs over the FLOPs of the devices'
-dense peak in the same time. HFU counts all FLOPs that run, including recomputed activations. MBU is the same ratio for
-bytes and memory bandwidth.
-"""
+"""Batches and seconds of the steps between two records, and the device that training runs on."""
 
 from __future__ import annotations
 
@@ -26,7 +21,6 @@ if TYPE_CHECKING:
     from ..predict.peaks import Peak
     from .training_step import TrainingWork
 
-_SECONDS_PER_H = 3600.0
 _MOST_UNREAD = 1024  # batches
 
 
@@ -227,58 +221,6 @@ class Totals:
     items: int = 0
     tokens: int = 0
     contraction_flops: float = 0.0
-
-
-def utilization(
-    window: Window,
-    work: TrainingWork,
-    totals: Totals,
-    *,
-    peak: Peak | None,
-    devices: int,
-    devices_per_replica: int,
-    usd_per_h: float | None,
-) -> dict[str, float]:
-    """Return the figures of a window and add it to the totals.
-
-    Args:
-        window: The steps.
-        work: The work of their batches.
-        totals: The totals so far, which are changed.
-        peak: Of one device; None if unknown.
-        devices: Devices that train together; each group of `devices_per_replica` has batches of its own of equal sizes.
-        devices_per_replica: Devices that share one forward.
-        usd_per_h: Price of one device.
-    """
-    replicas = devices / devices_per_replica
-    model, run, moved, items, tokens, padded, real = window.batches.work(work)
-    first = window.untimed.work(work)
-    metrics: dict[str, float] = {
-        "training/items_per_s": replicas * items / window.seconds,
-        "training/contraction_flops_per_s": model / window.seconds / devices_per_replica,
-    }
-    if tokens:
-        metrics["training/tokens_per_s"] = replicas * tokens / window.seconds
-    if padded:
-        metrics["training/padding_share"] = 1 - real / padded
-    if peak is not None and peak.flop_per_s:
-        possible = peak.flop_per_s * devices_per_replica * window.seconds
-        metrics["training/mfu"] = model / possible
-        metrics["training/hfu"] = run / possible
-    if peak is not None and peak.byte_per_s:
-        metrics["training/mbu"] = moved / (peak.byte_per_s * devices_per_replica * window.seconds)
-    totals.seconds += window.seconds
-    totals.items += round(replicas * (items + first.items))
-    totals.tokens += round(replicas * (tokens + first.tokens))
-    totals.contraction_flops += replicas * (model + first.model_flops)
-    metrics["training/total_contraction_flops"] = totals.contraction_flops
-    metrics["training/total_items"] = totals.items
-    metrics["training/total_device_h"] = totals.seconds * devices / _SECONDS_PER_H
-    if totals.tokens:
-        metrics["training/total_tokens"] = totals.tokens
-    if usd_per_h is not None:
-        metrics["training/total_usd"] = totals.seconds * devices / _SECONDS_PER_H * usd_per_h
-    return metrics
 
 
 # ---- the device ------------------------------------------------------------------------------------------------------

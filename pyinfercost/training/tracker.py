@@ -16,17 +16,15 @@ from ..predict.budgets import CostBudget, WatchedBudget
 from ..results.record import CostRecord
 from ..results.sinks import open_sinks
 from ..sources.example import Dynamic, Example, ShapeError, Sizes, example_of
-from .cost_to_serve import CostToServe, ServedCost, ServingConfig, without_labels
+from .cost_to_serve import ServingConfig, without_labels
 from .isolation import Guard, GuardedSink
+from .served_model import ServedModel
 from .settings import checked_count, serving_deployments
-from .throughput import Throughput, Totals, Window, processes, training_device
-from .throughput import utilization as training_utilization
+from .throughput import Throughput, Totals, processes, training_device
 from .training_step import TrainingWork
-from .weight_sparsity import PlainNames, zeros_of
+from .utilization import Utilization
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from typing_extensions import Self, Unpack
 
     from ..deployment import Deployment
@@ -51,8 +49,7 @@ class CostTracker:
             quantization). The cost is of the model that will be served.
         inputs: Example inputs of a served forward: a tuple of positional inputs, a lone input, a mapping of keyword
             inputs, or an `Inputs` with both kinds.
-        on: Where and how the model is going to be served: one deployment or several; keywords override their
-            fields.
+        on: Where and how the model will be served: one deployment or several, whose fields keywords override.
         sizes: Values of named sizes to serve at, such as `{"batch": 1}`; the example's by default.
         dynamic: Varying dimensions, as in `capture`: `{"input_ids": {0: "batch", 1: "sequence"}}`. By default the
             first, if all inputs share it, as `batch`.
@@ -63,16 +60,14 @@ class CostTracker:
         sparsity_threads: Threads of that scan.
         sinks: Destinations of records: `"stdout"`, `"costs.jsonl"`, `"costs.csv"`, `"tensorboard:DIR"`, `"wandb"`,
             `"mlflow"`, `"prometheus"`, a function, or a `Sink`; one, several, or `()` for none.
-        budgets: Limits, each a `CostBudget`; one with the action `"raise"` ends training with a
-            `CostBudgetExceededError`.
+        budgets: Limits; one with the action `"raise"` ends training with a `CostBudgetExceededError`.
         training: Whether to report throughput, MFU, HFU and MBU, which need a capture of a training step.
         training_inputs: Example inputs of a training step (with labels), if they differ.
         loss: From the model's result to a scalar, as in `capture`.
         causal: Whether MFU counts only the part of attention that a causal mask keeps.
         accumulation: Forwards per optimizer step, if `micro_batch` is not called.
         training_hardware: The training machine; `"auto"` recognizes the GPU. None, or a CPU without a name: no MFU.
-        training_precision: The dtype of products in training (`bf16` under autocast); by default the dtype of the
-            weights.
+        training_precision: Dtype of products in training (`bf16` under autocast); by default the weights' dtype.
         training_price: Of an hour of one training device, as `price`.
         devices_per_replica: Devices that share one forward (tensor or pipeline parallel).
         enabled: False for a tracker that does nothing.
@@ -119,78 +114,43 @@ class CostTracker:
         self._model = model
         self._step = 0
         self._wanted = enabled
-        self._sparsity = sparsity
-        self._names = PlainNames(model)
-        self._sparsity_threads = checked_count("sparsity_threads", sparsity_threads)
-        self._devices_per_replica = checked_count("devices_per_replica", devices_per_replica)
+        threads = checked_count("sparsity_threads", sparsity_threads)
+        devices_per_replica = checked_count("devices_per_replica", devices_per_replica)
         checked_count("accumulation", accumulation)
-        self._totals = Totals()
-        self._notes: list[str] = []
-        self._sinks: list[GuardedSink] = []
-        budgets = [budgets] if isinstance(budgets, CostBudget) else list(budgets)
-        self._budgets = [WatchedBudget(budget) for budget in budgets]
-        deployments = serving_deployments(on, options)
+        limits = [budgets] if isinstance(budgets, CostBudget) else budgets
+        watched = [WatchedBudget(budget) for budget in limits]
+        config = ServingConfig(serving_deployments(on, options), sizes, quantize)
         for name, size in (sizes or {}).items():
             checked_count(f"size {name}", size)
-        config = ServingConfig(deployments, sizes, quantize)
         device = training_device(model, training_hardware, training_precision, training_price)
-        self._peak, self._usd_per_h = device.peak, device.usd_per_h
-        self._notes += device.notes
+        self._notes = device.notes
+        self._utilization = Utilization(device, devices_per_replica)
+        self._serving: ServedModel | None = None
+        self._sinks: list[GuardedSink] = []
         if not enabled:
             return
-        if processes().rank == 0:  # the other processes neither predict nor write
+        writes = processes().rank == 0  # the other processes neither predict nor write
+        if writes:
             self._sinks = [GuardedSink(sink) for sink in open_sinks(sinks)]
-        self._serving: CostToServe | None = None
-        self._served: ServedCost | None = None
-        self._work: TrainingWork | None = None
-        self._make_work: Callable[[], TrainingWork] | None = None
-        self._work_is_due = training
-        self._work_note = ""
         trained = example_of(inputs, dynamic)
         served = without_labels(model, trained)
         if training_inputs is not None:
             trained = example_of(training_inputs, dynamic)
-        for example in (served, trained):
-            _check_items(example)
-        self._guard.run(self._prepare, config, served, trained, loss, causal, training, accumulation)
-        self._check_budgets(stacklevel=4)
+        _check_items(served, trained)
 
-    def _prepare(
-        self,
-        config: ServingConfig,
-        inputs: Example,
-        trained: Example,
-        loss: Callable[[Any], Any] | None,
-        causal: bool,
-        training: bool,
-        accumulation: int,
-    ) -> None:
-        self._read: Callable[..., Sizes] = trained.reader()
-        self._throughput = Throughput(trained.sizes(), accumulation)
-        if processes().rank != 0:
-            return
-        self._serving = CostToServe(config, inputs)
-        self._served = self._serving.look(self._model)
-        if training:
-            self._make_work = partial(TrainingWork, self._model, trained, loss=loss, causal=causal)
-            self._training_work()
+        def prepare() -> ServedModel | None:
+            self._read: Callable[..., Sizes] = trained.reader()
+            self._throughput = Throughput(trained.sizes(), accumulation)
+            if not writes:
+                return None
+            serving = ServedModel(model, config, served, watched, threads if sparsity else 0)
+            if training:
+                self._utilization.capture(partial(TrainingWork, model, trained, loss=loss, causal=causal))
+            return serving
 
-    def _check_budgets(self, *, stacklevel: int) -> None:
-        if self._guard.on and self._served is not None:
-            for watched in self._budgets:
-                watched.check(self._served.graph, stacklevel=stacklevel)
-
-    def _training_work(self) -> TrainingWork | None:
-        """Return the work of a training step, captured when it is first needed; None if it cannot be captured."""
-        from ..sources.symbols import CaptureError
-
-        if self._work_is_due and self._make_work is not None:
-            self._work_is_due, self._work, self._work_note = False, None, ""
-            try:
-                self._work = self._make_work()
-            except CaptureError as error:  # the cost to serve is known all the same
-                self._work_note = f"no throughput, MFU and MBU: {error}"
-        return self._work
+        self._serving = self._guard.run(prepare)
+        if self._serving is not None:
+            self._serving.check_budgets(stacklevel=4)
 
     @property
     def enabled(self) -> bool:
@@ -246,76 +206,32 @@ class CostTracker:
         self._throughput.step()
         if self._step % self.every:
             return None
-        return self._guard.run(self._record, write=True)
+        return self._guard.run(self._record, self._serving, write=True)
 
     def record(self) -> CostRecord | None:
-        """Return a record of the current state, which goes to no sink.
-
-        Returns:
-            The record; None if the tracker is disabled, or another process writes.
-        """
+        """Return a record of the current state, for no sink; None if disabled, or on a process that does not write."""
         if not self.enabled or self._serving is None:
             return None
-        return self._guard.run(self._record, write=False)
+        return self._guard.run(self._record, self._serving, write=False)
 
-    def _record(self, *, write: bool) -> CostRecord | None:
-        if self._serving is None:
-            return None
-        served = self._serving.look(self._model)
-        metrics: dict[str, float] = dict(served.metrics)
-        notes = [*self._notes, *served.notes]
-        if self._sparsity:
-            zeros = zeros_of(self._model, self._names, threads=self._sparsity_threads)
-            metrics |= zeros.metrics
-            notes += zeros.notes
-            # Weights that were not scanned count as dense.
-            effective = sum(n * (1 - zeros.shares.get(name, 0.0)) for name, n in served.flops_of_weight.items())
-            of_weights = sum(served.flops_of_weight.values())
-            others = metrics["cost/contraction_flops"] - of_weights
-            metrics["sparsity/effective_contraction_flops"] = others + effective
-            metrics |= self._serving.with_2_4(frozenset(zeros.two_of_four & served.module_of_weight.keys()))
-        if self._served is None or served.structure != self._served.structure:
-            self._work_is_due = True
+    def _record(self, serving: ServedModel, *, write: bool) -> CostRecord:
+        if serving.look():
+            self._utilization.outdate()
             self._throughput.unlike("the model changed during these steps")
-        self._served = served
+        notes = list(self._notes)
+        metrics = serving.figures(notes)
         window = self._throughput.take() if write else None
         if window is not None:
             metrics["training/step_s"] = window.seconds / window.steps
-            metrics |= self._utilization(window, notes)
-        if self._work_note:
-            notes.append(self._work_note)
+            metrics |= self._utilization.figures(window, notes)
+        if self._utilization.note:
+            notes.append(self._utilization.note)
         self.last = CostRecord(self._step, metrics, tuple(dict.fromkeys(notes)))
         if write:
             for sink in self._sinks:
                 sink.write(self._step, metrics)
-        self._check_budgets(stacklevel=7)
+        serving.check_budgets(stacklevel=7)
         return self.last
-
-    def _utilization(self, window: Window, notes: list[str]) -> dict[str, float]:
-        """Return throughput and shares of the peak; nothing, and a note, if batches differ from the example."""
-        if self._make_work is None:
-            return {}
-        try:
-            if window.seconds <= 0:
-                raise ShapeError("no time passed between them")
-            if window.unknown:  # no training step is captured either: a model may change at every record
-                raise ShapeError(window.unknown)
-            work = self._training_work()
-            if work is None:
-                return {}
-            notes += work.notes
-            return training_utilization(
-                window,
-                work,
-                self._totals,
-                peak=self._peak,
-                devices=processes().world_size,
-                devices_per_replica=self._devices_per_replica,
-                usd_per_h=self._usd_per_h,
-            )
-        except ShapeError as error:
-            notes.append(f"no throughput, MFU and MBU of these steps: {error}")
-            return {}
 
     def pause(self) -> None:
         """Stop the clock, for validation or a checkpoint; `resume` restarts it."""
@@ -338,7 +254,7 @@ class CostTracker:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state for a checkpoint, as plain JSON values: the step and the totals of the training."""
-        return {"schema_version": _SCHEMA_VERSION, "step": self._step, "totals": dict(vars(self._totals))}
+        return {"schema_version": _SCHEMA_VERSION, "step": self._step, "totals": dict(vars(self._utilization.totals))}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore the state of `state_dict`.
@@ -352,7 +268,7 @@ class CostTracker:
                 f"version {_SCHEMA_VERSION}, as CostTracker.state_dict() returns it"
             )
         self._step = int(state["step"])
-        self._totals = Totals(**state["totals"])
+        self._utilization.totals = Totals(**state["totals"])
 
     def close(self) -> None:
         """Close the sinks. A later step still counts, and writes nothing."""
@@ -363,17 +279,16 @@ class CostTracker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
 
-def _check_items(example: Example) -> None:
-    try:
-        sizes = example.sizes()
-    except (ShapeError, IndexError, KeyError, TypeError):  # the preparation fails alike and reports it
-        return
-    empty = [name for name, size in zip(example.names, sizes, strict=True) if size == 0]
-    if empty:
-        raise InputError(f"{', '.join(empty)} of the example inputs is 0; pass an example with at least one item")
+def _check_items(*examples: Example) -> None:
+    for example in examples:
+        try:
+            sizes = example.sizes()
+        except (ShapeError, IndexError, KeyError, TypeError):  # the preparation fails alike and reports it
+            continue
+        empty = [name for name, size in zip(example.names, sizes, strict=True) if size == 0]
+        if empty:
+            raise InputError(f"{', '.join(empty)} of the example inputs is 0; pass an example with at least one item")

@@ -249,8 +249,9 @@ def test_labels_are_trained_with_and_not_served() -> None:
     assert record is not None
     served = ic.capture(model.eval(), {"x": inputs["x"]}, dynamic={"x": {0: "batch"}})
     assert record["cost/l4/latency_s"] == ic.estimate(served, hardware="l4").latency_s
-    assert tracker._work is not None
-    assert tracker._work.of((4,)).model_flops == 2 * 2 * 4 * 8 * 4
+    work = tracker._utilization.work()
+    assert work is not None
+    assert work.of((4,)).model_flops == 2 * 2 * 4 * 8 * 4
 
 
 def test_lengths_do_not_pile_up() -> None:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from pyinfercost._core import Expr
 
-from .values import MOST_KNOWN, Size, symbolic
+from .values import MOST_KNOWN, Size, Value, symbolic
 
 Array = NDArray[Any]
 
 _LARGEST_DENOMINATOR = 10**6
+_MOST_FLOATS = 64  # elements of a float result that are tracked
 _SLICE_OF_TENSORS = 10  # operator set since which the bounds of a slice are operands
 
 
@@ -281,15 +282,40 @@ def _reduce(name: str, array: Array, axes: tuple[int, ...] | None, *, keep: bool
 _NOT_FOLDED = (IndexError, ValueError, TypeError, AttributeError, ZeroDivisionError, OverflowError, KeyError)
 
 
-def fold(op: Any) -> list[Array] | None:
-    """Return the contents of an operator's results.
-
-    Args:
-        op: The `Op`; the contents of all its operands are known, except of the second one of CastLike.
+def folded(op: Any) -> list[Value] | None:
+    """Return the results of an operator on small operands of known content.
 
     Returns:
-        The contents; None if the operator is none of those that compute shapes, or has no result in sizes.
+        The results; None if the operator is none of those that compute shapes, or has no result in sizes.
     """
+    # Only the dtype of the second operand of CastLike matters.
+    values = op.inputs[:1] if op.type == "CastLike" else op.inputs
+    if op.domain or not values or not all(isinstance(v, Value) for v in values if v is not None):
+        return None
+    present = [v for v in values if v is not None]
+    floats = [v for v in present if v.dtype.startswith(("float", "bfloat"))]
+    if any(v.stored is not None and v.stored.elements > 1 for v in floats):
+        return None
+    # Contents of the file are read last.
+    if any(v.stored is None and v.data is None for v in present) or any(v.data is None for v in present):
+        return None
+    arrays = _contents(op)
+    if arrays is None:
+        return None
+    dtype = _result_dtype(op)
+    if dtype.startswith("float") and sum(a.size for a in arrays) > _MOST_FLOATS:
+        return None
+    return [Value(dtype, tuple(int(n) for n in array.shape), data=array) for array in arrays]
+
+
+def _result_dtype(op: Any) -> str:
+    if op.type in ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Not"):
+        return "bool"
+    dtype: str = op.dtype_attribute("to") if op.type == "Cast" else op[op.type in ("CastLike", "Where")].dtype
+    return dtype
+
+
+def _contents(op: Any) -> list[Array] | None:
     values = op.inputs[:1] if op.type == "CastLike" else op.inputs
     arrays = [None if value is None else value.data for value in values]
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from .naming import cache_name
@@ -13,6 +14,7 @@ from .values import Sequenced, Shape, Size, Value
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from .declared_types import DeclaredTypes
     from .emitting import Emitter
     from .naming import Sizes
 
@@ -49,8 +51,8 @@ class Walk(Protocol):
     sizes: Sizes
     versions: Mapping[str, int]
     uses: dict[str, int]
+    declared: DeclaredTypes
 
-    def declared(self, op: Op, place: int, *, known: bool) -> Shape | None: ...
     def subgraph(self, graph: Any, given: Sequence[Result], *, module: str, times: int = 1) -> list[Result]: ...
     def unrolled(self, graph: Any, steps: int) -> int: ...
     def dearer(self, graphs: Sequence[Any], *, module: str) -> int: ...
@@ -286,7 +288,9 @@ class Op:
             place: Which result.
             known: Whether to return None for a shape with a new name; else that is a size that depends on data.
         """
-        return self.walker.declared(self, place, known=known)
+        name = self.output_names[place] if place < len(self.output_names) else ""
+        new = None if known else partial(self.length_of_data, self.type, "a length that depends on data", None)
+        return self.walker.declared.shape(name, self.walker.sizes, new)
 
     def single_use(self, place: int = 0) -> bool:
         """Return whether one operator alone reads a result, which the model does not return."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +11,25 @@ from pyinfercost._checks import excerpt, shown
 from pyinfercost._core import CountOverflowError, Graph, GraphBuilder, GraphRewriter, InputError
 
 from ..exported.program import cost_of
+from .declared_types import DeclaredTypes
 from .emitting import Emitter
 from .exported_attention import join_attention
 from .exported_gelu import join_gelu
-from .folding import fold
-from .inference import inferred, schema_function
+from .folding import folded
+from .inference import schema_function
 from .makers import Search
-from .naming import Sizes, cache_name, metadata_of, module_of, module_of_weight, source_of
+from .model_inputs import input_of
+from .naming import Sizes, metadata_of, module_of, module_of_weight, source_of
 from .op import NotKnownError, Op, Result
 from .operators import HANDLERS
-from .stored import OnnxError, StoredTensor, dtype_of, kinds_of
-from .values import Sequenced, Shape, Size, Value
+from .stored import OnnxError, StoredTensor, kinds_of
+from .unhandled import of_unknown_content, unmodelled
+from .values import Sequenced, Value
 
-_MOST_FLOATS = 64  # elements of a float result that are tracked
 _DEEPEST = 40  # functions and subgraphs within each other
 _MOST_NODES = 300_000  # read in all, with the bodies of functions and of unrolled loops; up to 0.1 ms each
 _MOST_OF_FEW = 20_000  # of a model that stores few nodes
 _MOST_OF_NODE = 20  # read for each that is stored, if there are more
-_CACHES = ("past",)
-_FEWEST_OF_CACHE = 2  # dimensions
 _DEEPEST_CHOICE = 4  # conditions within each other whose branches are compared
 
 
@@ -70,6 +71,32 @@ def versions_of(imports: Iterable[Any]) -> dict[str, int]:
     return {domain_of(entry.domain): int(entry.version) for entry in imports}
 
 
+@dataclass(frozen=True)
+class Frame:
+    """Call of a graph, a subgraph or a function.
+
+    Attributes:
+        versions: Domain -> version of operators.
+        module: Module of the caller.
+        outer: Attributes of the call of a function.
+        depth: Number of graphs around this one.
+        times: How often loops around it read this graph.
+    """
+
+    versions: Mapping[str, int]
+    module: str = ""
+    outer: Mapping[str, Any] = field(default_factory=dict)
+    depth: int = 0
+    times: int = 1
+
+    def inner(self, **changes: Any) -> Frame:
+        """Return the frame of a graph in this one."""
+        depth = self.depth + 1
+        if depth > _DEEPEST:
+            raise OnnxError(f"has functions or graphs {depth} deep within each other; expected at most {_DEEPEST}")
+        return replace(self, depth=depth, **changes)
+
+
 class Walker:
     """Reads the nodes of a graph, a subgraph or a function.
 
@@ -77,75 +104,24 @@ class Walker:
         model: State that all graphs share.
         emitter: Where nodes go.
         sizes: Named sizes.
+        frame: Call that reads the graph.
         scope: Name -> value outside.
-        versions: Domain -> version of operators.
-        prefix: Module of the caller.
-        outer: Attributes of the call of a function.
-        depth: Number of graphs around this one.
-        times: How often loops around it read this graph.
     """
 
     def __init__(
-        self,
-        model: Model,
-        emitter: Emitter,
-        sizes: Sizes,
-        scope: Mapping[str, Any] | None = None,
-        *,
-        versions: Mapping[str, int] | None = None,
-        prefix: str = "",
-        outer: Mapping[str, Any] | None = None,
-        depth: int = 0,
-        times: int = 1,
+        self, model: Model, emitter: Emitter, sizes: Sizes, frame: Frame, scope: Mapping[str, Any] | None = None
     ) -> None:
         self.model = model
         self.folder = model.folder
         self.emitter = emitter
         self.sizes = sizes
+        self.frame = frame
+        self.versions = frame.versions
         self.values: dict[str, Any] = dict(scope or {})
-        self.versions = model.versions if versions is None else versions
-        self.prefix = prefix
-        self.outer = outer or {}
-        self.depth = depth
-        self.times = times
         self.uses: dict[str, int] = {}
-        self._declared: dict[str, Any] = {}
-        if depth > _DEEPEST:
-            raise OnnxError(f"has functions or graphs {depth} deep within each other; expected at most {_DEEPEST}")
+        self.declared = DeclaredTypes()
 
     # ---- graphs
-
-    def take(self, info: Any) -> Result:
-        """Return the value of one of the model's inputs, which becomes an input of the Graph."""
-        kind = info.type
-        if kind.HasField("tensor_type"):
-            if not kind.tensor_type.HasField("shape"):
-                raise OnnxError(f"input {shown(info.name)} has no shape; expected one, with names for dynamic lengths")
-            value = Value(dtype_of(kind.tensor_type.elem_type), self.sizes.shape_of(info), name=info.name)
-            is_cache = info.name.startswith(_CACHES) and len(value.shape) > _FEWEST_OF_CACHE
-            value.name = cache_name(info.name) if is_cache else info.name
-            self.emitter.input(value, "kv_cache" if is_cache else "input")
-            self.values[info.name] = value
-            return value
-        found = self._sequence(kind, info.name)
-        self.values[info.name] = found
-        return found
-
-    def _sequence(self, kind: Any, name: str) -> Result:
-        # Its number of tensors is not stated: one.
-        if kind.HasField("sequence_type"):
-            kind = kind.sequence_type.elem_type
-        elif kind.HasField("optional_type"):
-            kind = kind.optional_type.elem_type
-        else:
-            raise OnnxError(f"input {shown(name)} is neither a tensor nor a sequence of tensors")
-        if not kind.HasField("tensor_type"):
-            return Sequenced([self._sequence(kind, name)])  # type: ignore[list-item]
-        dtype = dtype_of(kind.tensor_type.elem_type)
-        shape = [int(dim.dim_value) if dim.HasField("dim_value") else 1 for dim in kind.tensor_type.shape.dim]
-        value = Value(dtype, shape, name=name)
-        self.emitter.input(value, "input")
-        return Sequenced([value], dtype)
 
     def enter(self, graph: Any) -> None:
         """Read the initializers of a graph, and the stated types of its values."""
@@ -156,9 +132,7 @@ class Walker:
         for sparse in graph.sparse_initializer:
             stored = StoredTensor(sparse.values, self.folder)
             self.values[stored.name] = Value(stored.dtype, tuple(sparse.dims), stored=stored)
-        for infos in (graph.value_info, graph.output):
-            for info in infos:
-                self._declared[info.name] = info.type
+        self.declared.read(graph)
 
     def run(self, nodes: Sequence[Any], returned: Iterable[str]) -> None:
         """Read nodes in order."""
@@ -171,17 +145,8 @@ class Walker:
 
     def subgraph(self, graph: Any, given: Sequence[Result], *, module: str, times: int = 1) -> list[Result]:
         """Read a subgraph, as one of `times`, and return its results."""
-        inner = Walker(
-            self.model,
-            self.emitter,
-            self.sizes,
-            self.values,
-            versions=self.versions,
-            prefix=module,
-            outer=self.outer,
-            depth=self.depth + 1,
-            times=self.times * times,
-        )
+        frame = self.frame.inner(module=module, times=self.frame.times * times)
+        inner = Walker(self.model, self.emitter, self.sizes, frame, self.values)
         inner.enter(graph)
         for info, value in zip(graph.input, given, strict=False):
             inner.values[info.name] = value
@@ -191,32 +156,23 @@ class Walker:
 
     def unrolled(self, graph: Any, steps: int) -> int:
         """Return how many nodes the steps of a loop have, in all steps of the loops around it."""
-        return self.times * steps * max(1, self.model.expanded(graph.node))
+        return self.frame.times * steps * max(1, self.model.expanded(graph.node))
 
     def dearer(self, graphs: Sequence[Any], *, module: str) -> int:
         """Return which of several subgraphs costs most; deep within others, the first one."""
-        if self.depth >= _DEEPEST_CHOICE:
+        if self.frame.depth >= _DEEPEST_CHOICE:
             return 0
         costs = [self._cost(graph, module) for graph in graphs]
         return costs.index(max(costs))
 
     def _cost(self, graph: Any, module: str) -> tuple[int, int, int]:
         builder = GraphBuilder("")
-        part = Walker(
-            self.model,
-            Emitter(builder, open_ended=True),
-            self.sizes.part(builder),
-            self.values,
-            versions=self.versions,
-            prefix=module,
-            outer=self.outer,
-            depth=self.depth,
-            times=self.times,
-        )
-        part.emitter.place = self.emitter.place
+        emitter = Emitter(builder, open_ended=True)
+        part = Walker(self.model, emitter, self.sizes.part(builder), self.frame, self.values)
+        emitter.place = self.emitter.place
         results = part.subgraph(graph, (), module=module)
-        outputs = [part.emitter.tensor(value) for value in flat(results)]
-        return cost_of(builder.build(part.emitter.given, outputs))
+        outputs = [emitter.tensor(value) for value in flat(results)]
+        return cost_of(builder.build(emitter.given, outputs))
 
     def settle(self, graphs: Iterable[Any]) -> None:
         """Emit the nodes of values that subgraphs read, before one of them is chosen."""
@@ -258,7 +214,7 @@ class Walker:
 
     def _read(self, proto: Any) -> None:
         metadata = metadata_of(proto)
-        module = module_of(proto, metadata, self.prefix)
+        module = module_of(proto, metadata, self.frame.module)
         if not module:
             names = (name for name in proto.input if isinstance(self.values.get(name), Value))
             found = (module_of_weight(name) for name in names if self.values[name].is_weight)
@@ -271,7 +227,7 @@ class Walker:
             version=self.versions.get(domain, 1),
             inputs=[self.named(name) for name in proto.input],
             module=module,
-            outer=self.outer,
+            outer=self.frame.outer,
         )
         self.emitter.place = (module, source_of(metadata))
         results = self._results(op)
@@ -283,159 +239,34 @@ class Walker:
                 raise OnnxError(f"has the result {shown(name)}, which its operator does not have")
 
     def _results(self, op: Op) -> Sequence[Result]:
-        folded = self._folded(op)
-        if folded is not None:
-            return folded
+        known = folded(op)
+        if known is not None:
+            return known
         function = self.model.functions.get((op.domain, op.type))
         if function is not None:
-            return self.call(op, function)
+            return self._call(op, function)
         handler = HANDLERS.get((op.domain, op.type))
         if handler is not None:
             try:
                 found = handler(op)
             except NotKnownError:
-                return self._of_unknown_content(op)
+                return of_unknown_content(op)
             return found if isinstance(found, Sequence) else [found]
         body = schema_function(op)
-        if body is not None:
-            return self.call(op, body)
-        return self.unmodelled(op)
+        return unmodelled(op) if body is None else self._call(op, body)
 
-    def _folded(self, op: Op) -> list[Value] | None:
-        # Only the dtype of the second operand of CastLike matters.
-        values = op.inputs[:1] if op.type == "CastLike" else op.inputs
-        if op.domain or not values or not all(isinstance(v, Value) for v in values if v is not None):
-            return None
-        present = [v for v in values if v is not None]
-        floats = [v for v in present if v.dtype.startswith(("float", "bfloat"))]
-        if any(v.stored is not None and v.stored.elements > 1 for v in floats):
-            return None
-        if any(v.make is None and v.stored is None and v._data is None for v in present):
-            return None
-        if any(v.data is None for v in present):
-            return None
-        arrays = fold(op)
-        if arrays is None:
-            return None
-        dtype = result_dtype(op)
-        if dtype.startswith("float") and sum(a.size for a in arrays) > _MOST_FLOATS:
-            return None
-        return [Value(dtype, tuple(int(n) for n in array.shape), data=array) for array in arrays]
-
-    def call(self, op: Op, function: Any) -> list[Result]:
+    def _call(self, op: Op, function: Any) -> list[Result]:
         """Read the nodes of a function in the place of its call."""
         attributes = {a.name: a for a in function.attribute_proto}
         attributes.update(op.attributes())
-        inner = Walker(
-            self.model,
-            self.emitter,
-            self.sizes,
-            versions={**self.versions, **versions_of(function.opset_import)},
-            prefix=op.module,
-            outer=attributes,
-            depth=self.depth + 1,
-            times=self.times,
-        )
+        versions = {**self.versions, **versions_of(function.opset_import)}
+        frame = self.frame.inner(versions=versions, module=op.module, outer=attributes)
+        inner = Walker(self.model, self.emitter, self.sizes, frame)
         for place, name in enumerate(function.input):
             inner.values[name] = op.inputs[place] if place < len(op.inputs) else None
         inner.run(function.node, function.output)
         # A body that was made for a call lacks results that the call leaves out.
         return [inner.values.get(name) for name in function.output]
-
-    def _of_unknown_content(self, op: Op) -> list[Result]:
-        """Emit an operator whose result has a shape that follows from data, such as the ends of a slice."""
-        name = OF_CONTENT.get(op.type, "")
-        x = op.get(0)
-        if op.domain or not name or x is None:
-            return self.unmodelled(op)
-        shapes = [op.declared(place) for place in range(len(op.output_names))]
-        for place, (_, shape) in enumerate(inferred(op)):
-            if shapes[place] is None:
-                shapes[place] = shape
-        results = []
-        for place, shape in enumerate(shapes):
-            if shape is None:
-                rank = _rank_of_unknown(op, x)
-                if rank is None:
-                    return self.unmodelled(op)
-                shape = op.shape_of_data(op.type.lower(), rank)  # noqa: PLW2901
-            results.append(op.result(x.dtype, shape, place=place))
-        op.emit(name, {"self": x}, *results)
-        return list(results)
-
-    def unmodelled(self, op: Op) -> list[Result]:
-        """Emit a node for an operator without a row: the ledger lists it."""
-        described = inferred(op)
-        results: list[Value] = []
-        for place, name in enumerate(op.output_names):
-            declared = op.declared(place)
-            dtype, guess = described[place] if place < len(described) else ("", None)
-            if not dtype:
-                dtype = next((v.dtype for v in op.inputs if isinstance(v, Value)), "float32")
-            shape = declared if declared is not None else guess
-            if shape is None:
-                # Most operators of other libraries keep the shape; the ledger lists this one as unknown.
-                shape = next((v.shape for v in op.inputs if isinstance(v, Value)), None)
-            if shape is None:
-                shape = (op.length_of_data(op.type, "elements of a result whose shape is not stated", None),)
-            if name or place == 0:
-                results.append(op.result(self._declared_dtype(name) or dtype, shape, place=place))
-        tensors = {f"input_{i}": v for i, v in enumerate(op.inputs) if isinstance(v, Value)}
-        space = _clean_domain(op.domain)
-        if results:
-            op.emit(f"{space}.{op.type}", tensors, *results)
-        return list(results)
-
-    def _declared_dtype(self, name: str) -> str:
-        declared = self._declared.get(name)
-        if declared is None or not declared.HasField("tensor_type"):
-            return ""
-        code = declared.tensor_type.elem_type
-        return dtype_of(code) if code else ""
-
-    def declared(self, op: Op, place: int, *, known: bool) -> Shape | None:
-        """Return the shape that the file states for a result; new names in it become sizes that depend on data."""
-        name = op.output_names[place] if place < len(op.output_names) else ""
-        declared = self._declared.get(name)
-        if declared is None or not declared.HasField("tensor_type") or not declared.tensor_type.HasField("shape"):
-            return None
-        shape: list[Size] = []
-        for dim in declared.tensor_type.shape.dim:
-            length = int(dim.dim_value) if dim.HasField("dim_value") else self.sizes.known(dim.dim_param)
-            if length is None or (isinstance(length, int) and length < 0):
-                if known:
-                    return None
-                length = op.length_of_data(op.type, "a length that depends on data", None)
-            shape.append(length)
-        return tuple(shape)
-
-
-OF_CONTENT = {
-    "AffineGrid": "aten.empty.memory_format",
-    "CenterCropPad": "aten.constant_pad_nd.default",
-    "Col2Im": "aten.col2im.default",
-    "MaxUnpool": "aten.max_unpool2d.default",
-    "MelWeightMatrix": "aten.full.default",
-    "Pad": "aten.constant_pad_nd.default",
-    "ReduceL1": "aten.norm.ScalarOpt_dim",
-    "ReduceL2": "aten.linalg_vector_norm.default",
-    "ReduceLogSum": "aten.logsumexp.default",
-    "ReduceLogSumExp": "aten.logsumexp.default",
-    "ReduceMax": "aten.amax.default",
-    "ReduceMean": "aten.mean.dim",
-    "ReduceMin": "aten.amin.default",
-    "ReduceProd": "aten.prod.dim_int",
-    "ReduceSum": "aten.sum.dim_IntList",
-    "ReduceSumSquare": "aten.norm.ScalarOpt_dim",
-    "Slice": "aten.slice.Tensor",
-    "Split": "aten.split_with_sizes.default",
-    "Squeeze": "aten.reshape.default",
-    "Tile": "aten.repeat.default",
-    "Unsqueeze": "aten.reshape.default",
-}
-"""Operators whose work does not need the content of their other operands, once the shape of the result is known."""
-
-_OF_SAME_RANK = frozenset({"Pad", "Slice", "CenterCropPad", "Tile"})
 
 
 UNREADABLE = (
@@ -455,15 +286,6 @@ class NodeError(OnnxError):
     """A node cannot be read; the message names it."""
 
 
-def _rank_of_unknown(op: Op, x: Value) -> int | None:
-    """Return the number of dimensions of a result whose lengths depend on data; None if that does, too."""
-    if op.type in _OF_SAME_RANK or (op.type.startswith("Reduce") and op.integer("keepdims", 1)):
-        return x.rank
-    axes = op.get(1)
-    count = axes.shape[0] if axes is not None and axes.rank == 1 else None
-    return x.rank - count if op.type.startswith("Reduce") and isinstance(count, int) else None
-
-
 def flat(values: Iterable[Result]) -> list[Value]:
     """Return the tensors among values, also in sequences."""
     found: list[Value] = []
@@ -473,17 +295,6 @@ def flat(values: Iterable[Result]) -> list[Value]:
         elif isinstance(value, Sequenced):
             found += flat(value.items)
     return found
-
-
-def result_dtype(op: Op) -> str:
-    """Return the dtype of a folded result."""
-    if op.type in ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Not"):
-        return "bool"
-    if op.type == "Cast":
-        return op.dtype_attribute("to")
-    if op.type == "CastLike":
-        return op[1].dtype
-    return op[1].dtype if op.type == "Where" else op[0].dtype
 
 
 def _uses(nodes: Iterable[Any], returned: Iterable[str]) -> dict[str, int]:
@@ -498,11 +309,6 @@ def _uses(nodes: Iterable[Any], returned: Iterable[str]) -> dict[str, int]:
     for name in returned:
         uses[name] = uses.get(name, 0) + 2
     return uses
-
-
-def _clean_domain(domain: str) -> str:
-    name = "".join(c if c.isalnum() and c.isascii() else "_" for c in domain)
-    return name or "onnx"
 
 
 def _title(proto: Any) -> str:
@@ -529,17 +335,20 @@ def graph_of(model: Any, folder: Path | None, name: str, dynamic: Any) -> Graph:
     inputs = [info for info in graph.input if info.name not in initialized]
     tensors = [info for info in inputs if info.type.HasField("tensor_type")]
     sizes = Sizes(builder, tensors, dynamic)
-    walker = Walker(whole, Emitter(builder), sizes)
+    emitter = Emitter(builder)
+    walker = Walker(whole, emitter, sizes, Frame(whole.versions))
     walker.enter(graph)
-    given = [walker.emitter.tensor(value) for value in flat(walker.take(info) for info in inputs)]
+    read = [input_of(info, sizes, emitter) for info in inputs]
+    walker.values.update(zip([info.name for info in inputs], read, strict=True))
+    given = [emitter.tensor(value) for value in flat(read)]
     returned = [info.name for info in graph.output]
     walker.run(graph.node, returned)
-    walker.emitter.place = ("", "")
+    emitter.place = ("", "")
     for value in [*walker.values.values()]:
         # Tensors that torch marks as parameters count even if the forward does not use them, as in the module.
         if isinstance(value, Value) and value.stored is not None and value.stored.kind == "PARAMETER":
-            walker.emitter.declare_stored(value)
-    outputs = [walker.emitter.tensor(value) for value in flat(walker.named(name) for name in returned)]
+            emitter.declare_stored(value)
+    outputs = [emitter.tensor(value) for value in flat(walker.named(name) for name in returned)]
     return _joined(builder.build(given, outputs))
 
 

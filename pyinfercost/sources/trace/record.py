@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from types import FrameType
 
-    import torch
-
     from ..tensors.packed_weights import PackedWeights
     from .calls import Call
     from .lifetimes import HandedOut
+    from .signatures import Signatures
     from .values import Values
 
 
@@ -24,7 +23,7 @@ class Record(Protocol):
         module: Path of the running module.
         handed: Tensors of the model and their aliases in the record.
         backward_from: Index of the first call of backward, in a training step.
-        earlier: Id of a tensor that changed shape in place -> its earlier signatures, in order.
+        signatures: Metadata of tensors.
         packed_ops: Operators that take weights packed in script objects.
     """
 
@@ -33,7 +32,7 @@ class Record(Protocol):
     module: str
     handed: HandedOut
     backward_from: int | None
-    earlier: dict[int, list[int]]
+    signatures: Signatures
     packed_ops: set[Any]
 
     @property
@@ -42,9 +41,3 @@ class Record(Protocol):
 
     def append(self, op: Any, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         """Record one call; `frame` is its place in the model."""
-
-    def signature(self, tensor: torch.Tensor) -> int:
-        """Return a small number that is equal for tensors with equal metadata."""
-
-    def metadata(self, signature: int) -> tuple[Any, ...]:
-        """Return dtype, device, lengths and strides of a signature."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -28,7 +29,7 @@ from pyinfercost import _core
 
 from ...errors import UnsupportedError
 from ..symbols import SizeSpace
-from ..tensors.packed_weights import PackedWeight, PackedWeights
+from ..tensors.packed_weights import PackedWeights
 from ..tensors.sparse_tensors import CONSTRUCTORS, is_sparse, sparse_twin
 from ..tensors.tensor_parts import call_on_parts
 from . import quantized_kernels
@@ -39,7 +40,9 @@ from .higher_order import run_higher_order
 from .lifetimes import HandedOut
 from .meta_kernels import KERNELS as _LAYOUTS
 from .recurrent_kernels import KERNELS as _RECURRENT
-from .unbacked_sizes import DATA_KERNELS, SYMBOLIC_KERNELS, DataSizes
+from .signatures import PLAIN, TENSORS, Signatures
+from .symbolic_kernels import KERNELS as _SYMBOLIC
+from .unbacked_sizes import DATA_KERNELS, DataSizes
 from .value_ranges import parts
 from .values import UnknownValueError, Values
 
@@ -54,8 +57,6 @@ _LIBRARIES = (
     str(Path(__file__).parents[1]) + os.sep,
 )
 _DRIVER = str(Path(__file__).with_name("trace.py"))
-_PLAIN = frozenset({int, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format, PackedWeight})
-_TENSORS = frozenset({torch.Tensor, torch.nn.Parameter, quantized_kernels.QuantizedMeta})
 _NO_KWARGS: dict[str, Any] = {}
 _EQUAL = torch.ops.aten.equal.default
 _SLICE = torch.ops.aten.slice.Tensor
@@ -94,15 +95,11 @@ class Recorder:
     calls: list[Call] = field(default_factory=list)
     module: str = ""
     backward_from: int | None = None
-    # Tensors that changed shape in place: id -> their earlier signatures, in order.
-    earlier: dict[int, list[int]] = field(default_factory=dict)
+    signatures: Signatures = field(default_factory=Signatures)
     handed: HandedOut = field(default_factory=HandedOut)
     packed_ops: set[Any] = field(default_factory=set)  # operators that take weights packed in script objects
     grouped_ops: set[Any] = field(default_factory=set)  # operators that multiply groups of rows
     _operators: dict[Any, _Operator] = field(default_factory=dict)
-    _signatures: dict[Any, int] = field(default_factory=dict)  # metadata -> index in `_metadata`
-    _metadata: list[tuple[Any, ...]] = field(default_factory=list)
-    _of_tensor: dict[int, int] = field(default_factory=dict)  # id -> signature; `calls` keeps tensors alive
     _kept: list[Any] = field(default_factory=list)
     _results: dict[Any, tuple[Any, Any]] = field(default_factory=dict)
     _library_code: dict[CodeType, bool] = field(default_factory=dict)
@@ -178,18 +175,17 @@ class Recorder:
         key = None
         if operator.pure:
             try:
-                key = (op, self._key(args), self._key(kwargs.items()) if kwargs else None)
+                key = (op, self.signatures.key(args), self.signatures.key(kwargs.items()) if kwargs else None)
                 found = self._results.get(key)
             except TypeError:  # an unhashable argument, or a tensor with more than plain metadata
                 key = found = None
             if found is not None:
                 result, signatures = found
-                result = self._copy(result, signatures)
+                result = self.signatures.copy(result, signatures)
                 self.append(op, args, kwargs, result, frame)
                 return self.handed.out(result)
-        if operator.reshapes:  # later calls see another tensor in the same storage
-            self.earlier.setdefault(id(args[0]), []).append(self._number(args[0]))
-            self._of_tensor.pop(id(args[0]), None)
+        if operator.reshapes:
+            self.signatures.reshape(args[0])
         if operator.converts and _to_host(args, kwargs):
             value = self._on_host(op, args, kwargs)
             if value is not None:
@@ -208,7 +204,7 @@ class Recorder:
                 result = sparse_twin(result)
             outside = self.handed.out_of_new(result, args, given)
         if key is not None:
-            signatures = self._sign(result)
+            signatures = self.signatures.sign(result)
             if signatures is not None:
                 self._results[key] = (result, signatures)
         self.append(op, args, kwargs, result, frame)
@@ -265,8 +261,11 @@ class Recorder:
             self.packed_ops.add(op)
         if name.rpartition(".")[0] in GROUPED_PRODUCTS:
             self.grouped_ops.add(op)
-        on_data = name in DATA_KERNELS or (name in SYMBOLIC_KERNELS and self.sizes.symbolic)
-        kernel = self.data.kernel(name) if on_data else _KERNELS.get(name, op)
+        symbolic = name in _SYMBOLIC and self.sizes.symbolic
+        on_data = name in DATA_KERNELS or symbolic
+        kernel = self.data.kernel(name) if name in DATA_KERNELS else _KERNELS.get(name, op)
+        if symbolic:
+            kernel = partial(_SYMBOLIC[name], self.sizes)
         reshapes = torch.Tag.inplace_view in op.tags
         return _Operator(whole, pure, schema.is_mutable, packed, reshapes, op in _CONVERSIONS, on_data, kernel)
 
@@ -310,74 +309,6 @@ class Recorder:
 
         return tuple(convert(a) for a in args), {k: convert(v) for k, v in kwargs.items()}, changed
 
-    # ---- metadata as keys -----------------------------------------------------------------------------------------
-
-    def signature(self, tensor: torch.Tensor) -> int:
-        """Return a small number, equal for equal metadata. Raises TypeError for a tensor with more than that."""
-        known = self._of_tensor.get(id(tensor))
-        if known is not None:
-            return known
-        if type(tensor) not in _TENSORS or tensor.layout is not torch.strided:
-            raise TypeError
-        if tensor.dtype.is_complex:  # metadata does not include the conjugate bit
-            raise TypeError
-        number = self._number(tensor)
-        self._of_tensor[id(tensor)] = number
-        self._kept.append(tensor)
-        return number
-
-    def _number(self, tensor: torch.Tensor) -> int:
-        metadata = (
-            tensor.dtype,
-            (tensor.device.type, tensor.is_inference()),  # torch keeps view versions for other tensors
-            tuple([_size_key(s) for s in tensor.shape]),
-            tuple([_size_key(s) for s in tensor.stride()]),
-        )
-        number = self._signatures.setdefault(metadata, len(self._metadata))
-        if number == len(self._metadata):
-            self._metadata.append(metadata)
-        return number
-
-    def metadata(self, signature: int) -> tuple[Any, ...]:
-        """Return the metadata of a signature: dtype, device, lengths, strides."""
-        return self._metadata[signature]
-
-    def _key(self, values: Any) -> Any:
-        parts: list[Any] = []
-        for value in values:
-            kind = type(value)
-            if kind in _PLAIN:
-                parts.append(value)
-            elif kind is bool or kind is float:  # True == 1 == 1.0, but they are different arguments
-                parts.append((kind, value))
-            elif kind is list or kind is tuple:
-                parts.append(self._key(value))
-            elif kind is torch.SymInt:
-                parts.append(value.node.expr)
-            elif isinstance(value, torch.Tensor):
-                parts.append(("tensor", self._of_tensor.get(id(value)) or self.signature(value)))
-            else:
-                raise TypeError
-        return tuple(parts)
-
-    def _sign(self, result: Any) -> Any:
-        """Return the signatures of a result; None if it cannot be copied."""
-        try:
-            if isinstance(result, torch.Tensor):
-                return None if result.device.type != "meta" else self.signature(result)
-            if isinstance(result, list | tuple) and all(isinstance(r, torch.Tensor) for r in result):
-                return [self._sign(r) for r in result] if all(r.device.type == "meta" for r in result) else None
-        except TypeError:
-            return None
-        return None
-
-    def _copy(self, result: Any, signatures: Any) -> Any:
-        if type(result) is list or type(result) is tuple:
-            return type(result)(self._copy(r, s) for r, s in zip(result, signatures, strict=True))
-        copy = result.data
-        self._of_tensor[id(copy)] = signatures
-        return copy
-
 
 def _is_whole(args: tuple[Any, ...]) -> bool:
     """Return whether arguments of a slice select all of a dimension, as of `x[:, 0]`.
@@ -386,7 +317,7 @@ def _is_whole(args: tuple[Any, ...]) -> bool:
     """
     ends = args[2:]
     # The comparison of a size with a number would restrict the graph.
-    return all(type(end) in _PLAIN for end in ends) and (*ends, *_WHOLE[len(ends) :]) in (_WHOLE, (0, _NO_END, 1))
+    return all(type(end) in PLAIN for end in ends) and (*ends, *_WHOLE[len(ends) :]) in (_WHOLE, (0, _NO_END, 1))
 
 
 class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves the class hook untyped
@@ -399,7 +330,7 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in CONSTRUCTORS:
             return CONSTRUCTORS[func](*args, **(kwargs or {}))
-        if types and not _TENSORS.issuperset(types):
+        if types and not TENSORS.issuperset(types):
             with self:
                 return call_on_parts(func, types, args, kwargs or _NO_KWARGS)
         return self._recorder.record(self, func, args, kwargs or _NO_KWARGS)
@@ -433,10 +364,6 @@ def _has_quantized(values: Any) -> bool:
         or (isinstance(value, list | tuple) and _has_quantized(value))
         for value in values
     )
-
-
-def _size_key(size: Any) -> Any:
-    return size if type(size) is int else size.node.expr
 
 
 # These have rows for programs that keep them whole; here they are views of `nonzero`, whose length is known.

@@ -43,10 +43,7 @@ class DataSizes:
         self._keep: list[torch.Tensor] = []
 
     def kernel(self, name: str) -> Callable[..., Any]:
-        """Return the kernel of an operator in `DATA_KERNELS` or `SYMBOLIC_KERNELS`."""
-        if name in SYMBOLIC_KERNELS:
-            symbolic: Callable[..., Any] = getattr(self, SYMBOLIC_KERNELS[name])
-            return symbolic
+        """Return the kernel of an operator in `DATA_KERNELS`."""
         return _unless_real(name, getattr(self, DATA_KERNELS[name]))
 
     # ---- lengths --------------------------------------------------------------------------------------------------
@@ -261,32 +258,6 @@ class DataSizes:
         # The logarithms of all states at each step: the labels, and blanks around them.
         return log_probs.new_empty([batch]), log_probs.new_empty([batch, steps, 2 * longest + 1])
 
-    # ---- operators that would compare lengths ------------------------------------------------------------------------
-
-    def _slice(self, x: torch.Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> torch.Tensor:
-        length = x.shape[dim]
-        if hasattr(length, "node") and step == 1 and _is_last(start) and (end is None or end >= _NO_END):
-            # torch would compare `-start` with the length: a window would hold on one side of its length only.
-            kept = least(length, -start)
-            shape = [kept if place == dim % x.dim() else each for place, each in enumerate(x.shape)]
-            return torch.as_strided(x, shape, x.stride(), x.storage_offset() + (length - kept) * x.stride(dim))
-        plain = step == 1 and all(v is None or (isinstance(v, int) and v >= 0) for v in (start, end))
-        if not plain or not self._sizes.is_of_data(length):
-            return _tensor(torch.ops.aten.slice.Tensor(x, dim, start, end, step))
-        # torch would compare `end` with the length, and the guard would restrict the graph to one side.
-        first = start or 0
-        shape = list(x.shape)
-        shape[dim] = length if end is None or end >= _NO_END else least(length, end)
-        if first:
-            shape[dim] = greatest(shape[dim] - first, 0)
-        offset = x.storage_offset() + first * x.stride(dim)
-        return torch.as_strided(x, shape, x.stride(), offset)
-
-    def _unbind(self, x: torch.Tensor, dim: int = 0) -> Any:
-        if not self._sizes.is_of_data(x.shape[dim]):
-            return torch.ops.aten.unbind.int(x, dim)
-        return [x.select(dim, place) for place in range(int(x.shape[dim]))]
-
 
 def _unless_real(name: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
     """Return the operator itself if all its operands are real tensors created by the model; else its kernel."""
@@ -320,16 +291,7 @@ DATA_KERNELS = {
 }
 """Operator with a data-dependent result length -> method of `DataSizes` that runs it."""
 
-SYMBOLIC_KERNELS = {"aten.slice.Tensor": "_slice", "aten.unbind.int": "_unbind"}
-"""Operator that would compare such a length -> method that runs it, in captures with symbolic integers."""
-
 _MASKS = frozenset({torch.bool, torch.uint8})
-_NO_END = 2**63 - 1
-
-
-def _is_last(start: Any) -> bool:
-    """Return whether a slice begins at some of the last elements; there is a last one in every length."""
-    return type(start) is int and start < -1
 
 
 def _tensor(result: Any) -> torch.Tensor:

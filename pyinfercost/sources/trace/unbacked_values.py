@@ -90,9 +90,10 @@ class DataValues:
         if key not in self._scalars:
             facts = self._facts.of(tensor)
             known = _is_size(facts.low) and _is_size(facts.high) and (facts.whole or not tensor.is_floating_point())
-            if not known and not self._sizes.is_given(self._recorder.module, "item"):
-                raise error if tensor.is_floating_point() else self._unbounded(error)
             high, module = facts.high if known else None, self._recorder.module
+            name = self._sizes.given.names.peek(module, "item")
+            if not known and self._sizes.given.value(name) is None:
+                raise error if tensor.is_floating_point() else _unbounded(name, error)
             if _is_int(facts.low) and _is_int(facts.high) and facts.low == facts.high:
                 self._scalars[key] = facts.low
             elif facts.mean is None and facts.total is None:  # a value, not a count
@@ -102,10 +103,6 @@ class DataValues:
                 share = mean_of(facts, 1) if facts.share is None else facts.share
                 self._scalars[key] = self._sizes.of_data(module, "item", _COUNT, high, share)
         return self._scalars[key]
-
-    def _unbounded(self, error: UnknownValueError) -> UnknownValueError:
-        name = self._sizes.next_name(self._recorder.module, "item")
-        return UnknownValueError(f"{error}; or pass a value: capture(..., **{{{name!r}: 12}}), --set {name}=12")
 
     def _truth(self, tensor: torch.Tensor, error: UnknownValueError) -> Any:
         call = self._facts.producer(tensor)
@@ -233,3 +230,7 @@ _SAME_ELEMENT = frozenset(
     f"aten.{name}"
     for name in ("view", "reshape", "squeeze", "unsqueeze", "to", "_to_copy", "clone", "contiguous", "alias", "detach")
 )
+
+
+def _unbounded(name: str, error: UnknownValueError) -> UnknownValueError:
+    return UnknownValueError(f"{error}; or pass a value: capture(..., **{{{name!r}: 12}}), --set {name}=12")

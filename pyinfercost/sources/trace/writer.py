@@ -122,8 +122,8 @@ class GraphWriter:
         if id(call) in self._groups_used:
             arguments["groups_used"] = self._groups_used[id(call)]
         first = id(call.args[0]) if call.args else 0
-        if first in self._recorder.earlier and torch.Tag.inplace_view in call.op.tags:
-            self._recorder.earlier[first].pop(0)
+        if first in self._recorder.signatures.earlier and torch.Tag.inplace_view in call.op.tags:
+            self._recorder.signatures.earlier[first].pop(0)
             del self._tensors[first]
         outputs: list[TensorId] = []
         self._collect(call.result, outputs)
@@ -206,15 +206,15 @@ class GraphWriter:
     def _described(self, tensor: torch.Tensor) -> tuple[str, list[Any], list[Any] | None]:
         import torch
 
-        earlier = self._recorder.earlier.get(id(tensor))
+        earlier = self._recorder.signatures.earlier.get(id(tensor))
         try:
-            key = earlier[0] if earlier else self._recorder.signature(tensor)
+            key = earlier[0] if earlier else self._recorder.signatures.of(tensor)
         except TypeError:  # more than plain metadata: complex, sparse, a subclass
             strides = list(tensor.stride()) if tensor.layout is torch.strided else None
             return _described(self._sizes, tensor.dtype, list(tensor.shape), strides)
         found = self._metadata.get(key)
         if found is None:
-            dtype, _, shape, strides = self._recorder.metadata(key)
+            dtype, _, shape, strides = self._recorder.signatures.metadata(key)
             found = self._metadata[key] = _described(self._sizes, dtype, shape, strides)
         return found
 
