@@ -6,9 +6,7 @@ import { inflateSync } from "node:zlib";
 
 const [folder] = process.argv.slice(2);
 const unpacked = (name) => inflateSync(readFileSync(`${folder}/${name}.zz`));
-const scripts = ["numbers", "core", "setup", "own_machine"].map((name) =>
-  readFileSync(`${folder}/${name}.js`, "utf8"),
-);
+const scripts = ["numbers", "core", "setup", "own_machine"].map((name) => readFileSync(`${folder}/${name}.js`, "utf8"));
 const script = [unpacked("toml.js").toString(), ...scripts].join("\n");
 const page = new Function(`class Refused extends Error {}\n${script}
 return { catalogOf, takeMachine, openCore, Refused, set: (setup) => { SETUP = setup; } };`)();

@@ -1,6 +1,6 @@
 // The core in a page. openCore(core.wasm, compiled) resolves to ask(request, document): `request` is an object with one
-// key, `document` the text or the bytes that a request to load reads, and the answer an object with `answer` or `error`,
-// or what `read` makes of its text. docs/interface.md has the requests.
+// key, `document` the text or bytes that a request to load reads, and the answer an object with `answer` or `error`,
+// or the result of `read` on its text. docs/interface.md has the requests.
 async function openCore(compiled, read = JSON.parse) {
   const instance = await WebAssembly.instantiate(compiled, { env: { emscripten_notify_memory_growth() {} } });
   const core = instance.exports;

@@ -64,8 +64,8 @@ function termsOfFile(machine, base) {
   );
 }
 
-/* Reads the file of a machine, which becomes one of the page; resolves to it as `SETUP.machines` has it, with an id that
-   no other machine has. Errors are sentences. */
+/* Reads the file of a machine, which becomes one of the page; resolves to it as in `SETUP.machines`, with an id that no
+   other machine has. Errors are sentences. */
 async function takeMachine(file, ask) {
   const { name } = file;
   if (file.size > LARGEST_TOML)
@@ -74,10 +74,10 @@ async function takeMachine(file, ask) {
     );
   const data = readToml(name, await file.text());
   const { families } = SETUP.own_machines;
-  if (!Object.hasOwn(families, data.family))
-    throw new Refused(
-      `${name}: 'family' is ${JSON.stringify(String(data.family))}; expected one of ${Object.keys(families).join(", ")}`,
-    );
+  if (!Object.hasOwn(families, data.family)) {
+    const known = Object.keys(families).join(", ");
+    throw new Refused(`${name}: 'family' is ${JSON.stringify(String(data.family))}; expected one of ${known}`);
+  }
   const base = kinOf(data);
   const sustained = base !== undefined && base.machine.constants["power.sustained"] === 1;
   const calibration = JSON.stringify(families[data.family]);
