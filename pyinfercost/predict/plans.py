@@ -130,7 +130,7 @@ def graph_of_rank(graph: Graph, layout: Layout) -> Graph:
 def _check_training(graph: Graph, layout: Layout) -> None:
     for name, usual in (("zero", 0), ("schedule", Layout.schedule)):
         if (given := getattr(layout, name)) != usual and not graph.trains:
-            raise LayoutError(f"{name} is {given}, and this graph is of a forward; expected that of a training step")
+            raise LayoutError(f"{name} is {given}, and this graph is of a forward; expected one of a training step")
 
 
 SERVED_EXPERTS = f"power:{_core.SERVED_EXPERTS:g}"
@@ -154,7 +154,7 @@ def with_expert_loads(layout: Layout, engine: str, graph: Graph) -> Layout:
 
 
 class WeightShare(NamedTuple):
-    """What one device keeps of a weight or buffer.
+    """Part of a weight or buffer on one device.
 
     Attributes:
         name: Name of the weight.

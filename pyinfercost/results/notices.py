@@ -1,4 +1,4 @@
-"""Notices of results: codes with values, whose sentences `report/notices.py` has."""
+"""Notices of results: codes with values; their sentences are in `report/notices.py`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ class WithNotices:
 class WithWarnings:
     """A result with notices that are warnings."""
 
-    notices: tuple[Notice, ...] = fact("Warnings: differences other than the model, and what figures lack.", default=())
+    notices: tuple[Notice, ...] = fact(
+        "Warnings: differences other than the model, and calls that figures lack.", default=()
+    )
 
     @property
     @derived(is_figure=False)
