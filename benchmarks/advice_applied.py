@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any
 
 import pyinfercost as ic
-from pyinfercost.advice.evaluating import ForwardEvaluator
 from pyinfercost.advice.graphs import ModelGraphs
+from pyinfercost.advice.setup_figures import ForwardEvaluator
 from pyinfercost.advice.setups import SIZES, Setup
 from pyinfercost.advice.tactics.formats import applied_to_linear
 

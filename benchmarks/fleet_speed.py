@@ -21,7 +21,7 @@ import numpy as np
 
 import pyinfercost as ic
 from pyinfercost.fleets.replicas import Modeled, Slots
-from pyinfercost.fleets.running import PoolCase, Rules, case_of, result_of_case, run_cases
+from pyinfercost.fleets.simulate import PoolCase, Rules, case_of, result_of_case, run_cases
 from pyinfercost.fleets.traffic import Traffic
 from pyinfercost.inputs.autoscalers import parse_autoscaler
 from pyinfercost.serving.objectives import parse_slo

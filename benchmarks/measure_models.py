@@ -134,7 +134,7 @@ def measure_group(group: list[Job], arguments: argparse.Namespace) -> list[dict[
 
     from pyinfercost.measuring.clock import Budget, time_call
     from pyinfercost.measuring.heap import forget_freed_memory
-    from pyinfercost.measuring.running import waiting_for
+    from pyinfercost.measuring.real_models import waiting_for
 
     wait = waiting_for(arguments.device)
     budget = Budget(warm_up_s=arguments.seconds / 3, measure_s=arguments.seconds)
@@ -171,7 +171,7 @@ def prepare(job: Job, arguments: argparse.Namespace) -> Prepared | None:
     """Build, compile and warm up; the execution modes of one model share its weights."""
     import torch
 
-    from pyinfercost.measuring.running import forward_of, real_model
+    from pyinfercost.measuring.real_models import forward_of, real_model
 
     try:
         key = (job.spec, job.batch)

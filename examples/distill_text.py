@@ -21,7 +21,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 import pyinfercost as ic
 from pyinfercost.tradeoffs.candidates import chain, distilled, int8_weight_only
-from pyinfercost.tradeoffs.distilling import distill
+from pyinfercost.tradeoffs.distillation_loop import distill
 from pyinfercost.tradeoffs.front import front
 from pyinfercost.tradeoffs.students import fewer_layers, smaller_config
 from pyinfercost.tradeoffs.training_settings import Training

@@ -14,7 +14,7 @@ from ._core import GraphBuilder as GraphBuilder
 from ._core import Hardware as Hardware
 from ._core import Work as Work
 from ._core import __version__ as __version__
-from .advice.advising import advise as advise
+from .advice.advise import advise as advise
 from .comparison import compare as compare
 from .deployment.deployment import Deployment as Deployment
 from .errors import Error as Error
@@ -34,7 +34,7 @@ from .predict.budgets import CostBudgetExceededError as CostBudgetExceededError
 from .predict.budgets import assert_cost as assert_cost
 from .predict.count import count as count
 from .predict.estimate import estimate as estimate
-from .predict.exploring import explore as explore
+from .predict.exploration import explore as explore
 from .predict.layouts import find_layouts as find_layouts
 from .predict.plans import engine_graph as engine_graph
 from .predict.profile import profile as profile
@@ -46,7 +46,7 @@ from .scan.sparsity import activation_sparsity as activation_sparsity
 from .scan.sparsity import sparsity as sparsity
 from .serving.calibration import calibrate_serving as calibrate_serving
 from .serving.conversations import Turns as Turns
-from .serving.finding import find_serving as find_serving
+from .serving.deployment_search import find_serving as find_serving
 from .serving.function_traces import read_functions as read_functions
 from .serving.scheduler import Scheduler as Scheduler
 from .serving.serve import serve as serve
@@ -60,10 +60,10 @@ from .sources.inputs import Inputs as Inputs
 from .sweeps.execute import SweepInterrupted as SweepInterrupted
 from .sweeps.storage import StoredSweep as StoredSweep
 from .sweeps.sweep import sweep as sweep
-from .tradeoffs.allocating import allocate as allocate
+from .tradeoffs.allocation import allocate as allocate
 from .tradeoffs.sensitivity import sensitivity as sensitivity
 from .tradeoffs.tradeoff import tradeoff as tradeoff
 from .training.regularizer import CostRegularizer as CostRegularizer
 from .training.tracker import CostTracker as CostTracker
-from .transform.channels.finding import channel_groups as channel_groups
+from .transform.channels.channel_groups import channel_groups as channel_groups
 from .transform.whatif import whatif as whatif

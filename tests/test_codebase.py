@@ -103,7 +103,14 @@ TORCH_ROOMS = {"sources", "measuring", "training"}
 TORCH_FILES = {
     "scan": {"activations.py", "modules.py", "tensors.py"},
     "tradeoffs": {
-        *("batches.py", "candidates.py", "distilled.py", "distillation_loss.py", "distilling.py", "layer_formats.py"),
+        *(
+            "batches.py",
+            "candidates.py",
+            "distillation_loop.py",
+            "distillation_loss.py",
+            "distilled_student.py",
+            "layer_formats.py",
+        ),
         *("layer_stacks.py", "modules.py", "rounding.py", "student_choice.py", "students.py", "training_costs.py"),
         *("training_forwards.py", "training_store.py"),
     },

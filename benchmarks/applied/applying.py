@@ -13,7 +13,7 @@ import torch._inductor.config
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.measuring.running import forward_of, real_model
+from pyinfercost.measuring.real_models import forward_of, real_model
 from pyinfercost.sources.loaded_model import LoadedModel
 from pyinfercost.training.channel_removal import shrink
 from pyinfercost.transform.channels import channel_groups

@@ -10,7 +10,7 @@ from .published import NOT_MEASURED, losses
 
 if TYPE_CHECKING:
     from .case import Case
-    from .combining import Choice
+    from .combinations import Choice
     from .published import PublishedLoss
 
 _UNCHANGED = {

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from ..predict.profile import ProfileRequest
 from ..results.units import percent
 from .case import Case
-from .evaluating import ForwardEvaluator, outcome_of
 from .graphs import ModelGraphs
-from .ranking import NOTABLE
+from .setup_figures import ForwardEvaluator, outcome_of
 from .setups import Setup
+from .tactic_rows import NOTABLE
 from .tactics import TACTICS
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from .tactics import TACTICS
 
 if TYPE_CHECKING:
     from .case import Case, Outcome
-    from .planning import Planned
+    from .plan_steps import Planned
 
 _MILLION = 1_000_000
 _NEARLY_ALL = 0.99

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, TypeGuard
 from ..errors import InputError
 from ..results.advice import MONEY
 from .case import Case, Outcome
-from .fleeted import AUTOSCALER, FleetEvaluator
-from .served import ServedEvaluator, replicas_of
+from .fleet_outcomes import AUTOSCALER, FleetEvaluator
+from .serving_outcomes import ServedEvaluator, replicas_of
 from .traffic_reasons import missed, traffic_reason
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..results.units import percent, significant
-from .fleeted import FleetEvaluator
-from .served import ServedEvaluator, replicas_of
+from .fleet_outcomes import FleetEvaluator
+from .serving_outcomes import ServedEvaluator, replicas_of
 
 if TYPE_CHECKING:
     from .case import Case

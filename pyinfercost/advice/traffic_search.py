@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Error
 from ..predict.workers import on_workers
-from .combining import TOLERANCE, Choice, Choices, Combination, allowed_choices, effort_of, joined
-from .fleeted import FleetEvaluator
-from .planning import planned
+from .combinations import TOLERANCE, Choice, Choices, Combination, allowed_choices, effort_of, joined
+from .fleet_outcomes import FleetEvaluator
+from .plan_steps import planned
 
 if TYPE_CHECKING:
     from .case import Case, Outcome

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from ..results.advice import MONEY
 from ..results.units import significant
-from .fleeted import FleetEvaluator
+from .fleet_outcomes import FleetEvaluator
+from .setup_words import reasons_in_words
 from .tactic import Option, Options, Refusal, Tactic, Tried
 from .traffic_reasons import traffic_reason
-from .wording import reasons_in_words
 
 if TYPE_CHECKING:
     from .case import Case

@@ -14,8 +14,8 @@ from .commands import command
 from .deployment_options import deployment_of_options, deployment_options, usage_errors
 from .options import EPILOG, format_option, html_option, model_options
 from .output import check_writable, messages_for_people, write, write_result
-from .profiling import size_options, sizes_of_options
-from .waiting import working
+from .profile_options import size_options, sizes_of_options
+from .progress import working
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,8 +97,8 @@ def advise(
         enough = None if saving is None else _share(saving)
         if html is not None:
             check_writable(html)
-        from ..advice.advising import AdviceError
-        from ..advice.advising import advise as advised
+        from ..advice.advise import AdviceError
+        from ..advice.advise import advise as advised
 
         names = [name.strip() for text in among for name in text.split(",") if name.strip()]
         try:

@@ -7,8 +7,8 @@ import click
 from .commands import command
 from .options import EXIT_CODES, out_option
 from .output import check_writable, messages_for_people, say, write
+from .progress import working
 from .types import InUnits
-from .waiting import working
 
 _PERCENTS = 100
 

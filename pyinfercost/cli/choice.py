@@ -119,9 +119,9 @@ class Choice:
         """
         import numpy as np
 
-        from ..sweeps.choosing import DIRECTIONS, ObjectiveError, objectives
         from ..sweeps.columns import TEXTS
         from ..sweeps.condition_syntax import ConditionError, unknown_column
+        from ..sweeps.selection import DIRECTIONS, ObjectiveError, objectives
 
         for name in self.names():
             if name in figures.FIGURES and name not in columns:
@@ -191,7 +191,7 @@ class Choice:
 
     def ranked(self, result: Sweep | StoredSweep, per: Sequence[str]) -> Sweep:
         """Return the best point for each combination of the values of some columns, the best ones first."""
-        from ..sweeps.choosing import direction, numbers, objectives
+        from ..sweeps.selection import direction, numbers, objectives
 
         bests = self.best_of_each(result, per)
         best = self.best or ""
@@ -201,7 +201,7 @@ class Choice:
 
     def words(self) -> str:
         """Return a description of the selection; empty if all points are selected."""
-        from ..sweeps.choosing import DIRECTIONS
+        from ..sweeps.selection import DIRECTIONS
 
         if self.knee:
             return f"the knee of each curve of {KNEE_OF} against {self.along}"

@@ -16,7 +16,7 @@ from .configuration import REQUESTS
 from .configured import configuration, is_configured
 from .options import out_option
 from .output import LIMIT_BROKEN, check_writable, messages_for_people, say, write
-from .waiting import working
+from .progress import working
 
 if TYPE_CHECKING:
     from ..predict.review import ModelReview

@@ -20,7 +20,7 @@ from typing import Any
 from .._checks import is_file, read_json
 from ..errors import InputError, StateError
 from .configuration import NAME, Configuration, find_configuration, read_configuration
-from .waiting import NO_PROGRESS
+from .progress import NO_PROGRESS
 
 _LONGEST = 2000  # characters of a message of a child
 _OF_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")

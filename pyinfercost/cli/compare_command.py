@@ -15,7 +15,7 @@ from .deployment_options import deployment_options, usage_errors
 from .machines import ALL, layouts_of, listed_deployments
 from .options import WhatIf, format_option, html_option, out_option, whatif_options
 from .output import capturing, check_writable, command_line, messages_for_people, say, write, write_result
-from .profiling import SIZES, phase_options
+from .profile_options import SIZES, phase_options
 from .types import ModelType
 
 if TYPE_CHECKING:

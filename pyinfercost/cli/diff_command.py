@@ -14,7 +14,7 @@ from .commands import command
 from .configured import compared_model, is_configured, is_given
 from .options import format_option, out_option
 from .output import LIMIT_BROKEN, check_writable, messages_for_people, say, write_result
-from .profiling import POINT, Profiler, point_options
+from .profile_options import POINT, Profiler, point_options
 
 if TYPE_CHECKING:
     from ..results.fleet_changes import FleetChanges

@@ -11,7 +11,7 @@ from .configured import named_model
 from .deployment_options import deployment_of_options, deployment_options
 from .options import EPILOG, no_cache_option, out_option
 from .output import capturing, check_writable, command_line, messages_for_people, say
-from .profiling import phase_options, size_options, sizes_of_options
+from .profile_options import phase_options, size_options, sizes_of_options
 from .types import ModelType
 
 
@@ -30,8 +30,8 @@ def explore(*, model: str | None, output: str, **options: Any) -> None:
     """
     with messages_for_people():
         from .._checks import write_text
-        from ..predict.exploring import explore as explore_any
-        from ..predict.exploring import explore_on
+        from ..predict.exploration import explore as explore_any
+        from ..predict.exploration import explore_on
         from ..sources.registry import engine_of
 
         check_writable(output)

@@ -27,9 +27,9 @@ from .options import (
     whatif_options,
 )
 from .output import messages_for_people, say, write_result
+from .progress import working
 from .settings_options import given_of, options_of
 from .types import ModelType
-from .waiting import working
 from .workload_options import OUTPUT, SCHEDULER
 
 if TYPE_CHECKING:

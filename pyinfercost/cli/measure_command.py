@@ -10,9 +10,9 @@ from .commands import command
 from .deployment_options import deployment_of_options, deployment_options
 from .options import EPILOG, format_option, model_options, trace_option
 from .output import check_writable, messages_for_people, show, write, write_result, write_trace
-from .profiling import size_options, sizes_of_options
+from .profile_options import size_options, sizes_of_options
+from .progress import working
 from .types import InUnits
-from .waiting import working
 
 if TYPE_CHECKING:
     from ..results.measurement import Measurement

@@ -222,8 +222,8 @@ def _watch(options: Mapping[str, Any], stop: threading.Event) -> None:
 
 def _pages(sidecar: Sidecar, options: Mapping[str, Any]) -> list[LivePage]:
     """Return the servers: one, or two if the live page has an address of its own."""
+    from ..monitor.access import read_token
     from ..monitor.exporters.prometheus import metrics_page
-    from ..monitor.listening import read_token
     from ..monitor.live_page import LivePage
 
     token = read_token(options["token_file"])

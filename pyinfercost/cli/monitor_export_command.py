@@ -68,7 +68,7 @@ def export(
     them.
     """
     with messages_for_people():
-        from ..monitor.log_reading import read_log
+        from ..monitor.log_reader import read_log
         from ..monitor.recorded import export_workload
 
         start, end = time_of(from_, "--from"), time_of(until, "--until")

@@ -50,8 +50,8 @@ def report(
     with messages_for_people():
         if slo is not None and not suggest:
             raise click.UsageError("--slo goes with --suggest")
-        from ..monitor.log_reading import read_log
-        from ..monitor.reporting import report_log
+        from ..monitor.log_reader import read_log
+        from ..monitor.log_report import report_log
 
         start, end = time_of(from_, "--from"), time_of(until, "--until")
         result = report_log(

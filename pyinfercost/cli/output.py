@@ -24,7 +24,7 @@ from ..sources.loaded_model import UnknownModelError
 from ..sources.registry import is_graph
 from ..sources.sizes import SizeError
 from .configured import configured_words
-from .waiting import working
+from .progress import working
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

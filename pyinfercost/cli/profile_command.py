@@ -10,7 +10,7 @@ import click
 from .commands import command
 from .options import EPILOG, check_layout, format_option, html_option, layout_options, model_options, trace_option
 from .output import check_writable, messages_for_people, say, write_result, write_trace
-from .profiling import Profiler, phase_options, point_options
+from .profile_options import Profiler, phase_options, point_options
 from .report_options import write_report
 
 if TYPE_CHECKING:

@@ -28,9 +28,9 @@ from .options import (
     whatif_options,
 )
 from .output import messages_for_people, say, write_result
+from .progress import working
 from .settings_options import given_of
 from .types import ModelType
-from .waiting import working
 from .workload_options import scheduler_options, workload_of_options, workload_options
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def serve(
             if goal == "rate" and not any(options[name] for name in ("rate", "concurrency", "arrivals", "trace")):
                 options["rate"] = "1/s"  # the search begins elsewhere
             workload = workload_of_options(options)
-            from ..serving.finding import find_serving
+            from ..serving.deployment_search import find_serving
 
             served = _served(model, options)
             with working(f"Searching deployments of {model}", "deployments", silent=no_progress) as shown:

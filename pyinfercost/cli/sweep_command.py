@@ -24,7 +24,7 @@ from .deployment_options import deployment_options, read_deployments, usage_erro
 from .machines import ALL, deployments_of, layouts_of, priced
 from .options import EPILOG, WhatIf, model_options, no_progress_option, whatif_options
 from .output import capturing, check_writable, messages_for_people
-from .profiling import PHASE_SIZES, SIZES
+from .profile_options import PHASE_SIZES, SIZES
 from .sweep_output import FORMATS, Answer, show_answer
 from .types import ColumnsType
 

@@ -13,12 +13,12 @@ from ..inputs.autoscalers import Autoscaler
 from ..inputs.keywords import shows_settings
 from ..results.fleet_result import FleetComparison, FleetResult, cost_of
 from ..serving.scheduler import Scheduler
-from .asking import Asked, policies_of
 from .fleet_run import FleetRun
 from .loads import Load
 from .options import FleetOptions
 from .replicas import FleetError, Replica, Slots
-from .running import PoolCase, Rules, bound_of, case_of, result_of_case, run_cases
+from .request import Asked, policies_of
+from .simulate import PoolCase, Rules, bound_of, case_of, result_of_case, run_cases
 from .terms import Terms
 from .traffic import Traffic
 

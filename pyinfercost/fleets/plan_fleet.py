@@ -12,12 +12,12 @@ from ..inputs.autoscalers import DAY_S, HOUR_S
 from ..inputs.keywords import shows_settings
 from ..results.fleet_plan import FleetPlan
 from ..serving.scheduler import Scheduler
-from .asking import Asked, policies_of, workload_of
-from .evaluating import Context
 from .fleet_run import FleetRun
 from .options import FleetOptions
+from .plan_points import Context
+from .plan_search import POLICIES, Search
 from .replicas import FleetError, Slots
-from .searching import POLICIES, Search
+from .request import Asked, policies_of, workload_of
 from .traffic import Traffic
 
 if TYPE_CHECKING:

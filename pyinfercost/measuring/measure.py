@@ -89,7 +89,7 @@ def measure(
     from .clock import Budget, time_call
     from .energy import EnergyMeter, joules_per_forward
     from .layers import module_seconds
-    from .running import forward_of, real_inputs, real_model, waiting_for
+    from .real_models import forward_of, real_inputs, real_model, waiting_for
 
     fields, named_sizes = split_options(options)
     deployment, threads = deployment_and_threads(on, fields)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .log_reading import LoggedInterval
+    from .log_reader import LoggedInterval
 
     Numbers = NDArray[np.float64]
 

@@ -8,12 +8,12 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputTypeError
-from .counting import Served, count_items
+from .call_counts import Served, count_items
 from .instrument import MonitoredObject, instrumented
 from .requests import MonitoredRequest
 
 if TYPE_CHECKING:
-    from .counting import Count
+    from .call_counts import Count
     from .monitor import Monitor
 
 _METHODS = ("infer", "predict", "generate")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from .._core import Meter
-    from .counting import Served
+    from .call_counts import Served
 
 _MOST = 4096  # calls whose events have not passed
 _NS_PER_MS = 1e6

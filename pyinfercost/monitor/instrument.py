@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from ..errors import InputTypeError
-from .counting import Served, count_items, count_tokens
+from .call_counts import Served, count_items, count_tokens
 from .requests import CANCELLED, OK, outcome_of
 
 if TYPE_CHECKING:
-    from .counting import Count
+    from .call_counts import Count
     from .recorder import Recorder
 
 _NOTHING = Served(0)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from .._lazy import missing_library
 from ..errors import FileAccessError
+from .access import ADDRESS, Address, Gate, ListenError, OpenServerWarning, checked_token, parse_address
 from .history import INTERVAL_S, WINDOW_H, History
-from .listening import ADDRESS, Address, Gate, ListenError, OpenServerWarning, checked_token, parse_address
 
 if TYPE_CHECKING:
     from types import TracebackType

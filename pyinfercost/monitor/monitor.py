@@ -20,10 +20,10 @@ from ..deployment.deployment import Deployment
 from ..errors import InputError
 from ..results.live import Distribution, Series, Snapshot, series
 from ..results.live_figures import OUTCOMES
-from .counting import Count, counter_of
+from .call_counts import Count, counter_of
 from .device_times import DeviceTimes
 from .drift import Drift
-from .exporters.opening import open_exporter
+from .exporters.exporter_texts import open_exporter
 from .exporters.periodic import Failures, Periodic
 from .instrument import instrumented
 from .log import MonitorLog

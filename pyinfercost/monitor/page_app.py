@@ -19,8 +19,8 @@ from .._checks import Range, number_in, whole_in
 from ..errors import InputError, UnknownNameError
 from ..report.documents import as_json
 from ..report.html.live_page import HtmlPage, live_page, login_page
+from .access import Gate
 from .history import History
-from .listening import Gate
 
 if TYPE_CHECKING:
     from .observer import Observer

@@ -13,8 +13,8 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from .access import Gate
 from .history import History
-from .listening import Gate
 from .page_app import Metrics, page_app
 
 _THREAD = "pyinfercost-live-page"

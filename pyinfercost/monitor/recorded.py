@@ -21,7 +21,7 @@ from ..results.live_figures import OUTCOMES
 from ..serving.binned_traces import BIN_STARTS, COUNTS, Bins, expanded
 from ..serving.recorded_traces import ARRIVAL, COLUMNS, LENGTHS, NOTE_KEY, SERVICE, STAMPS
 from ..sweeps.frames import ROWS_PER_GROUP, library
-from .log_reading import LogError, LoggedInterval, MonitorRecording, read_log
+from .log_reader import LogError, LoggedInterval, MonitorRecording, read_log
 from .log_records import DATES
 from .request_columns import RequestColumns
 

@@ -7,12 +7,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .counting import Served, items_of
+from .call_counts import Served, items_of
 from .instrument import MonitoredObject, instrumented
 from .requests import MonitoredRequest
 
 if TYPE_CHECKING:
-    from .counting import Count
+    from .call_counts import Count
     from .recorder import Recorder
 
 _RUN = "run"

@@ -24,7 +24,7 @@ from ..serving.step_tables import StepCosts
 from .drift import Drift
 from .engine_account import EngineAccount
 from .engines import ENGINES
-from .exporters.opening import open_exporter
+from .exporters.exporter_texts import open_exporter
 from .exporters.periodic import Failures, Periodic
 from .log import MonitorLog
 from .observer import info_of

@@ -111,8 +111,8 @@ def _scan_archive(path: Path, threads: int) -> Sparsity:
 def _scan_onnx(path: Path, threads: int) -> Sparsity:
     import numpy as np
 
-    from ..sources.onnx.emitting import role_of
-    from ..sources.onnx.reading import weights
+    from ..sources.onnx.graph_writer import role_of
+    from ..sources.onnx.model_files import weights
 
     rows, skipped = [], []
     for stored in weights(path):

@@ -133,7 +133,7 @@ def _captured(
     if is_onnx_model(model):
         if training:
             raise InputTypeError("training=True was given with an ONNX model of a forward; pass a module")
-        from .onnx.reading import graph_from_onnx
+        from .onnx.model_files import graph_from_onnx
 
         return graph_from_onnx(model, dynamic=dynamic)
     if is_program(model):

@@ -10,7 +10,12 @@ from .._checks import ROWS, Range, whole
 from ..errors import InputIndexError, InputTypeError, UnknownNameError
 from ..report.render import render
 from ..results.result import Result
-from .choosing import (
+from .columns import IF_KNOWN, OF_KERNELS, QUANTITIES, GridColumns
+from .condition_syntax import unknown_column
+from .conditions import Condition
+from .files import as_path, file_errors
+from .frames import ROWS_PER_GROUP, known_values, write_parquet
+from .selection import (
     TRADEOFF_COLUMNS,
     best_row,
     best_rows,
@@ -22,11 +27,6 @@ from .choosing import (
     several,
     tradeoff_columns,
 )
-from .columns import IF_KNOWN, OF_KERNELS, QUANTITIES, GridColumns
-from .condition_syntax import unknown_column
-from .conditions import Condition
-from .files import as_path, file_errors
-from .frames import ROWS_PER_GROUP, known_values, write_parquet
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from .._checks import ROWS, whole
 from ..errors import InputError
 from ..results.result import Result
-from .choosing import NothingFitsError, best_rows, direction, objectives, several
 from .columns import TEXTS
 from .conditions import Condition
 from .execute import CHUNK_POINTS, Run, SweepInterrupted, raise_with_partial
@@ -30,6 +29,7 @@ from .parts import (
     rows_where,
 )
 from .result import Sweep, front_rows
+from .selection import NothingFitsError, best_rows, direction, objectives, several
 
 if TYPE_CHECKING:
     from pathlib import Path

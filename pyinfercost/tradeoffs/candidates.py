@@ -21,7 +21,7 @@ from ..errors import InputTypeError, MissingLibraryError
 from ..hardware.dtypes import CORE_DTYPES
 from . import NotApplicableError, TradeoffError
 from .batches import Batches
-from .distilled import Distilled
+from .distilled_student import Distilled
 from .modules import chosen_layers
 from .student_choice import limits_of
 from .students import Student, student_of

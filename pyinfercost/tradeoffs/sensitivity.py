@@ -20,7 +20,7 @@ from ..sources.capture import capture
 from . import NotApplicableError, TradeoffError
 from .journal import Journal
 from .layers import layers_in
-from .mixing import KIND, Choice, Mixing, choice_of
+from .mixed_model import KIND, Choice, Mixing, choice_of
 from .steps import Saying, lost, takes, told
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from support.advised import figures_of_code, figures_of_command, setups_of
 from support.toy_graphs import blocks, transformer
 
 import pyinfercost as ic
-from pyinfercost.advice.combining import TOLERANCE
+from pyinfercost.advice.combinations import TOLERANCE
 from pyinfercost.advice.tactics import TACTICS
 from pyinfercost.advice.tactics.batch import BATCHES
 from pyinfercost.advice.tactics.engine import COMPILERS, why_not_on

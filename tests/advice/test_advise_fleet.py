@@ -13,8 +13,8 @@ from support.language_configs import WIDE_LLAMA, spec_of
 from support.toy_graphs import transformer
 
 import pyinfercost as ic
-from pyinfercost.advice import traffic_advising as advising
-from pyinfercost.advice.fleeted import FleetEvaluator
+from pyinfercost.advice import traffic_advice as advising
+from pyinfercost.advice.fleet_outcomes import FleetEvaluator
 from pyinfercost.results.advice import RISKS
 from pyinfercost.serving.serve import Phases, phases_of
 

@@ -15,7 +15,7 @@ from support.language_configs import LLAMA, spec_of
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.advice.combining import TOLERANCE
+from pyinfercost.advice.combinations import TOLERANCE
 from pyinfercost.advice.siblings import siblings
 from pyinfercost.tradeoffs.candidates import cast
 from pyinfercost.transform.variants import varied

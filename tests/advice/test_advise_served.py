@@ -13,7 +13,7 @@ from support.language_configs import WIDE_LLAMA, spec_of
 
 import pyinfercost as ic
 from pyinfercost.advice.tactics import under_traffic
-from pyinfercost.advice.traffic_advising import TrafficAdviceError
+from pyinfercost.advice.traffic_advice import TrafficAdviceError
 from pyinfercost.results.advice import RISKS
 from pyinfercost.serving.serve import Phases, phases_of
 

@@ -11,7 +11,7 @@ import pytest
 
 import pyinfercost as ic
 from pyinfercost.fleets import FleetError, Slots, Terms, parse_autoscaler
-from pyinfercost.fleets.searching import committed_replicas, schedule_for
+from pyinfercost.fleets.plan_search import committed_replicas, schedule_for
 from pyinfercost.inputs.autoscaler_kinds import Scheduled, Static
 from pyinfercost.serving.objectives import SLOError
 

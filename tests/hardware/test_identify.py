@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyinfercost.hardware.identifying import identify
+from pyinfercost.hardware.driver_names import identify
 
 GIB = 2**30
 

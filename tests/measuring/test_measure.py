@@ -11,7 +11,7 @@ from torch import nn
 
 import pyinfercost as ic
 from pyinfercost.cli import main
-from pyinfercost.measuring.running import forward_of, real_inputs, real_model
+from pyinfercost.measuring.real_models import forward_of, real_inputs, real_model
 from pyinfercost.sources.loaded_model import LoadedModel
 from pyinfercost.sources.models import load_model
 

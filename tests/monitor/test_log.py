@@ -19,7 +19,7 @@ from support.monitored import MONDAY_S, Observed, requests_at
 import pyinfercost as ic
 from pyinfercost.errors import FileAccessError, InputError, MissingFileError
 from pyinfercost.monitor.log import LogNotWrittenWarning, MonitorLog
-from pyinfercost.monitor.log_reading import LogError, read_log, summed
+from pyinfercost.monitor.log_reader import LogError, read_log, summed
 from pyinfercost.monitor.request_columns import RequestColumns, RequestColumnsError
 from pyinfercost.monitor.rotated_file import rotated_files
 from pyinfercost.results.live import series

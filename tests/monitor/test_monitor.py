@@ -25,7 +25,7 @@ import pyinfercost as ic
 from pyinfercost import Monitor
 from pyinfercost.measuring import energy
 from pyinfercost.monitor import Served, Snapshot, count_generated, count_items, current_request
-from pyinfercost.monitor.log_reading import read_log
+from pyinfercost.monitor.log_reader import read_log
 from pyinfercost.monitor.planned import PlanError
 from pyinfercost.monitor.request_columns import RequestColumns
 from pyinfercost.results.live import series

@@ -14,7 +14,7 @@ from torch import nn
 import pyinfercost as ic
 from pyinfercost import Monitor
 from pyinfercost.monitor import device_times, instrument
-from pyinfercost.monitor.counting import Served
+from pyinfercost.monitor.call_counts import Served
 
 pytestmark = pytest.mark.torch
 

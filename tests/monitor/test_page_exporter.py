@@ -11,10 +11,10 @@ import pytest
 
 from pyinfercost import Monitor
 from pyinfercost.errors import InputError
+from pyinfercost.monitor.access import TOKEN_VARIABLE
 from pyinfercost.monitor.exporters import page as page_file
-from pyinfercost.monitor.exporters.opening import open_exporter
+from pyinfercost.monitor.exporters.exporter_texts import open_exporter
 from pyinfercost.monitor.exporters.page import PageExporter
-from pyinfercost.monitor.listening import TOKEN_VARIABLE
 from pyinfercost.monitor.live_page import LivePage
 
 pytestmark = pytest.mark.server

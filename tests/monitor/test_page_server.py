@@ -23,7 +23,7 @@ from support.live_cases import Scripted, Times, day_history
 
 from pyinfercost.errors import Error, FileAccessError, InputError, MissingLibraryError
 from pyinfercost.monitor import page_server
-from pyinfercost.monitor.listening import (
+from pyinfercost.monitor.access import (
     TOKEN_VARIABLE,
     Address,
     Gate,
@@ -296,12 +296,12 @@ def test_a_login_gives_a_cookie_that_reads_and_does_not_tell_the_token(guarded: 
 
 
 def test_the_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyinfercost.monitor import listening
+    from pyinfercost.monitor import access
 
     compared: list[tuple[bytes, bytes]] = []
-    real = listening.hmac.compare_digest
+    real = access.hmac.compare_digest
     monkeypatch.setattr(
-        listening.hmac, "compare_digest", lambda one, other: (compared.append((one, other)), real(one, other))[1]
+        access.hmac, "compare_digest", lambda one, other: (compared.append((one, other)), real(one, other))[1]
     )
     gate = Gate(TOKEN, Address("127.0.0.1", 1))
     assert not gate.accepts("Bearer wrong", "")

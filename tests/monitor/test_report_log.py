@@ -18,10 +18,10 @@ from pyinfercost.cli.monitor_report_command import report
 from pyinfercost.fleets import Slots
 from pyinfercost.monitor.level_changes import level_changes
 from pyinfercost.monitor.log import MonitorLog
-from pyinfercost.monitor.log_reading import LogError
+from pyinfercost.monitor.log_reader import LogError
+from pyinfercost.monitor.log_report import report_log
+from pyinfercost.monitor.plan_suggestion import SuggestionError
 from pyinfercost.monitor.planned import PlanError
-from pyinfercost.monitor.reporting import report_log
-from pyinfercost.monitor.suggesting import SuggestionError
 from pyinfercost.report import monitor_report
 from pyinfercost.results.monitor_report import Gap, MonitorReport
 

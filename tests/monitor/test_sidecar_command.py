@@ -20,7 +20,7 @@ from click.testing import CliRunner, Result
 from support.engine_server import PageServer, VllmProcess, serving_pages
 
 from pyinfercost.cli import main
-from pyinfercost.monitor.log_reading import read_log, summed
+from pyinfercost.monitor.log_reader import read_log, summed
 
 server = pytest.mark.server
 ON = ("--hardware", "l4", "--price", "0.80/h")

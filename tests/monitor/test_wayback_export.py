@@ -16,7 +16,7 @@ from pyinfercost.cli.monitor_export_command import export
 from pyinfercost.errors import InputError
 from pyinfercost.fleets import Slots
 from pyinfercost.monitor.log import MonitorLog
-from pyinfercost.monitor.log_reading import LogError
+from pyinfercost.monitor.log_reader import LogError
 from pyinfercost.monitor.recorded import export_workload
 from pyinfercost.monitor.request_columns import RequestColumns
 from pyinfercost.serving.recorded_traces import note_of

@@ -19,10 +19,10 @@ from pyinfercost import Monitor
 from pyinfercost.cli import main
 from pyinfercost.cli.monitor_export_command import export
 from pyinfercost.monitor.log import MonitorLog
-from pyinfercost.monitor.log_reading import read_log
+from pyinfercost.monitor.log_reader import read_log
+from pyinfercost.monitor.log_report import report_log
 from pyinfercost.monitor.planned import read_plan
 from pyinfercost.monitor.recorded import export_workload
-from pyinfercost.monitor.reporting import report_log
 from pyinfercost.monitor.sidecar import Sidecar
 from pyinfercost.serving.runs import Run, facts_of, simulated
 from pyinfercost.serving.scheduler import simulated_scheduler

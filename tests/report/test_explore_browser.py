@@ -15,7 +15,7 @@ from support.interface_cases import Setting, deployment_of, graphs, settings
 
 import pyinfercost as ic
 from pyinfercost.deployment.prices import rentable
-from pyinfercost.predict.exploring import exploration_of
+from pyinfercost.predict.exploration import exploration_of
 from pyinfercost.results.units import quantity
 
 pytestmark = pytest.mark.torch

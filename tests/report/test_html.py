@@ -17,7 +17,7 @@ from support.toy_graphs import blocks, transformer
 import pyinfercost as ic
 from pyinfercost.advice.hints import hint_for
 from pyinfercost.cli import main
-from pyinfercost.predict.exploring import exploration_of
+from pyinfercost.predict.exploration import exploration_of
 from pyinfercost.predict.machine_catalog import machine_catalog
 from pyinfercost.report.html.catalog_pack import catalog_pack, machine_entry
 from pyinfercost.report.html.live_packs import CORE

@@ -16,7 +16,7 @@ from pyinfercost.report.plots.breakdown import VALUES
 from pyinfercost.report.plots.curves import MEASURES
 from pyinfercost.report.rows import SORTS
 from pyinfercost.results import figures
-from pyinfercost.sweeps.choosing import DIRECTIONS
+from pyinfercost.sweeps.selection import DIRECTIONS
 
 SCOPES = {
     value for name, value in vars(figures).items() if name.isupper() and isinstance(value, str) and len(name) > 1

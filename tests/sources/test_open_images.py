@@ -9,7 +9,7 @@ import pytest
 from support.language_configs import spec_of
 
 import pyinfercost as ic
-from pyinfercost.predict.exploring import explore_on
+from pyinfercost.predict.exploration import explore_on
 from pyinfercost.sources.captured import graph_over
 from pyinfercost.sources.open_images import with_open_image
 

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 import pyinfercost as ic
-from pyinfercost.advice import traffic_advising
-from pyinfercost.advice.combining import Choices, allowed_choices, joined
+from pyinfercost.advice import traffic_advice
+from pyinfercost.advice.combinations import Choices, allowed_choices, joined
 from pyinfercost.cli import main
 from pyinfercost.serving import serve as serving
 
@@ -120,9 +120,9 @@ def best_of_all(ask: Callable[[], ic.results.Advice]) -> tuple[ic.results.Advice
         seen.append((case, tactics))
         return answered(case, tactics, *others)
 
-    answered = traffic_advising.answer
+    answered = traffic_advice.answer
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(traffic_advising, "answer", spy)
+        patch.setattr(traffic_advice, "answer", spy)
         advice = ask()
     ((case, tactics),) = seen
     setups = list(_combined(case, tactics, ()))

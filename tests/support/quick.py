@@ -33,7 +33,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "serving": ("clusters", "queues", "serve", "traffic", "workload"),
     "sources": ("export", "gguf_header", "graph_file", "onnx", "roles", "trace", "training_step", "values"),
     "sweeps": ("choosing", "frames", "layouts", "sweep"),
-    "tradeoffs": ("allocating", "break_even", "rounding"),
+    "tradeoffs": ("allocation", "break_even", "rounding"),
     "training": ("inputs", "tracker"),
     "transform": ("channel_widths", "whatif"),
     "zoo": ("second_counter", "zoo_runner"),

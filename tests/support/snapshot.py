@@ -24,7 +24,7 @@ import pyinfercost as ic
 from pyinfercost import _core
 from pyinfercost.cli import main as commands
 from pyinfercost.inputs.autoscalers import KINDS, parse_autoscaler
-from pyinfercost.monitor.reporting import report_log
+from pyinfercost.monitor.log_report import report_log
 from pyinfercost.report import forms, render
 
 from . import advice_results, fleet_results, interface_cases, monitored_week

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
 
-from pyinfercost.sweeps.choosing import (
+from pyinfercost.sweeps.columns import QUANTITIES
+from pyinfercost.sweeps.conditions import Condition, ConditionError
+from pyinfercost.sweeps.selection import (
     DIRECTIONS,
     NothingFitsError,
     ObjectiveError,
@@ -21,8 +23,6 @@ from pyinfercost.sweeps.choosing import (
     group_codes,
     objectives,
 )
-from pyinfercost.sweeps.columns import QUANTITIES
-from pyinfercost.sweeps.conditions import Condition, ConditionError
 
 COLUMNS: dict[str, np.ndarray] = {
     "hardware": np.array(["t4", "t4", "t4", "l4", "l4", "l4"]),

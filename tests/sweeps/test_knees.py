@@ -13,7 +13,7 @@ from support.examples import examples
 from support.toy_graphs import blocks
 
 import pyinfercost as ic
-from pyinfercost.sweeps.choosing import knees
+from pyinfercost.sweeps.selection import knees
 
 law = partial(settings, derandomize=True, deadline=None, database=None)
 

@@ -14,7 +14,7 @@ from support.toy_graphs import blocks
 
 import pyinfercost as ic
 from pyinfercost.sweeps import storage
-from pyinfercost.sweeps.choosing import NothingFitsError
+from pyinfercost.sweeps.selection import NothingFitsError
 from pyinfercost.sweeps.storage import run_to_folder
 
 pytest.importorskip("pyarrow")

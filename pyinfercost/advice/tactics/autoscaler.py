@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...inputs.autoscalers import parse_autoscaler
-from ..fleeted import AUTOSCALER
+from ..fleet_outcomes import AUTOSCALER
 from ..tactic import Option, Options, Refusal
 from ..traffic_case import OF_FUNCTION, is_of_traffic
 from ..traffic_tactic import TrafficTactic

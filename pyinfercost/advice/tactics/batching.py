@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...fleets.replicas import ENGINES
-from ..fleeted import DEFAULT_BATCH
+from ..fleet_outcomes import DEFAULT_BATCH
 from ..tactic import Option, Options, Refusal
 from ..traffic_case import OF_FUNCTION
 from ..traffic_tactic import TrafficTactic

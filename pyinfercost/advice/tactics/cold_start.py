@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import InputError
 from ...fleets.replicas import startup_of
-from ..fleeted import FleetEvaluator
+from ..fleet_outcomes import FleetEvaluator
 from ..tactic import Option, Options, Refusal
 from ..traffic_tactic import TrafficTactic
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from ...deployment import Commitment
 from ...errors import InputError
 from ...fleets.billing import committed_usd_per_h, price_kind
-from ...fleets.searching import committed_replicas
-from ..fleeted import FleetEvaluator
+from ...fleets.plan_search import committed_replicas
+from ..fleet_outcomes import FleetEvaluator
 from ..tactic import Option, Options, Refusal
 from ..traffic_case import OF_FUNCTION, is_of_traffic
 from ..traffic_tactic import TrafficTactic

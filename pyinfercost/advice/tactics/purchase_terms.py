@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from ...errors import InputError
 from ...inputs.price import TERMS
+from ..setup_words import first_clause
 from ..tactic import Option, Options, Refusal
 from ..traffic_case import OF_FUNCTION, is_of_traffic
 from ..traffic_setups import PURCHASE, terms_of
 from ..traffic_tactic import TrafficTactic
-from ..wording import first_clause
 
 if TYPE_CHECKING:
     from ..case import Case

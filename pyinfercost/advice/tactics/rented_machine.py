@@ -12,8 +12,8 @@ from ...formats.table import FORMATS
 from ...hardware import load
 from ...hardware.dtypes import CORE_DTYPES
 from ..facts import weight_dtype
-from ..fleeted import FleetEvaluator
-from ..served import ServedEvaluator
+from ..fleet_outcomes import FleetEvaluator
+from ..serving_outcomes import ServedEvaluator
 from ..tactic import Option, Options, Refusal
 from ..traffic_case import OF_FUNCTION
 from ..traffic_tactic import TrafficTactic

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
-from ..served import ServedEvaluator, replicas_of, with_replicas
+from ..serving_outcomes import ServedEvaluator, replicas_of, with_replicas
 from ..tactic import Option, Options, Refusal
 from ..traffic_setups import REPLICAS
 from ..traffic_tactic import TrafficTactic

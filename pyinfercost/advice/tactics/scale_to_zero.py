@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...inputs.autoscaler_kinds import CloudRun, Knative, Kubernetes, RayServe, ScaleToZero
 from ...inputs.autoscalers import parse_autoscaler
-from ..fleeted import AUTOSCALER
+from ..fleet_outcomes import AUTOSCALER
 from ..tactic import Option, Options, Refusal
 from ..traffic_case import OF_FUNCTION, is_of_traffic
 from ..traffic_tactic import TrafficTactic

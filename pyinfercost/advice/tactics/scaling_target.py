@@ -8,7 +8,7 @@ from ...inputs.autoscaler_kinds import Static
 from ...inputs.autoscalers import parse_autoscaler
 from ...results.fleet_result import FleetResult
 from ...results.units import percent
-from ..fleeted import AUTOSCALER, FleetEvaluator
+from ..fleet_outcomes import AUTOSCALER, FleetEvaluator
 from ..tactic import Option, Options, Refusal
 from ..traffic_case import OF_FUNCTION
 from ..traffic_tactic import TrafficTactic

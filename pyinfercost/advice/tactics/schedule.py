@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...errors import InputError
-from ...fleets.evaluating import by_step
-from ...fleets.searching import schedule_for
+from ...fleets.plan_points import by_step
+from ...fleets.plan_search import schedule_for
 from ...inputs.autoscalers import DAY_S
-from ..fleeted import AUTOSCALER, FleetEvaluator
+from ..fleet_outcomes import AUTOSCALER, FleetEvaluator
 from ..tactic import Option, Options, Refusal
 from ..traffic_case import OF_FUNCTION
 from ..traffic_tactic import TrafficTactic

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...fleets.replicas import ENGINES
 from ...results.units import quantity
-from ..fleeted import AUTOSCALER, FleetEvaluator
+from ..fleet_outcomes import AUTOSCALER, FleetEvaluator
 from ..tactic import Option, Options, Refusal
 from ..traffic_tactic import TrafficTactic
 

@@ -1,6 +1,6 @@
 """Exporters: destinations of the figures of a live model."""
 
-from .opening import open_exporter
+from .exporter_texts import open_exporter
 from .opentelemetry import OpenTelemetryExporter
 from .page import PageExporter
 from .periodic import Exporter

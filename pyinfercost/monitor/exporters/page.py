@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from ...errors import FileAccessError
-from ..listening import parse_address, read_token
+from ..access import parse_address, read_token
 from ..live_page import LivePage
 from .periodic import INTERVAL_S, Exporter, Failures
 

@@ -1,9 +1,9 @@
 """Sinks: destinations of cost records. The library of a sink is imported when the sink is created."""
 
 from .experiment_trackers import MLflow, TensorBoard, WandB
-from .opening import open_sink
 from .plain import Callback, Csv, Jsonl, Stdout
 from .prometheus import Prometheus
+from .sink_texts import open_sink
 
 __all__ = [
     "Callback",

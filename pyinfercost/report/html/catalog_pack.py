@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ... import _cache, _core
 from ...predict.derived_costs import term_keys
-from .packing import packed
+from .packed_texts import packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from ... import _core
 from ...deployment.engines import executions_of
 from ...predict.derived_costs import term_keys
-from ...predict.exploring import START
+from ...predict.exploration import START
 from ..documents import ESTIMATE, LAYER_KEYS
 from .catalog_pack import catalog_pack, machine_entry, number_or_word
 from .own_machine import own_machine_document
 from .packed_graphs import packed_graph
-from .packing import in_letters, packed
+from .packed_texts import in_letters, packed
 from .parts import ASSETS
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ...hardware.dtypes import CORE_DTYPES, short_dtype
-from ...predict.exploring import exploration_of
+from ...predict.exploration import exploration_of
 from ...results import figures
 from ...results.folded_layers import folded_layers
 from ...results.units import quantity
@@ -18,7 +18,7 @@ from ..layout import Note
 from ..summary import heading, ledger, totals
 from .about import call_of, terms_document, written_by
 from .live_packs import LIVE_POLICY, fixed_words, packs_of
-from .packing import packed
+from .packed_texts import packed
 from .parts import asset, embedded, library, policy_of, rendered, script_of
 from .snippet import snippet_of
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from ...errors import InputError
 from ...results import figures
 from ...sources.sizes import BATCH
-from ...sweeps.choosing import group_codes, knees
-from ...sweeps.choosing import objectives as directed
 from ...sweeps.condition_syntax import unknown_column
 from ...sweeps.result import front_rows
+from ...sweeps.selection import group_codes, knees
+from ...sweeps.selection import objectives as directed
 from ..sweeps import sweep_axes
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from ...errors import InputError
 from ...results.units import quantity
 from ..colors import BOUND, PLAIN
+from .axes import axes_for, label_axis, shortened, title_and_caption
 from .breakdown import UNKNOWN, VALUES, Breakdown, breakdown_of
-from .drawing import axes_for, label_axis, shortened, title_and_caption
 from .inputs import ProfileLike, document_of, heading, share_text
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from ...errors import InputError
 from ..colors import ALARM, FLEET, PLAIN
 from ..fleet_series import series_of
 from ..fleets import comparison_line, fleet_line, monthly, monthly_unit, objective_text
-from .drawing import Labels, axes_for, label_axis, library, title_and_caption
+from .axes import Labels, axes_for, label_axis, library, title_and_caption
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...results.units import quantity
 from ..colors import ALARM, MEMORY
-from .drawing import Labels, axes_for, label_axis, library, shortened, title_and_caption
+from .axes import Labels, axes_for, label_axis, library, shortened, title_and_caption
 from .inputs import ProfileLike, document_of, heading, module_at, share_text, short_op
 from .memory import MemoryTimeline, memory_of
 

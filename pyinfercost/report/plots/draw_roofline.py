@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import InputError
 from ..colors import BOUND
 from ..roofline import Dot, Roofline, roofline_of
-from .drawing import Labels, axes_for, halo, label_axis, library, shortened, title_and_caption
+from .axes import Labels, axes_for, halo, label_axis, library, shortened, title_and_caption
 from .inputs import ProfileLike, document_of, heading, module_at, rate_text, share_text, short_op
 
 if TYPE_CHECKING:

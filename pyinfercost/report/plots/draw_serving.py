@@ -9,7 +9,7 @@ from ...results.latency import TITLES
 from ...results.serving_result import LATENCIES
 from ..derived import headline_of
 from ..serving import serving_line
-from .drawing import axes_for, label_axis, title_and_caption
+from .axes import axes_for, label_axis, title_and_caption
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

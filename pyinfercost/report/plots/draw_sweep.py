@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ...results.units import amount
 from ...sources.sizes import BATCH
 from ..colors import ALARM
+from .axes import Labels, axes_for, label_axis, library, title_and_caption
 from .curves import MEASURES, Curve, SweepCurves, default_x, sweep_curves, title_of
-from .drawing import Labels, axes_for, label_axis, library, title_and_caption
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

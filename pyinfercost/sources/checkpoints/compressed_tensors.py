@@ -10,7 +10,7 @@ from ..._checks import Fields, shown
 from ...formats.table import FORMATS, Format
 from ..loaded_model import SpecError
 from . import schemes
-from .matching import by_name
+from .module_lists import by_name
 
 if TYPE_CHECKING:
     from .weights import Weight

@@ -18,8 +18,8 @@ from ...formats.table import FORMATS, Format
 from ..loaded_model import SpecError
 from . import schemes
 from .compressed_tensors import by_groups
-from .matching import Matches, by_name, by_path, by_wildcard, expression
 from .modelopt import by_algorithm
+from .module_lists import Matches, by_name, by_path, by_wildcard, expression
 from .torchao import by_type
 
 if TYPE_CHECKING:

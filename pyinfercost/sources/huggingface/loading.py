@@ -61,7 +61,7 @@ def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
             not have a size or a phase.
     """
     check_phase(f"hf:{name}", phase)
-    from ..checkpoints.reading import StoredModel, folder_of
+    from ..checkpoints.stored_weights import StoredModel, folder_of
 
     config = load_config(name)
     return load_from_config("hf:", name, config, StoredModel(f"hf:{name}", config, folder_of(name)), phase, sizes)
@@ -108,7 +108,7 @@ def load_from_config(
     Raises:
         SpecError: As for `load_hf`.
     """
-    from ..checkpoints.reading import of_part
+    from ..checkpoints.stored_weights import of_part
     from . import media
 
     spec = f"{scheme}{name}"
@@ -131,7 +131,7 @@ def load_from_config(
             f"{spec} is a {type(model).__name__}, which does not generate and has no {phase}; leave out #{phase}, "
             "prompt and context"
         )
-    from .decoding import decode_inputs
+    from .decode_step import decode_inputs
     from .generation import decoding_part
     from .inputs import forward_inputs, stated_positions
     from .request import Request

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .naming import Sizes
+from .names import Sizes
 from .stored import dtype_of
 from .values import Shape, Size
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from pyinfercost._checks import shown
 
-from .emitting import Emitter
-from .naming import Sizes, cache_name
+from .graph_writer import Emitter
+from .names import Sizes, cache_name
 from .op import Result
 from .stored import OnnxError, dtype_of
 from .values import Sequenced, Value

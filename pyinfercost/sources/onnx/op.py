@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from .naming import cache_name
+from .names import cache_name
 from .shapes import Guard, axis_of
 from .stored import OnnxError, StoredTensor, dtype_of
 from .values import Sequenced, Shape, Size, Value
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .declared_types import DeclaredTypes
-    from .emitting import Emitter
-    from .naming import Sizes
+    from .graph_writer import Emitter
+    from .names import Sizes
 
 Result: TypeAlias = "Value | Sequenced | None"
 Handler: TypeAlias = "Callable[[Op], Result | Sequence[Result]]"

@@ -12,16 +12,16 @@ from pyinfercost._core import CountOverflowError, Graph, GraphBuilder, GraphRewr
 
 from ..exported.program import cost_of
 from .declared_types import DeclaredTypes
-from .emitting import Emitter
 from .exported_attention import join_attention
 from .exported_gelu import join_gelu
-from .folding import folded
+from .graph_writer import Emitter
 from .inference import schema_function
 from .makers import Search
 from .model_inputs import input_of
-from .naming import Sizes, metadata_of, module_of, module_of_weight, source_of
+from .names import Sizes, metadata_of, module_of, module_of_weight, source_of
 from .op import NotKnownError, Op, Result
 from .operators import HANDLERS
+from .small_tensors import folded
 from .stored import OnnxError, StoredTensor, kinds_of
 from .unhandled import of_unknown_content, unmodelled
 from .values import Sequenced, Value

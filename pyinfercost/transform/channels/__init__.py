@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .finding import channel_groups
+from .channel_groups import channel_groups
 from .groups import ChannelGroup, ChannelGroups, ChannelGroupsError, Member
 
 __all__ = ["ChannelGroup", "ChannelGroups", "ChannelGroupsError", "Member", "channel_groups"]

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from ... import _core
 from ...errors import TooLargeError
-from . import layers, pointwise, reducing, views
+from . import layers, pointwise, reduction_rules, views
 from .units import LockedError
 from .walk import Rule, Walk
 
@@ -28,15 +28,15 @@ BY_RELATION = MappingProxyType(
         "repeat": views.repeat,
         "repeat_each": views.repeat_interleave,
         "pad": views.pad,
-        "triangle": reducing.triangle,
-        **dict.fromkeys(("to_complex", "to_pairs"), reducing.complex_pairs),
-        **dict.fromkeys(("sum", "statistic", "extreme"), reducing.reduce),
-        **dict.fromkeys(("along", "along_last", "along_dims"), reducing.along),
+        "triangle": reduction_rules.triangle,
+        **dict.fromkeys(("to_complex", "to_pairs"), reduction_rules.complex_pairs),
+        **dict.fromkeys(("sum", "statistic", "extreme"), reduction_rules.reduce),
+        **dict.fromkeys(("along", "along_last", "along_dims"), reduction_rules.along),
         "row_norm": pointwise.row_norm,
         "channel_norm": pointwise.channel_norm,
         "group_norm": pointwise.group_norm,
         "embedding": layers.embedding,
-        **dict.fromkeys(("index", "index_select"), reducing.look_up),
+        **dict.fromkeys(("index", "index_select"), reduction_rules.look_up),
         "linear": layers.linear,
         **dict.fromkeys(("mm", "addmm", "baddbmm", "matmul"), layers.product),
         "einsum": layers.einsum,
@@ -79,15 +79,15 @@ _BY_NAME: MappingProxyType[str, Rule | None] = MappingProxyType(
             "reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d",
         ),
         **_rows(views.shuffle, "pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle"),
-        **_rows(reducing.reduce, "nanmean nansum aminmax count_nonzero std_mean"),
+        **_rows(reduction_rules.reduce, "nanmean nansum aminmax count_nonzero std_mean"),
         **_rows(
-            reducing.along,
+            reduction_rules.along,
             "special_softmax cummax cummin logcumsumexp argmax argmin renorm kthvalue median mode",
         ),
-        **_rows(reducing.sampled, "grid_sampler grid_sampler_2d grid_sampler_3d"),
-        "torchvision.roi_align": reducing.sampled,
-        "torchvision.roi_pool": reducing.sampled,
-        **_rows(reducing.windows, "unfold"),
+        **_rows(reduction_rules.sampled, "grid_sampler grid_sampler_2d grid_sampler_3d"),
+        "torchvision.roi_align": reduction_rules.sampled,
+        "torchvision.roi_pool": reduction_rules.sampled,
+        **_rows(reduction_rules.windows, "unfold"),
     }
 )
 
@@ -95,8 +95,8 @@ _BY_FAMILY = MappingProxyType(
     {
         "pointwise": pointwise.pointwise,
         "special": pointwise.pointwise,
-        "pooling": reducing.spatial,
-        "creation": reducing.made,
+        "pooling": reduction_rules.spatial,
+        "creation": reduction_rules.made,
     }
 )
 _NOT_POINTWISE = ("fake_quantize", "mvlgamma", "max_unpool", "fractional", "resize", "_sobol", "binomial", "_sample")
@@ -113,7 +113,7 @@ def rule_of(op: str, overload: str) -> Rule | None:
     if row is not None and row.relation in BY_RELATION:
         return BY_RELATION[row.relation]
     if plain.startswith(("aten.upsample_", "aten._upsample_")):
-        return reducing.spatial
+        return reduction_rules.spatial
     if row is None or any(part in op for part in _NOT_POINTWISE):
         return None
     return _BY_FAMILY.get(row.family)
@@ -130,7 +130,7 @@ def follow(walk: Walk) -> None:
             walk.lock(node, f"there is no channel rule for {node.op}{place}")
             continue
         if not node.operands:
-            rule = reducing.made
+            rule = reduction_rules.made
         try:
             rule(walk, node)
         except LockedError as why:

@@ -51,7 +51,7 @@ class GgufFiles(Door):
     libraries: ClassVar[tuple[str, ...]] = (
         "torch",
         "transformers.models.llama.modeling_llama",
-        "pyinfercost.sources.huggingface.decoding",
+        "pyinfercost.sources.huggingface.decode_step",
         "pyinfercost.sources.trace.trace",
     )
     _numbers = count()

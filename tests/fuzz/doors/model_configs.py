@@ -82,7 +82,7 @@ class ModelConfigs(Door):
         "torch",
         "transformers.models.llama.modeling_llama",
         "transformers.models.vit.modeling_vit",
-        "pyinfercost.sources.huggingface.decoding",
+        "pyinfercost.sources.huggingface.decode_step",
         "pyinfercost.sources.trace.trace",
     )
     scheme = "hf"

@@ -12,9 +12,9 @@ from support.monitored import MONDAY_S, Observed, requests_at
 
 from pyinfercost.errors import Error
 from pyinfercost.monitor.log import MonitorLog
-from pyinfercost.monitor.log_reading import read_log
+from pyinfercost.monitor.log_reader import read_log
+from pyinfercost.monitor.log_report import report_log
 from pyinfercost.monitor.recorded import export_workload
-from pyinfercost.monitor.reporting import report_log
 from pyinfercost.serving.traffic import parse_traffic
 
 from ..door import Door, Figure, figures_in, require

@@ -15,7 +15,7 @@ from support.toy_graphs import blocks
 import pyinfercost as ic
 from pyinfercost.cli import main
 from pyinfercost.cli.configuration import read_configuration
-from pyinfercost.monitor.log_reading import read_log
+from pyinfercost.monitor.log_reader import read_log
 from pyinfercost.monitor.planned import read_plan
 from pyinfercost.serving.correction import Correction
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from pyinfercost._core import Expr
 
-from ..folding import Ratio
 from ..op import CONTRIB, NotKnownError, Op, Result, handles
 from ..shapes import axis_of, plain
+from ..small_tensors import Ratio
 from ..stored import OnnxError
 from ..values import Shape, Size, Value
 from .contractions import windows

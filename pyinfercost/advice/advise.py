@@ -16,11 +16,11 @@ from ..results.advice import FIGURES, OBJECTIVES, RISKS, Advice
 from ..results.figures import OF_TOKENS
 from ..results.notices import Notice, notice
 from ..sources.sizes import bind_sizes, call_sizes
-from .answering import answer
+from .answer import answer
 from .case import Case
-from .combining import best_combinations
-from .evaluating import ForwardEvaluator
+from .combinations import best_combinations
 from .graphs import ModelGraphs
+from .setup_figures import ForwardEvaluator
 from .setups import Setup, Variant
 from .tactic import Tactic
 from .tactics import TACTICS
@@ -185,7 +185,7 @@ def _under_load(
 ) -> Advice:
     """Return the advice on a server or a fleet."""
     from ..hardware import names
-    from .traffic_advising import TRAFFIC_FIGURES, Wanted, advise_fleet, advise_server
+    from .traffic_advice import TRAFFIC_FIGURES, Wanted, advise_fleet, advise_server
 
     if workload is not None and traffic is not None:
         raise AdviceError("workload and traffic are both given; pass one of them")

@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..results.advice import Advice
-from .comparing import compared
-from .planning import planned
-from .ranking import NOTABLE, ranked
+from .plan_steps import planned
 from .sentences import sentence_of
-from .wording import advised
+from .setup_words import advised
+from .tactic_comparison import compared
+from .tactic_rows import NOTABLE, ranked
 
 if TYPE_CHECKING:
     from ..results.notices import Notice
     from .case import Case
-    from .combining import Combination
-    from .planning import Planned
+    from .combinations import Combination
+    from .plan_steps import Planned
     from .tactic import Tactic
 
 Search = Callable[["Case", "Sequence[Tactic]"], "tuple[Combination | None, Combination | None]"]

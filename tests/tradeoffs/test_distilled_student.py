@@ -17,7 +17,7 @@ import pyinfercost as ic
 from pyinfercost.sources.inputs import Inputs
 from pyinfercost.tradeoffs import DistillationError, TradeoffError
 from pyinfercost.tradeoffs.candidates import chain, distilled, int8_weight_only, magnitude
-from pyinfercost.tradeoffs.distilling import distill
+from pyinfercost.tradeoffs.distillation_loop import distill
 from pyinfercost.tradeoffs.front import front
 from pyinfercost.tradeoffs.students import fewer_layers, narrower
 from pyinfercost.tradeoffs.training_costs import predicted_figures, training_cost

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .case import Case, Outcome
-    from .combining import Choices
+    from .combinations import Choices
     from .setups import Setup
     from .tactic import Refusal
 

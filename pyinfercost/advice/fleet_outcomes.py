@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from ..errors import InputError
 from ..fleets.replicas import ENGINES, Modeled, Replica, batched_graph
-from ..fleets.running import FleetCase, PoolCase, Rules, case_of, result_of_case, run_cases, work_of
+from ..fleets.simulate import FleetCase, PoolCase, Rules, case_of, result_of_case, run_cases, work_of
 from ..fleets.terms import Terms
 from ..inputs.autoscalers import parse_autoscaler
 from ..predict.count import count
@@ -23,7 +23,7 @@ from ..serving.serve import Phases, phases_of
 from ..sweeps.sweep import sweep
 from ..transform.variants import varied
 from .case import Outcome
-from .served import NotServed, evidence_of, known_figures
+from .serving_outcomes import NotServed, evidence_of, known_figures
 from .traffic_setups import BILL, SCHEDULER
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from ..results.monitor_report import (
 )
 from .binned import Amount, Bins, slot_edges
 from .level_changes import level_changes, outside_since
-from .log_reading import LogError, LoggedInterval, MonitorRecording, read_log, summed
+from .log_reader import LogError, LoggedInterval, MonitorRecording, read_log, summed
+from .plan_suggestion import suggestion
 from .planned import Plan, PlanLike, read_plan
-from .suggesting import suggestion
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from .._checks import shown
 from ..errors import InputError
-from ..fleets.asking import Asked
 from ..fleets.replicas import ENGINES, batched_graph
+from ..fleets.request import Asked
 from ..inputs.autoscalers import parse_autoscaler
 from ..results.advice import MONEY
 from ..results.figures import OF_TOKENS
@@ -20,10 +20,10 @@ from ..serving.arrival_texts import KINDS
 from ..serving.objectives import parse_slo
 from ..serving.scheduler import Scheduler
 from ..serving.serve import Phases, phases_of
-from .answering import answer
-from .fleeted import AUTOSCALER, BATCHING, MOST_REQUESTS, FleetEvaluator
+from .answer import answer
+from .fleet_outcomes import AUTOSCALER, BATCHING, MOST_REQUESTS, FleetEvaluator
 from .questions import fleet_question, served_question
-from .served import ServedEvaluator, with_replicas
+from .serving_outcomes import ServedEvaluator, with_replicas
 from .setups import Variant
 from .tactics.under_traffic import BATCHED_FLEETS, FLEETS, SERVED
 from .traffic_case import TrafficCase

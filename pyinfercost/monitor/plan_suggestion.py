@@ -13,7 +13,7 @@ from ..fleets.plan_fleet import plan_fleet
 from ..fleets.replicas import Slots
 from ..fleets.terms import Terms
 from ..results.monitor_report import Stretch, Suggestion
-from .log_reading import LoggedInterval, LoggedRun, MonitorRecording, summed
+from .log_reader import LoggedInterval, LoggedRun, MonitorRecording, summed
 from .recorded import export_workload
 
 if TYPE_CHECKING:

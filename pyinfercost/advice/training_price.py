@@ -20,7 +20,7 @@ from .setups import SIZES
 
 if TYPE_CHECKING:
     from .case import Case
-    from .combining import Choice
+    from .combinations import Choice
     from .setups import Setup
     from .tactic import Tried
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from ..errors import Error
 from ..results.advice import RISKS, AdvicePlan, AdviceStep
 from .accuracy import accuracy_note
-from .ranking import savings
-from .wording import advised
+from .setup_words import advised
+from .tactic_rows import savings
 
 if TYPE_CHECKING:
     from .case import Case, Outcome
-    from .combining import Choice, Choices, Combination
+    from .combinations import Choice, Choices, Combination
     from .setups import Setup
 
 

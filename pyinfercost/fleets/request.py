@@ -20,7 +20,7 @@ from ..serving.serve import Phases
 from ..serving.traffic import parse_traffic
 from .fleet_run import FleetRun
 from .replicas import ENGINES, FleetError, Modeled, Slots
-from .running import Rules
+from .simulate import Rules
 from .terms import Terms
 from .traffic import Traffic
 

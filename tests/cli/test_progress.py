@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 from click.testing import CliRunner
 
-from pyinfercost.cli import main, waiting
-from pyinfercost.cli.waiting import working
+from pyinfercost.cli import main, progress
+from pyinfercost.cli.progress import working
 
 
 class Written:
@@ -27,8 +27,8 @@ class Written:
 
 @pytest.fixture
 def stderr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Written:
-    monkeypatch.setattr(waiting, "_PATIENCE_S", 0.01)
-    monkeypatch.setattr(waiting, "_EVERY_S", 0.01)
+    monkeypatch.setattr(progress, "_PATIENCE_S", 0.01)
+    monkeypatch.setattr(progress, "_EVERY_S", 0.01)
     return Written(capsys)
 
 
@@ -55,7 +55,7 @@ def test_a_long_command_says_what_it_does_and_how_far_it_is(stderr: Written) -> 
 
 
 def test_a_short_command_says_nothing(stderr: Written, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "_PATIENCE_S", 1e6)
+    monkeypatch.setattr(progress, "_PATIENCE_S", 1e6)
     with working("Simulating fleets"):
         pass
     assert stderr.getvalue() == ""
@@ -93,7 +93,7 @@ def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_command_without_a_terminal_announces_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(progress, "_PATIENCE_S", 0.0)
     done = CliRunner().invoke(
         main,
         [

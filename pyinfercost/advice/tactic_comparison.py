@@ -10,7 +10,7 @@ from ..errors import Error
 from ..results.advice import TacticRange
 from ..sources.sizes import batch_name
 from .accuracy import accuracy_note
-from .combining import Choice
+from .combinations import Choice
 from .setups import SIZES
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..._checks import Range, shown, whole_in
 from ...errors import InputError, InputTypeError
-from ..listening import ADDRESS
-from ..sinks.opening import open_sink
+from ..access import ADDRESS
+from ..sinks.sink_texts import open_sink
 from .opentelemetry import OpenTelemetryExporter
 from .page import PageExporter
 from .periodic import INTERVAL_S, Exporter

@@ -12,7 +12,7 @@ from torch import nn
 from ..sources.inputs import Inputs, parse_inputs
 from . import DistillationError, NotApplicableError
 from .batches import Batches, constants_of
-from .distilling import distill, resolved
+from .distillation_loop import distill, resolved
 from .student_choice import choose
 from .students import Student
 from .training_costs import training_cost

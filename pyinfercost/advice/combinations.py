@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..deployment import Deployment
     from .case import Case
-    from .evaluating import ForwardEvaluator, GridOutcomes
+    from .setup_figures import ForwardEvaluator, GridOutcomes
 
 TOLERANCE = 0.01
 """Setups whose objective is within this share of the least one are equally good: the one of least effort is taken, and

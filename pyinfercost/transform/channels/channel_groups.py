@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .groups import ChannelGroup, ChannelGroups, ChannelGroupsError, Member, Role
-from .rewriting import Widths
+from .named_widths import Widths
 from .table import follow
 from .units import Axis
 from .walk import Walk

@@ -20,7 +20,7 @@ from ..inputs.autoscaler_kinds import Kubernetes, Scheduled, Static
 from ..inputs.autoscalers import DAY_S, HOUR_S, Autoscaler, parse_autoscaler
 from ..results.fleet_plan import FleetPlan, PlanChoice
 from ..serving.objectives import SLOError
-from .evaluating import STEP_S, Context, Found, PlaceFacts, Point, PoolPoint, evaluate, facts_of_place, full_result
+from .plan_points import STEP_S, Context, Found, PlaceFacts, Point, PoolPoint, evaluate, facts_of_place, full_result
 from .replicas import FleetError
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from ..errors import Error
 from ..results.advice import RISKS, AdviceRow, Unhelpful
 from .accuracy import accuracy_note
-from .combining import TOLERANCE, Choice
+from .combinations import TOLERANCE, Choice
 from .reasons import reason
-from .retraining import training_note
+from .setup_words import advised, first_clause, reasons_in_words
 from .tactic import Refusal, Tried
-from .wording import advised, first_clause, reasons_in_words
+from .training_price import training_note
 
 if TYPE_CHECKING:
     from .case import Case, Outcome

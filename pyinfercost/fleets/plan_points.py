@@ -13,7 +13,7 @@ from ..results.bill import MONTH_S
 from .billing import committed_usd_per_h, price_kind
 from .loads import Load
 from .replicas import Modeled, Replica, Slots
-from .running import FleetCase, PoolCase, Rules, case_of, result_of_case, run_cases, work_of
+from .simulate import FleetCase, PoolCase, Rules, case_of, result_of_case, run_cases, work_of
 from .terms import Terms
 from .traffic import Traffic
 

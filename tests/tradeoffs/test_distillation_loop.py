@@ -20,8 +20,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from pyinfercost.tradeoffs import DistillationError, TrainingDivergedError
 from pyinfercost.tradeoffs.batches import Batch
+from pyinfercost.tradeoffs.distillation_loop import distill
 from pyinfercost.tradeoffs.distillation_loss import Objective, Rows, hidden_loss, soft_loss
-from pyinfercost.tradeoffs.distilling import distill
 from pyinfercost.tradeoffs.training_run import DistillationInterrupted
 from pyinfercost.tradeoffs.training_settings import Training
 from pyinfercost.tradeoffs.training_store import TrainingStore
