@@ -137,7 +137,7 @@ SOURCES = (
         "onnx",
         "FILE.onnx",
         "graph",
-        "onnx.reading:graph_from_onnx",
+        "onnx.model_files:graph_from_onnx",
         suffixes=(".onnx",),
         libraries=("onnx",),
         has_files=True,
