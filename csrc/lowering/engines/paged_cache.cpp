@@ -15,8 +15,8 @@ class CachePass {
     GraphPtr run() {
         for (NodeIndex i = 0; i < flow_.count(); ++i) {
             if (flow_.op(i) == "aten.cat") find(i);
+            if (counts_tokens(i)) rewriter_.remove(i);
         }
-        if (appended_.empty()) return nullptr;
         for (NodeIndex i = 0; i < flow_.count(); ++i) {
             if (flow_.kind(i) == WorkKind::attention) write_before(i);
         }
@@ -40,6 +40,14 @@ class CachePass {
             if (length == Expr(0)) return true;
         }
         return false;
+    }
+
+    // An engine keeps on the host how many tokens a cache has seen.
+    bool counts_tokens(NodeIndex i) const {
+        const Call call = flow_.call(i);
+        if (!call.in_place() || !flow_.uses(i).empty()) return false;
+        const TensorIndex counter = call.output();
+        return flow_.shape(counter).empty() && !is_floating(flow_.tensor(counter).dtype);
     }
 
     void find(NodeIndex cat) {
@@ -128,8 +136,7 @@ class CachePass {
 }  // namespace
 
 GraphPtr page_cache(const GraphPtr& graph, const EngineTraits& traits) {
-    const GraphPtr paged = CachePass(graph, traits).run();
-    return paged ? paged : graph;
+    return CachePass(graph, traits).run();
 }
 
 }  // namespace infercost
