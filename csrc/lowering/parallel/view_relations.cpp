@@ -218,11 +218,25 @@ bool cut(Relations& relations, const Call& call) {
     return true;
 }
 
+// The section of an axis that has a place; the whole axis, if the call reads each place.
+AxisId section_read(const Relations& relations, const Call& call, AxisId axis) {
+    if (!call.has("index")) return axis;
+    const Axes& known = relations.axes();
+    Axes::Length place = relations.number(call.integer("index", 0));
+    if (place < 0) place += known.length(axis);
+    for (const AxisId section : known.sections(axis)) {
+        place -= known.length(section);
+        if (place < 0) return section;
+    }
+    return axis;
+}
+
 bool take_out(Relations& relations, const Call& call) {
     AxisList axes = relations.of(source_of(call));
     const int dim = dim_of(call, "dim", static_cast<int>(axes.size()), 0);
     if (dim < 0) return false;
-    relations.axes().fix(axes[dim], "they are read one by one", true);
+    // The key beside the queries of its group has a section of its own.
+    relations.axes().fix(section_read(relations, call, axes[dim]), "they are read one by one", true);
     axes.erase(axes.begin() + dim);
     for (std::size_t i = 0; i < call.output_count(); ++i) relations.set(call.output(i), axes);
     return true;
