@@ -20,6 +20,7 @@ import click
 from pyinfercost import _core, results
 from pyinfercost.cli import main
 from pyinfercost.cli.commands import groups_of
+from pyinfercost.inputs.autoscalers import KINDS
 from pyinfercost.inputs.settings import Settings
 from pyinfercost.report import glossary
 from pyinfercost.results import figures
@@ -30,6 +31,7 @@ from pyinfercost.results.latency import Distribution
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Replace the markers of a page by the generated lists."""
     markers = (
+        ("<!-- autoscalers -->", autoscalers),
         ("<!-- commands -->", commands),
         ("<!-- constants -->", constants),
         ("<!-- glossary -->", terms),
@@ -98,6 +100,12 @@ def terms() -> Iterator[str]:
         yield from (f"| {name} | {meaning} |" for name, meaning in meanings.items())
     yield from ("", "## Effects", "", "| effect | meaning | reduced by |", "|---|---|---|")
     yield from (f"| {name} | {effect.meaning} | {effect.remedy} |" for name, effect in glossary.EFFECTS.items())
+
+
+def autoscalers() -> Iterator[str]:
+    """Yield the class of each autoscaler, as directives of the API pages."""
+    for kind in KINDS.values():
+        yield from (f"::: pyinfercost.fleets.{kind.__name__}", "")
 
 
 def gallery() -> Iterator[str]:
