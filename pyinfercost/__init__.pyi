@@ -48,12 +48,12 @@ from .serving.calibration import calibrate_serving as calibrate_serving
 from .serving.conversations import Turns as Turns
 from .serving.deployment_search import find_serving as find_serving
 from .serving.function_traces import read_functions as read_functions
+from .serving.prefixes import Prefixes as Prefixes
 from .serving.scheduler import Scheduler as Scheduler
 from .serving.serve import serve as serve
 from .serving.traces import Trace as Trace
 from .serving.traces import read_trace as read_trace
 from .serving.traffic import parse_traffic as parse_traffic
-from .serving.workload import Prefixes as Prefixes
 from .serving.workload import Workload as Workload
 from .sources.capture import capture as capture
 from .sources.inputs import Inputs as Inputs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from math import isfinite
 from os import PathLike
@@ -13,55 +12,26 @@ from .._checks import MOST, Range, shown
 from ..inputs.settings import SAME, Parsed, Settings, converted, number, whole
 from .arrival_texts import parse_arrivals
 from .arrivals import AtOnce, ClosedLoop, GammaArrivals, parse_rate
-from .conversations import Turns, conversations
-from .lengths import MOST_TOKENS, Lengths, parse_lengths
+from .conversations import Turns
+from .drawn_requests import DrawnRequests
+from .lengths import Lengths, parse_lengths
+from .prefixes import Prefixes
 from .replay import Replay
-from .requests import CHUNK, Requests, WorkloadError, joined
+from .requests import Requests, WorkloadError, joined
 from .rules import Between, Repeated, Rule, Thinned, ruled, scaling
 from .traces import Trace, read_trace
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from .arrival_texts import Arrivals, ArrivalsLike
-    from .arrivals import ArrivalRun, Times
     from .lengths import LengthsLike
 
 _REQUESTS = Range(1, 10**12, "requests")
 _SECONDS = Range(1e-9, 1e12, "s")
 _SEED = Range(0, 2**63 - 1)
-_PROMPTS, _OUTPUTS, _TIMES, _THINKS, _GROUPS, _STATES = range(6)  # streams of random numbers
 FEW_REQUESTS = 1000
 """Requests of a workload that states neither their number nor a time."""
 MANY_REQUESTS = 10_000
 """Requests of a workload that the command line describes."""
-_LEAST_TAKEN, _MOST_TAKEN = 64, 4096  # arrivals that are made together where few may be needed
-
-
-class Prefixes(Settings):
-    """Prefixes that prompts share, such as instructions of an application."""
-
-    kind = "prefixes"
-    unnamed = "tokens"
-    error = WorkloadError
-    tokens: int = whole(Range(1, MOST_TOKENS), "Tokens of a prefix. They come before the tokens of `Workload.prompt`.")
-    groups: int = whole(Range(1, MOST), "Number of different prefixes.", default=1)
-    share: float = number(Range(0.0, 1.0), "Share of the requests that have one.", default=1.0)
-    skew: float = number(
-        Range(0.0, 100.0),
-        "Exponent of the popularity of a prefix: the i-th of them is as likely as i^-skew; 0 for equal shares.",
-        default=0.0,
-    )
-
-    def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
-        """Return the prefix of each of `count` requests; -1 without one."""
-        import numpy as np
-
-        weights = np.arange(1, self.groups + 1, dtype=np.float64) ** -self.skew
-        cumulative = np.cumsum(weights / weights.sum())
-        found = np.searchsorted(cumulative, rng.random(count), side="right").astype(np.int64)
-        return np.where(rng.random(count) < self.share, np.minimum(found, self.groups - 1), -1)
 
 
 def _as_given(value: Any) -> Any:
@@ -213,36 +183,18 @@ class Workload(Settings):
         Raises:
             WorkloadError: The rate declines to nothing before there are as many requests.
         """
-        yield from ruled(self._limited(), self._changes)
-
-    def _limited(self) -> Iterator[Requests]:
-        """Yield the requests up to their number or time, before changes."""
-        import numpy as np
-
-        if self.trace is not None:
-            made = self._of_trace(self.trace)
-        elif self.turns is None:
-            made = self._drawn()
-        else:
-            run = self._begin()
-            starts = partial(self._drawn_chunk, run)
-            made = conversations(self.turns, *self._lengths(), starts, self.rng)
-        left = self._limit
-        for chunk in made:
-            kept = chunk
-            if self.duration_s is not None:
-                kept = kept.part(slice(0, int(np.searchsorted(kept.arrival_s, self.duration_s, side="right"))))
-            if left is not None:
-                kept = kept.part(slice(0, left))
-                left -= len(kept)
-            if len(kept):
-                if kept.arrival_s[-1] == np.inf:
-                    raise WorkloadError(
-                        "the rate declines to nothing before there are as many requests; pass fewer, or duration_s"
-                    )
-                yield kept
-            if len(kept) < len(chunk) or left == 0:
-                return
+        drawn = DrawnRequests(
+            process=self.process,
+            prompt=self.prompt,
+            output=self.output,
+            prefixes=self.prefixes,
+            turns=self.turns,
+            trace=self.trace,
+            seed=self.seed,
+            limit=self._limit,
+            duration_s=self.duration_s,
+        )
+        yield from ruled(drawn.chunks(), self._changes)
 
     @property
     def _limit(self) -> int | None:
@@ -254,84 +206,6 @@ class Workload(Settings):
     def all(self) -> Requests:
         """Return all requests in one value."""
         return joined(list(self.chunks()))
-
-    def rng(self, stream: int, chunk: int) -> np.random.Generator:
-        """Return the random numbers of a stream in a chunk."""
-        import numpy as np
-
-        return np.random.default_rng(np.random.SeedSequence([self.seed, stream, chunk]))
-
-    def _begin(self) -> ArrivalRun:
-        """Return a run of the arrivals."""
-        return self.process.begin(self.rng(_STATES, 0))
-
-    def _drawn(self) -> Iterator[Requests]:
-        run, number_ = self._begin(), 0
-        while True:
-            yield self._drawn_chunk(run, number_, CHUNK)
-            number_ += 1
-
-    def _drawn_chunk(self, run: ArrivalRun, chunk: int, count: int) -> Requests:
-        """Return the requests of the next chunk, of which each has `count`."""
-        import numpy as np
-
-        prompt = output = np.zeros(count, dtype=np.int32)
-        if self.prompt is not None and self.output is not None:
-            prompt = self.prompt.draw(self.rng(_PROMPTS, chunk), count)
-            output = self.output.draw(self.rng(_OUTPUTS, chunk), count)
-        found = Requests(self._times(run, chunk, count), prompt, output)
-        if isinstance(self.process, ClosedLoop):
-            found = replace(found, think_s=self.process.thinks(self.rng(_THINKS, chunk), count))
-        if self.prefixes is not None:
-            prefix = self.prefixes.draw(self.rng(_GROUPS, chunk), count)
-            tokens = np.where(prefix >= 0, self.prefixes.tokens, 0).astype(np.int32)
-            found = replace(found, prefix=prefix, prefix_tokens=tokens, prompt_tokens=prompt + tokens)
-        return found
-
-    def _times(self, run: ArrivalRun, chunk: int, count: int) -> Times:
-        """Return the arrivals of a chunk; infinite ones in the place of those after `duration_s` or `requests`."""
-        import numpy as np
-
-        rng = self.rng(_TIMES, chunk)
-        if self.turns is not None:
-            found = run.take(rng, count)
-            if count and found[-1] == np.inf:
-                raise WorkloadError("the rate declines to nothing; pass a smaller decline to a workload with turns")
-            return found
-        needed = count if self._limit is None else min(count, self._limit - chunk * count)
-        if self.duration_s is None and needed == count:
-            return run.take(rng, count)
-        found = np.full(count, np.inf)
-        until = np.inf if self.duration_s is None else self.duration_s
-        taken = int(min(_MOST_TAKEN, max(_LEAST_TAKEN, self.process.rate_per_s * until)))
-        for first in range(0, needed, taken):
-            part = found[first : min(first + taken, needed)]
-            part[:] = run.take(rng, part.size)
-            if part[-1] > until:
-                break
-        return found
-
-    def _lengths(self) -> tuple[Lengths, Lengths]:
-        """Return lengths of prompts and of answers."""
-        if self.prompt is None or self.output is None:
-            raise WorkloadError("prompt or output is not given; pass the tokens of both")
-        return self.prompt, self.output
-
-    def _of_trace(self, trace: Trace | Replay) -> Iterator[Requests]:
-        # One sequence of random numbers each: lengths and times do not depend on where chunks of the trace end.
-        of_prompts, of_outputs, of_times = (self.rng(stream, 0) for stream in (_PROMPTS, _OUTPUTS, _TIMES))
-        run = self._begin()
-        for chunk in trace.chunks():
-            found = chunk
-            if not trace.has_lengths and self.prompt is not None and self.output is not None:
-                found = replace(
-                    found,
-                    prompt_tokens=self.prompt.draw(of_prompts, len(chunk)),
-                    output_tokens=self.output.draw(of_outputs, len(chunk)),
-                )
-            if not trace.timed:
-                found = replace(found, arrival_s=run.take(of_times, len(chunk)))
-            yield found
 
     # ---- changes ----
 
