@@ -54,6 +54,52 @@ class _Tried:
 
 
 @dataclass
+class _Simulated:
+    """The points that were simulated, by part of the traffic.
+
+    Attributes:
+        asked: Points that were handed to the executor.
+        requests: Requests that were simulated.
+    """
+
+    context: Context
+    executor: Executor
+    progress: Progress | None
+    tried: dict[tuple[Point, str], Found] = field(default_factory=dict)
+    asked: int = 0
+    requests: int = 0
+
+    def evaluate(self, groups: Sequence[Sequence[Point]], part: str) -> None:
+        """Evaluate points that were not yet, a group after the other on a worker."""
+        traffic = self.context.parts[part]
+        futures: dict[Future[list[Found]], list[Point]] = {}
+        workers = os.cpu_count() or 1
+        for group in groups:
+            left = [point for point in dict.fromkeys(group) if (point, part) not in self.tried]
+            # Few groups are shared by the workers; many are not cut.
+            size = max(1, ceil(len(left) / workers)) if len(groups) < workers else max(1, len(left))
+            for first in range(0, len(left), size):
+                several = left[first : first + size]
+                self.asked += len(several)
+                futures[self.executor.submit(evaluate, self.context, several, part)] = several
+        for future in as_completed(futures):
+            for point, found in zip(futures[future], future.result(), strict=False):
+                if found.interrupted:
+                    raise KeyboardInterrupt
+                self.tried[point, part] = found
+                self.requests += traffic.requests
+            if self.progress is not None:
+                self.progress(len(self.tried), self.asked)
+
+    def ranked(self, part: str) -> list[_Tried]:
+        several = [_Tried(point, each, found) for (point, each), found in self.tried.items() if each == part]
+        return sorted(several, key=_rank)
+
+    def cheapest(self, part: str) -> float:
+        return min((each.found.usd_per_month for each in self.ranked(part) if each.found.slo_met), default=inf)
+
+
+@dataclass
 class Search:
     """A search for a plan.
 
@@ -70,10 +116,7 @@ class Search:
     progress: Progress | None = None
     facts: dict[int, PlaceFacts] = field(default_factory=dict)
     out: dict[str, str] = field(default_factory=dict)
-    tried: dict[tuple[Point, str], Found] = field(default_factory=dict)
-    simulated_requests: int = 0
     interrupted: bool = False
-    _asked: int = 0
 
     def __post_init__(self) -> None:
         if not self.context.rules.objective:
@@ -93,7 +136,7 @@ class Search:
     def run(self) -> FleetPlan:
         """Search, and verify the winner."""
         own = ThreadPoolExecutor(os.cpu_count() or 1) if self.executor is None else None
-        self._pool: Executor = self.executor if own is None else own  # type: ignore[assignment]
+        self._simulated = _Simulated(self.context, self.executor or own, self.progress)  # type: ignore[arg-type]
         try:
             self._know_places()
             self._try_on_busiest()
@@ -111,7 +154,7 @@ class Search:
 
     def _know_places(self) -> None:
         places = range(len(self.context.places))
-        futures = {self._pool.submit(facts_of_place, self.context, place): place for place in places}
+        futures = {self._simulated.executor.submit(facts_of_place, self.context, place): place for place in places}
         errors: list[InputError] = []
         for future in as_completed(futures):
             place = futures[future]
@@ -132,11 +175,11 @@ class Search:
         ordered = sorted(self.facts, key=lambda place: (self._least_usd(place), place))
         part = self._first
         for first in range(0, len(ordered), _BATCH):
-            least = self._cheapest(part)
+            least = self._simulated.cheapest(part)
             several = [place for place in ordered[first : first + _BATCH] if self._may_win(place, least)]
             if not several:
                 break
-            self._evaluate(
+            self._simulated.evaluate(
                 [[(self._pool_point(place, policy),) for policy in self.policies] for place in several], part
             )
 
@@ -156,7 +199,7 @@ class Search:
         chosen: dict[Point, None] = {}
         if self._first == "all":
             return
-        ranked = sorted(self._ranked(self._first), key=self._potential)
+        ranked = sorted(self._simulated.ranked(self._first), key=self._potential)
         counts: dict[str, int] = {}
         for each in ranked:
             kind = parse_autoscaler(each.point[0].policy).kind
@@ -164,7 +207,7 @@ class Search:
             if len(chosen) < _FOLLOWED or counts[kind] <= _KEPT_POLICIES:
                 chosen.setdefault(each.point)
         # One bucket for each deployment, so that a worker makes its tables once.
-        self._evaluate(self._grouped(chosen), "all")
+        self._simulated.evaluate(_grouped(chosen), "all")
 
     def _tune(self) -> None:
         """Change the targets of the best fleets, and the number of replicas of fleets that have always as many."""
@@ -181,7 +224,7 @@ class Search:
                 ]
             elif hasattr(scaler, "target_utilization"):
                 points += [(replace(pool, policy=str(scaler.replace(target_utilization=share))),) for share in _TARGETS]
-        self._evaluate(self._grouped(points), "all")
+        self._simulated.evaluate(_grouped(points), "all")
 
     def _commit(self) -> None:
         """Pay for as many replicas ahead as are there for long enough."""
@@ -194,7 +237,7 @@ class Search:
             count = committed_replicas(each.found.seconds_with, share) if share < 1 else 0
             if count and len(each.point) == 1:
                 points.append((replace(pool, committed=count),))
-        self._evaluate(self._grouped(points), "all")
+        self._simulated.evaluate(_grouped(points), "all")
 
     def _mix(self) -> None:
         """Serve the base by one deployment and the peaks by another one."""
@@ -215,42 +258,24 @@ class Search:
                     base = PoolPoint(place, f"static:{count}", committed=count if facts.ahead_share < 1 else 0)
                     scaler = _to_zero(parse_autoscaler(pool.policy))
                     points.append((base, replace(pool, policy=str(scaler), committed=0)))
-        self._evaluate(self._grouped(points), "all")
+        self._simulated.evaluate(_grouped(points), "all")
 
     def _refine(self) -> None:
         """Change one number of the best fleets after the other, as long as that makes the cheapest one cheaper."""
         least = inf
         for _ in range(_ROUNDS):
-            holding = [each for each in self._ranked("all") if each.found.slo_met][:_REFINED]
+            holding = [each for each in self._simulated.ranked("all") if each.found.slo_met][:_REFINED]
             if not holding or holding[0].found.usd_per_month >= least:
                 return
             least = holding[0].found.usd_per_month
-            self._evaluate(self._grouped(near for each in holding for near in self._neighbors(each.point)), "all")
-
-    def _neighbors(self, point: Point) -> Iterator[Point]:
-        """Yield points that differ in one number of the last pool, or in the replicas of a base."""
-        pool, scaler = point[-1], parse_autoscaler(point[-1].policy)
-        changes: list[dict[str, Any]] = []
-        if isinstance(scaler, Static) and scaler.replicas is not None:
-            changes += [{"replicas": scaler.replicas + step} for step in (-1, 1) if scaler.replicas + step > 0]
-        utilization = getattr(scaler, "target_utilization", None)
-        if utilization is not None:
-            targets = (round(utilization + step, 3) for step in (-0.1, -0.05, 0.05, 0.1))
-            changes += [{"target_utilization": each} for each in targets if 0 < each <= 1]
-        for each in changes:
-            yield (*point[:-1], replace(pool, policy=str(scaler.replace(**each))))
-        if self.facts[pool.place].ahead_share < 1 and len(point) == 1:
-            for count in (pool.committed - 1, pool.committed + 1):
-                if count >= 0:
-                    yield (replace(pool, committed=count),)
-        if len(point) > 1:
-            base = point[0]
-            always = parse_autoscaler(base.policy)
-            kept = always.replicas if isinstance(always, Static) and always.replicas is not None else 0
-            for count in (kept - 1, kept + 1):
-                if count > 0:
-                    ahead = count if base.committed else 0
-                    yield (replace(base, policy=f"static:{count}", committed=ahead), *point[1:])
+            self._simulated.evaluate(
+                _grouped(
+                    near
+                    for each in holding
+                    for near in _neighbors(each.point, self.facts[each.point[-1].place].ahead_share)
+                ),
+                "all",
+            )
 
     # ---- points ----
 
@@ -260,38 +285,6 @@ class Search:
             policy = schedule_for(facts.most, facts.concurrency)
         return PoolPoint(place, str(policy))
 
-    def _grouped(self, points: Iterable[Point]) -> list[list[Point]]:
-        groups: dict[tuple[int, ...], list[Point]] = {}
-        for point in points:
-            groups.setdefault(tuple(pool.place for pool in point), []).append(point)
-        return list(groups.values())
-
-    def _evaluate(self, groups: Sequence[Sequence[Point]], part: str) -> None:
-        """Evaluate points that were not yet, a group after the other on a worker."""
-        traffic = self.context.parts[part]
-        futures: dict[Future[list[Found]], list[Point]] = {}
-        workers = os.cpu_count() or 1
-        for group in groups:
-            left = [point for point in dict.fromkeys(group) if (point, part) not in self.tried]
-            # Few groups are shared by the workers; many are not cut.
-            size = max(1, ceil(len(left) / workers)) if len(groups) < workers else max(1, len(left))
-            for first in range(0, len(left), size):
-                several = left[first : first + size]
-                self._asked += len(several)
-                futures[self._pool.submit(evaluate, self.context, several, part)] = several
-        for future in as_completed(futures):
-            for point, found in zip(futures[future], future.result(), strict=False):
-                if found.interrupted:
-                    raise KeyboardInterrupt
-                self.tried[point, part] = found
-                self.simulated_requests += traffic.requests
-            if self.progress is not None:
-                self.progress(len(self.tried), self._asked)
-
-    def _ranked(self, part: str) -> list[_Tried]:
-        several = [_Tried(point, each, found) for (point, each), found in self.tried.items() if each == part]
-        return sorted(several, key=_rank)
-
     def _potential(self, each: _Tried) -> tuple[Any, ...]:
         """Return what fleets are chosen by for a closer look: as `_rank`, with hours that may be paid ahead."""
         pool = each.point[-1]
@@ -299,13 +292,10 @@ class Search:
         missed, late, usd, *rest = _rank(each)
         return missed, late, usd * share, *rest
 
-    def _cheapest(self, part: str) -> float:
-        return min((each.found.usd_per_month for each in self._ranked(part) if each.found.slo_met), default=inf)
-
     def _best_by_place(self, count: int) -> list[_Tried]:
         """Return the best fleet of each deployment and kind of autoscaler, the cheapest first."""
         found: dict[tuple[int, str], _Tried] = {}
-        for each in sorted(self._ranked("all"), key=self._potential):
+        for each in sorted(self._simulated.ranked("all"), key=self._potential):
             pool = each.point[-1]
             found.setdefault((pool.place, parse_autoscaler(pool.policy).kind), each)
         return list(found.values())[:count]
@@ -313,7 +303,7 @@ class Search:
     # ---- the result ----
 
     def _plan(self) -> FleetPlan:
-        ranked = self._ranked("all")
+        ranked = self._simulated.ranked("all")
         winner = ranked[0] if ranked and ranked[0].found.slo_met else None
         best: FleetResult | None = None
         verified: FleetResult | None = None
@@ -322,7 +312,7 @@ class Search:
             if "following" in self.context.parts:
                 verified = full_result(self.context, winner.point, "following")
         seen = {each.point for each in ranked}
-        partly = [] if self._first == "all" else [e for e in self._ranked(self._first) if e.point not in seen]
+        partly = [] if self._first == "all" else [e for e in self._simulated.ranked(self._first) if e.point not in seen]
         known = {pool.place for each in (*ranked, *partly) for pool in each.point}
         never = sorted(set(self.facts) - known, key=lambda place: (self._least_usd(place), place))
         return FleetPlan(
@@ -334,8 +324,8 @@ class Search:
             verified=verified,
             deployments=len(self.context.places),
             policies=len(self.policies),
-            simulations=len(self.tried),
-            requests=self.simulated_requests,
+            simulations=len(self._simulated.tried),
+            requests=self._simulated.requests,
             out=self.out,
             interrupted=self.interrupted,
         )
@@ -360,6 +350,39 @@ class Search:
             usd_per_month=self._least_usd(place), late_share=None, slo_values={}, slo_met=None, peak_replicas=0,
             idle_share=0.0,
         )  # fmt: skip
+
+
+def _grouped(points: Iterable[Point]) -> list[list[Point]]:
+    groups: dict[tuple[int, ...], list[Point]] = {}
+    for point in points:
+        groups.setdefault(tuple(pool.place for pool in point), []).append(point)
+    return list(groups.values())
+
+
+def _neighbors(point: Point, ahead_share: float) -> Iterator[Point]:
+    """Yield points that differ in one number of the last pool, whose hours are paid ahead at a share, or in a base."""
+    pool, scaler = point[-1], parse_autoscaler(point[-1].policy)
+    changes: list[dict[str, Any]] = []
+    if isinstance(scaler, Static) and scaler.replicas is not None:
+        changes += [{"replicas": scaler.replicas + step} for step in (-1, 1) if scaler.replicas + step > 0]
+    utilization = getattr(scaler, "target_utilization", None)
+    if utilization is not None:
+        targets = (round(utilization + step, 3) for step in (-0.1, -0.05, 0.05, 0.1))
+        changes += [{"target_utilization": each} for each in targets if 0 < each <= 1]
+    for each in changes:
+        yield (*point[:-1], replace(pool, policy=str(scaler.replace(**each))))
+    if ahead_share < 1 and len(point) == 1:
+        for count in (pool.committed - 1, pool.committed + 1):
+            if count >= 0:
+                yield (replace(pool, committed=count),)
+    if len(point) > 1:
+        base = point[0]
+        always = parse_autoscaler(base.policy)
+        kept = always.replicas if isinstance(always, Static) and always.replicas is not None else 0
+        for count in (kept - 1, kept + 1):
+            if count > 0:
+                ahead = count if base.committed else 0
+                yield (replace(base, policy=f"static:{count}", committed=ahead), *point[1:])
 
 
 def _rank(each: _Tried) -> tuple[Any, ...]:
