@@ -57,6 +57,56 @@ class _Replica:
 
 
 @dataclass
+class _Replicas:
+    """Replicas of setups with their tables, each made once."""
+
+    phases: Phases
+    facts: Facts
+    _variants: dict[Variant, Phases] = field(default_factory=dict)
+    _replicas: dict[Any, _Replica | str] = field(default_factory=dict)
+    _costs: dict[Any, StepCosts] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def variant(self, variant: Variant) -> Phases:
+        """Return the model in a variant."""
+        with self._lock:
+            if variant not in self._variants:
+                self._variants[variant] = self.phases.varied(
+                    quantize=variant.quantize, prune=variant.prune, kv_cache=variant.kv_cache, width=variant.width
+                )
+            return self._variants[variant]
+
+    def of(self, setup: Setup) -> _Replica | str:
+        """Return a replica of a setup, or why there is none."""
+        one = with_replicas(setup, 1)
+        settings = {n: value for n, value in setup.terms.items() if n in SCHEDULER and value is not None}
+        key = (one.placed, setup.variant, tuple(sorted(settings.items())))
+        if key not in self._replicas:
+            self._replicas[key] = self._made(one.on, setup.variant, settings)
+        return self._replicas[key]
+
+    def _made(self, on: Deployment, variant: Variant, settings: Mapping[str, Any]) -> _Replica | str:
+        try:
+            check_settings(on)
+            phases = self.variant(variant)
+            costs = self._tables(phases, on, variant, settings)
+            scheduler = simulated_scheduler(costs, settings, context=phases.context)
+            blocks = blocks_of(costs, scheduler, self.facts)
+            check_lengths(self.facts, scheduler)
+            return _Replica(costs, scheduler, blocks, _capacity_per_s(self.facts, costs, scheduler))
+        except InputError as error:
+            return str(error)
+
+    def _tables(self, phases: Phases, on: Deployment, variant: Variant, settings: Mapping[str, Any]) -> StepCosts:
+        """Return the tables of a deployment, whose memory depends on limits of the scheduler."""
+        reach = tuple(settings.get(name) or 0 for name in ("max_num_seqs", "max_num_batched_tokens"))
+        key = (on, variant, reach)
+        if key not in self._costs:
+            self._costs[key] = tables_of(phases, on, self.facts, settings)
+        return self._costs[key]
+
+
+@dataclass
 class ServedEvaluator:
     """Predicts the figures of servers under one workload.
 
@@ -81,16 +131,13 @@ class ServedEvaluator:
     refused: int = 0
     evaluated: int = 0
     simulations: int = 0
-    _variants: dict[Variant, Phases] = field(default_factory=dict, repr=False)
-    _replicas: dict[Any, _Replica | str] = field(default_factory=dict, repr=False)
-    _costs: dict[Any, StepCosts] = field(default_factory=dict, repr=False)
     _results: dict[Any, ServingResult] = field(default_factory=dict, repr=False)
     _plain: dict[Any, ServingResult] = field(default_factory=dict, repr=False)
     _fewest: dict[Any, int | str] = field(default_factory=dict, repr=False)
-    _lock: Lock = field(default_factory=Lock, repr=False)
 
     def __post_init__(self) -> None:
         self.facts = facts_of(self.workload)
+        self.replicas = _Replicas(self.phases, self.facts)
 
     # ---- outcomes ----
 
@@ -100,7 +147,7 @@ class ServedEvaluator:
         return list(on_workers(self._outcome, setups))
 
     def _outcome(self, setup: Setup) -> Outcome:
-        replica = self._replica(setup)
+        replica = self.replicas.of(setup)
         if isinstance(replica, str):
             return Outcome(error=replica)
         try:
@@ -115,7 +162,7 @@ class ServedEvaluator:
         Raises:
             InputError: It cannot serve the workload.
         """
-        replica = self._replica(setup)
+        replica = self.replicas.of(setup)
         if isinstance(replica, str):
             raise NotServed(replica)
         return self._of(setup, self.result(setup), replica), None
@@ -134,7 +181,7 @@ class ServedEvaluator:
         if key not in self._results:
             terms = {name: value for name, value in setup.terms.items() if value is not None}
             self._results[key] = serve(
-                self.variant(setup.variant),
+                self.replicas.variant(setup.variant),
                 on=setup.on,
                 workload=self.workload,
                 slo={each.name: each.limit_s for each in self.objective},
@@ -144,24 +191,15 @@ class ServedEvaluator:
             self.simulations += len(ENDS)
         return self._results[key]
 
-    def variant(self, variant: Variant) -> Phases:
-        """Return the model in a variant."""
-        with self._lock:
-            if variant not in self._variants:
-                self._variants[variant] = self.phases.varied(
-                    quantize=variant.quantize, prune=variant.prune, kv_cache=variant.kv_cache, width=variant.width
-                )
-            return self._variants[variant]
-
     def capacity_per_s(self, setup: Setup) -> float | None:
         """Return the requests per second that a replica sustains, in closed form; None if that is unknown."""
-        replica = self._replica(setup)
+        replica = self.replicas.of(setup)
         known = not isinstance(replica, str) and isfinite(replica.capacity_per_s)
         return replica.capacity_per_s if known and not isinstance(replica, str) else None
 
     def weight_bytes(self, setup: Setup) -> float:
         """Return the bytes of all weights of a replica; 0 if it cannot run."""
-        replica = self._replica(setup)
+        replica = self.replicas.of(setup)
         layout = setup.on.rank_layout
         return 0.0 if isinstance(replica, str) else float(replica.costs.weight_bytes * layout.tensor * layout.pipeline)
 
@@ -200,11 +238,13 @@ class ServedEvaluator:
         return found
 
     def _found(self, setup: Setup, end: str) -> int:
-        replica = self._replica(setup)
+        replica = self.replicas.of(setup)
         if isinstance(replica, str):
             raise NotServed(replica)
         costs = stretched(replica.costs, high=end == "high") if end else replica.costs
-        replica = replace(replica, costs=costs, capacity_per_s=self._capacity(costs, replica.scheduler), end=end)
+        replica = replace(
+            replica, costs=costs, capacity_per_s=_capacity_per_s(self.facts, costs, replica.scheduler), end=end
+        )
         first = self._least(replica)
         most = _MOST_REPLICAS
         if costs.rent is not None and costs.rent.usd_per_device_h:  # full instances are paid at least
@@ -240,7 +280,7 @@ class ServedEvaluator:
         Raises:
             NotServed: The setup cannot run, or it refuses all requests.
         """
-        replica = self._replica(setup)
+        replica = self.replicas.of(setup)
         if isinstance(replica, str):
             raise NotServed(replica)
         result = self._simulated(setup, replica, self._least(replica))
@@ -276,52 +316,23 @@ class ServedEvaluator:
         routing = str(setup.terms.get("routing") or "least_loaded")
         run = Run(replica.costs, replica.scheduler, self.workload, self.facts, count, routing, replica.blocks)
         self.simulations += 1
-        found = result_of(self.variant(setup.variant).name, run, simulated(run), self.objective)
+        found = result_of(self.replicas.variant(setup.variant).name, run, simulated(run), self.objective)
         self._plain[key] = found
         return found
 
-    def _replica(self, setup: Setup) -> _Replica | str:
-        """Return a replica of a setup, or why there is none."""
-        one = with_replicas(setup, 1)
-        settings = {n: value for n, value in setup.terms.items() if n in SCHEDULER and value is not None}
-        key = (one.placed, setup.variant, tuple(sorted(settings.items())))
-        if key not in self._replicas:
-            self._replicas[key] = self._made(one.on, setup.variant, settings)
-        return self._replicas[key]
 
-    def _made(self, on: Deployment, variant: Variant, settings: Mapping[str, Any]) -> _Replica | str:
-        try:
-            check_settings(on)
-            phases = self.variant(variant)
-            costs = self._tables(phases, on, variant, settings)
-            scheduler = simulated_scheduler(costs, settings, context=phases.context)
-            blocks = blocks_of(costs, scheduler, self.facts)
-            check_lengths(self.facts, scheduler)
-            return _Replica(costs, scheduler, blocks, self._capacity(costs, scheduler))
-        except InputError as error:
-            return str(error)
-
-    def _tables(self, phases: Phases, on: Deployment, variant: Variant, settings: Mapping[str, Any]) -> StepCosts:
-        """Return the tables of a deployment, whose memory depends on limits of the scheduler."""
-        reach = tuple(settings.get(name) or 0 for name in ("max_num_seqs", "max_num_batched_tokens"))
-        key = (on, variant, reach)
-        if key not in self._costs:
-            self._costs[key] = tables_of(phases, on, self.facts, settings)
-        return self._costs[key]
-
-    def _capacity(self, costs: StepCosts, scheduler: Scheduler) -> float:
-        """Return the requests per second that a replica sustains in closed form; not a number if they share prompts."""
-        facts = self.facts
-        if facts.shares:
-            return float("nan")
-        load = Load(
-            prompt=max(1.0, facts.prompt),
-            output=max(1.0, facts.output),
-            prompt_square=facts.prompt_square,
-            output_square=facts.output_square,
-            rate_per_s=1.0,
-        )
-        return 1.0 / float(closed_form(Servers([costs], [scheduler]), load)["utilization"][0, 0])
+def _capacity_per_s(facts: Facts, costs: StepCosts, scheduler: Scheduler) -> float:
+    """Return the requests per second that a replica sustains in closed form; not a number if they share prompts."""
+    if facts.shares:
+        return float("nan")
+    load = Load(
+        prompt=max(1.0, facts.prompt),
+        output=max(1.0, facts.output),
+        prompt_square=facts.prompt_square,
+        output_square=facts.output_square,
+        rate_per_s=1.0,
+    )
+    return 1.0 / float(closed_form(Servers([costs], [scheduler]), load)["utilization"][0, 0])
 
 
 def with_replicas(setup: AnySetup, count: int) -> AnySetup:

@@ -185,7 +185,7 @@ def advise_server(
     case = TrafficCase(
         model=phases.name,
         title=wanted.title,
-        graphs=OpenGraphs(phases.decode, lambda variant: evaluator.variant(variant).decode),
+        graphs=OpenGraphs(phases.decode, lambda variant: evaluator.replicas.variant(variant).decode),
         baseline=baseline,
         outcome=outcome,
         estimate=None,

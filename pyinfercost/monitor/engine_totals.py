@@ -84,6 +84,74 @@ class _Bins:
         return Distribution(bounds, counts, self.total)
 
 
+@dataclass(frozen=True)
+class _Reader:
+    """Reads what an engine counts from a page; of one model, or of all of them."""
+
+    engine: Engine
+    model: str | None
+
+    def created(self, page: Page, now: Mapping[_Key, float]) -> list[float]:
+        """Return the times at which the counters of a page were created."""
+        return [
+            value
+            for name in {created_name(key[0]) for key in now}
+            for labels, value in page.samples.get(name, {}).items()
+            if self._is_ours(labels)
+        ]
+
+    def identity(self, labels: LabelSet) -> LabelSet:
+        return frozenset(pair for pair in labels if pair[0] in self.engine.identity)
+
+    def _is_ours(self, labels: LabelSet) -> bool:
+        label = self.engine.model_label
+        return self.model is None or all(value == self.model for name, value in labels if name == label)
+
+    def counted(self, page: Page) -> Iterator[tuple[_Key, float]]:
+        """Yield the series of all counters, also of names that are not preferred."""
+        tables = (self.engine.counters.values(), self.engine.parts.values())
+        names = {metric.name for table in tables for sources in table for source in sources for metric in source}
+        for name in names:
+            for labels, value in page.samples.get(name, {}).items():
+                if self._is_ours(labels):
+                    yield (name, labels), value
+
+    def histograms(self, page: Page) -> Iterator[tuple[_Key, _Histogram]]:
+        """Yield histograms that are whole, by name and labels."""
+        tables = (self.engine.histograms.values(), self.engine.shapes.values())
+        names = {metric.name for table in tables for sources in table for source in sources for metric in source}
+        for name in names:
+            heights: dict[LabelSet, dict[float, float]] = {}
+            for labels, value in page.samples.get(f"{name}_bucket", {}).items():
+                bound = _bound(labels)
+                if bound is not None and self._is_ours(labels):
+                    heights.setdefault(frozenset(pair for pair in labels if pair[0] != "le"), {})[bound] = value
+            for labels, found in heights.items():
+                total = page.samples.get(f"{name}_sum", {}).get(labels)
+                shape = _Histogram(dict(sorted(found.items())), total or 0.0)
+                if total is not None and shape.is_whole:
+                    yield (name, labels), shape
+
+    def samples(self, metric: Metric, page: Page, suffix: str = "") -> Iterator[tuple[LabelSet, float]]:
+        """Yield the samples of a metric."""
+        for labels, value in page.samples.get(f"{metric.name}{suffix}", {}).items():
+            if not self._is_ours(labels):
+                continue
+            if metric.only or metric.without:
+                known = dict(labels)
+                if any(known.get(name) not in values for name, values in metric.only.items()):
+                    continue
+                if any(known.get(name) in values for name, values in metric.without.items()):
+                    continue
+            yield labels, value
+
+    def one(self, metric: Metric, values: Mapping[LabelSet, float]) -> float:
+        total = sum(values.values()) * metric.scale
+        if metric.combine == MEAN and values:
+            return total / len({self.identity(labels) for labels in values})
+        return total
+
+
 class EngineTotals:
     """Totals since the observer started. Not safe to use from several threads.
 
@@ -102,7 +170,7 @@ class EngineTotals:
             model: Value of the label of the model; None to add all models of the page.
         """
         self._engine = engine
-        self._model = model
+        self._reader = _Reader(engine, model)
         self.counters: dict[Series, float] = {}
         self.gauges: dict[Series, float] = {}
         self.started_s: float | None = None
@@ -145,7 +213,7 @@ class EngineTotals:
         """
         if not self._seen and not page.is_whole:
             return None
-        now, shapes = dict(self._counted(page)), dict(self._histograms(page))
+        now, shapes = dict(self._reader.counted(page)), dict(self._reader.histograms(page))
         if self._is_of_unknown_process(page, now):
             return Change({}, {}, False)
         began = self._began(page, now, shapes, after_gap)
@@ -167,7 +235,7 @@ class EngineTotals:
         self._add_histograms(page, shapes)
         self._last.update({key: max(value, self._last.get(key, 0.0)) for key, value in now.items()})
         self.gauges = {
-            each: sum(self._one(metric, dict(self._samples(metric, page))) for metric in source)
+            each: sum(self._reader.one(metric, dict(self._reader.samples(metric, page))) for metric in source)
             for each, sources in self._engine.gauges.items()
             if (source := self._source(each, sources, page)) is not None
         }
@@ -182,7 +250,7 @@ class EngineTotals:
         is lost. If such pages follow one another, the server has stopped to publish times.
         """
         is_known = self.started_s is not None or self._newest_s is not None
-        if not is_known or page.samples.get(START) or self._created(page, now):
+        if not is_known or page.samples.get(START) or self._reader.created(page, now):
             self._unknown = 0
             return False
         self._unknown += 1
@@ -191,21 +259,12 @@ class EngineTotals:
         self._note("a page lacked the times at which its process started; it was left out")
         return True
 
-    def _created(self, page: Page, now: Mapping[_Key, float]) -> list[float]:
-        """Return the times at which the counters of a page were created."""
-        return [
-            value
-            for name in {created_name(key[0]) for key in now}
-            for labels, value in page.samples.get(name, {}).items()
-            if self._is_ours(labels)
-        ]
-
     def _began(
         self, page: Page, now: Mapping[_Key, float], shapes: Mapping[_Key, _Histogram], after_gap: bool
     ) -> _Which | None:
         """Return which labels are of series that began again; None if none did."""
         started_s = min(page.samples.get(START, {}).values(), default=None)
-        created = self._created(page, now)
+        created = self._reader.created(page, now)
         apart_s = None if None in (started_s, self.started_s) else abs((started_s or 0.0) - (self.started_s or 0.0))
         is_later = apart_s is not None and apart_s > _LATER_S
         is_later |= bool(created) and self._newest_s is not None and min(created) > self._newest_s
@@ -231,8 +290,8 @@ class EngineTotals:
         self._enter(started_s, created)
         if after_gap:
             return lambda labels: True
-        fallen = {self._identity(key[1]) for key in fell}
-        return lambda labels: self._identity(labels) in fallen
+        fallen = {self._reader.identity(key[1]) for key in fell}
+        return lambda labels: self._reader.identity(labels) in fallen
 
     def _enter(self, started_s: float | None, created: list[float]) -> None:
         """Keep the times of a process that began. Those that its first page lacks would make the next one another."""
@@ -240,45 +299,11 @@ class EngineTotals:
         self.ready_s = min(created, default=None)
         self._newest_s = max(created, default=None)
 
-    def _identity(self, labels: LabelSet) -> LabelSet:
-        return frozenset(pair for pair in labels if pair[0] in self._engine.identity)
-
-    # ---- pages ----
-
-    def _is_ours(self, labels: LabelSet) -> bool:
-        label = self._engine.model_label
-        return self._model is None or all(value == self._model for name, value in labels if name == label)
-
-    def _counted(self, page: Page) -> Iterator[tuple[_Key, float]]:
-        """Yield the series of all counters, also of names that are not preferred."""
-        tables = (self._engine.counters.values(), self._engine.parts.values())
-        names = {metric.name for table in tables for sources in table for source in sources for metric in source}
-        for name in names:
-            for labels, value in page.samples.get(name, {}).items():
-                if self._is_ours(labels):
-                    yield (name, labels), value
-
-    def _histograms(self, page: Page) -> Iterator[tuple[_Key, _Histogram]]:
-        """Yield histograms that are whole, by name and labels."""
-        tables = (self._engine.histograms.values(), self._engine.shapes.values())
-        names = {metric.name for table in tables for sources in table for source in sources for metric in source}
-        for name in names:
-            heights: dict[LabelSet, dict[float, float]] = {}
-            for labels, value in page.samples.get(f"{name}_bucket", {}).items():
-                bound = _bound(labels)
-                if bound is not None and self._is_ours(labels):
-                    heights.setdefault(frozenset(pair for pair in labels if pair[0] != "le"), {})[bound] = value
-            for labels, found in heights.items():
-                total = page.samples.get(f"{name}_sum", {}).get(labels)
-                shape = _Histogram(dict(sorted(found.items())), total or 0.0)
-                if total is not None and shape.is_whole:
-                    yield (name, labels), shape
-
     def _source(self, each: Series | str, sources: Sources, page: Page, suffix: str = "") -> tuple[Metric, ...] | None:
         """Select the metrics of a figure; keep the previous choice while they are exported."""
 
         def is_there(source: tuple[Metric, ...]) -> bool:
-            return all(any(True for _ in self._samples(metric, page, suffix)) for metric in source)
+            return all(any(True for _ in self._reader.samples(metric, page, suffix)) for metric in source)
 
         known = self._chosen.get(each)
         if known is not None and (is_there(sources[known]) or not page.is_whole):
@@ -294,35 +319,18 @@ class EngineTotals:
             self._note(f"{name} is no longer read: {sources[known][0].name} left the page")
         return None
 
-    def _samples(self, metric: Metric, page: Page, suffix: str = "") -> Iterator[tuple[LabelSet, float]]:
-        """Yield the samples of a metric."""
-        for labels, value in page.samples.get(f"{metric.name}{suffix}", {}).items():
-            if not self._is_ours(labels):
-                continue
-            if metric.only or metric.without:
-                known = dict(labels)
-                if any(known.get(name) not in values for name, values in metric.only.items()):
-                    continue
-                if any(known.get(name) in values for name, values in metric.without.items()):
-                    continue
-            yield labels, value
-
     def _sums(self, table: Mapping[_Each, Sources], page: Page, increase: Mapping[_Key, float]) -> dict[_Each, float]:
         found: dict[_Each, float] = {}
         for each, sources in table.items():
             source = self._source(each, sources, page)
             if source is not None:
                 found[each] = sum(
-                    self._one(metric, {at: increase[metric.name, at] for at, _ in self._samples(metric, page)})
+                    self._reader.one(
+                        metric, {at: increase[metric.name, at] for at, _ in self._reader.samples(metric, page)}
+                    )
                     for metric in source
                 )
         return found
-
-    def _one(self, metric: Metric, values: Mapping[LabelSet, float]) -> float:
-        total = sum(values.values()) * metric.scale
-        if metric.combine == MEAN and values:
-            return total / len({self._identity(labels) for labels in values})
-        return total
 
     def _add_histograms(self, page: Page, shapes: Mapping[_Key, _Histogram]) -> None:
         """Add histograms that are whole; the others go on with the next page that has them whole."""

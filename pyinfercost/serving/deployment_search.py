@@ -107,9 +107,9 @@ def find_serving(
     facts = facts_of(workload)
     most = whole(devices, "devices", Range(1, 4096), ServeError)
     phases = phases_of(model)
-    search = _Search(asked, workload, facts, phases, routing, settings)
-    search.prepare(_deployments(asked, phases, most), known, progress)
-    return search.run(progress)
+    several, out = _deployments(asked, phases, most)
+    candidates, refused = _candidates(phases, several, facts, settings, known, progress)
+    return _Search(asked, workload, facts, phases, routing, settings, candidates, [*out, *refused]).run(progress)
 
 
 @dataclass(frozen=True)
@@ -250,6 +250,66 @@ class _Candidate:
         return Run(self.costs, self.scheduler, workload, facts, replicas, routing, self.blocks)
 
 
+def _candidates(
+    phases: Phases,
+    several: list[Deployment],
+    facts: Facts,
+    settings: Mapping[str, Any],
+    executor: Executor | None,
+    progress: Progress | None,
+) -> tuple[list[_Candidate], list[ServingCandidate]]:
+    """Return the deployments with their tables and capacities in closed form, and those that are out."""
+    done = 0
+
+    def made(on: Deployment) -> tuple[StepCosts, Scheduler, int] | str:
+        nonlocal done
+        found = _tables(phases, on, facts, settings)
+        done += 1
+        if progress is not None:
+            progress(done, 2 * len(several))
+        return found
+
+    if executor is None:
+        tables = on_workers(made, several)
+    else:
+        futures = [executor.submit(_tables, phases, on, facts, dict(settings)) for on in several]
+        tables = [future.result() for future in futures]
+    pairs = list(zip(several, tables, strict=True))
+    candidates = [_Candidate(on, *found) for on, found in pairs if not isinstance(found, str)]
+    if candidates:
+        _set_capacities(candidates, facts)
+    return candidates, [_refused(on, found) for on, found in pairs if isinstance(found, str)]
+
+
+def _set_capacities(candidates: list[_Candidate], facts: Facts) -> None:
+    means = {
+        "prompt": max(1.0, facts.prompt),
+        "output": max(1.0, facts.output),
+        "prompt_square": facts.prompt_square,
+        "output_square": facts.output_square,
+    }
+    servers = Servers([each.costs for each in candidates], [each.scheduler for each in candidates])
+    at_rate, alone = (closed_form(servers, Load(**means, **load)) for load in ({"rate_per_s": 1.0}, {"clients": 1}))
+    for row, each in enumerate(candidates):
+        each.alone_s = float(alone["e2e_s"][row, 0]) / max(1, each.costs.copies)
+        if facts.shares:
+            continue  # prompts that are in the cache are not in the means
+        each.capacity_per_s = 1.0 / float(at_rate["utilization"][row, 0])
+        if isfinite(facts.rate_per_s) and isfinite(each.capacity_per_s):
+            each.fewest = max(1, ceil(_SURE * facts.rate_per_s / each.capacity_per_s))
+
+
+def _refused(on: Deployment, reason: str, values: Mapping[str, float] | None = None) -> ServingCandidate:
+    return ServingCandidate(
+        hardware=on.machine.id,
+        engine=on.engine,
+        precision=on.precision,
+        layout=str(on.rank_layout),
+        slo_values=values or {},
+        reason=reason,
+    )
+
+
 class _Interrupted(Exception):
     """Ctrl-C ended a simulation."""
 
@@ -263,78 +323,14 @@ class _Search:
         phases: Phases,
         routing: str,
         settings: Mapping[str, Any],
+        candidates: list[_Candidate],
+        out: list[ServingCandidate],
     ) -> None:
         self._asked, self._workload, self._facts, self._phases = asked, workload, facts, phases
         self._routing, self._settings = routing, settings
-        self._candidates: list[_Candidate] = []
-        self._out: list[ServingCandidate] = []
+        self._candidates, self._out = candidates, out
         self._found: list[tuple[Any, ServingCandidate, _Candidate, Workload]] = []
         self._simulations = 0
-
-    # ---- before the simulations ----
-
-    def prepare(
-        self,
-        deployments: tuple[list[Deployment], list[ServingCandidate]],
-        executor: Executor | None,
-        progress: Progress | None,
-    ) -> None:
-        """Make the tables of all deployments, and their capacities in closed form."""
-        several, self._out = deployments[0], list(deployments[1])
-        done = 0
-
-        def made(on: Deployment) -> tuple[StepCosts, Scheduler, int] | str:
-            nonlocal done
-            found = _tables(self._phases, on, self._facts, self._settings)
-            done += 1
-            if progress is not None:
-                progress(done, 2 * len(several))
-            return found
-
-        if executor is None:
-            tables = on_workers(made, several)
-        else:
-            futures = [executor.submit(_tables, self._phases, on, self._facts, dict(self._settings)) for on in several]
-            tables = [future.result() for future in futures]
-        for on, found in zip(several, tables, strict=True):
-            if isinstance(found, str):
-                self._refuse(on, found)
-            else:
-                self._candidates.append(_Candidate(on, *found))
-        if self._candidates:
-            self._capacities()
-
-    def _capacities(self) -> None:
-        facts = self._facts
-        means = {
-            "prompt": max(1.0, facts.prompt),
-            "output": max(1.0, facts.output),
-            "prompt_square": facts.prompt_square,
-            "output_square": facts.output_square,
-        }
-        servers = Servers([each.costs for each in self._candidates], [each.scheduler for each in self._candidates])
-        at_rate, alone = (closed_form(servers, Load(**means, **load)) for load in ({"rate_per_s": 1.0}, {"clients": 1}))
-        for row, each in enumerate(self._candidates):
-            each.alone_s = float(alone["e2e_s"][row, 0]) / max(1, each.costs.copies)
-            if facts.shares:
-                continue  # prompts that are in the cache are not in the means
-            each.capacity_per_s = 1.0 / float(at_rate["utilization"][row, 0])
-            if isfinite(facts.rate_per_s) and isfinite(each.capacity_per_s):
-                each.fewest = max(1, ceil(_SURE * facts.rate_per_s / each.capacity_per_s))
-
-    def _refuse(self, on: Deployment, reason: str, values: Mapping[str, float] | None = None) -> None:
-        self._out.append(
-            ServingCandidate(
-                hardware=on.machine.id,
-                engine=on.engine,
-                precision=on.precision,
-                layout=str(on.rank_layout),
-                slo_values=values or {},
-                reason=reason,
-            )
-        )
-
-    # ---- simulations ----
 
     def run(self, progress: Progress | None) -> ServingSearch:
         """Simulate in the order of the least cost, and return what was found."""
@@ -346,7 +342,7 @@ class _Search:
                 progress(len(ordered) + place, 2 * len(ordered))
             best = self._best_key()
             if best is not None and self._least_key(each) > best:
-                self._refuse(each.on, f"not simulated: it {self._least_words(each)}")
+                self._out.append(_refused(each.on, f"not simulated: it {self._least_words(each)}"))
                 continue
             try:
                 if by_rate:
@@ -429,7 +425,7 @@ class _Search:
                 return
             if not self._holds(last):
                 more = f"; {most + 1:,} cost more than the best" if dearer else ""
-                self._refuse(each.on, f"{self._why(last, max(most, high))}{more}", self._values(last))
+                self._out.append(_refused(each.on, f"{self._why(last, max(most, high))}{more}", self._values(last)))
                 return
             low, high, result = high, most, last
         while high - low > 1:
@@ -446,7 +442,7 @@ class _Search:
         try:
             return self._simulated(each, replicas, self._workload)
         except InputError as error:
-            self._refuse(each.on, str(error))
+            self._out.append(_refused(each.on, str(error)))
             return None
 
     def _most_replicas(self, each: _Candidate) -> tuple[int, bool]:
@@ -484,7 +480,9 @@ class _Search:
         if first is None:
             return
         if not self._holds(first[1]):
-            self._refuse(each.on, f"{self._why(first[1], replicas)}, at {at:.3g} requests/s", self._values(first[1]))
+            self._out.append(
+                _refused(each.on, f"{self._why(first[1], replicas)}, at {at:.3g} requests/s", self._values(first[1]))
+            )
             return
         low, best, result = at, *first
         high *= 1.1
@@ -502,7 +500,7 @@ class _Search:
             workload = self._workload.at_rate(rate)
             return workload, self._simulated(each, replicas, workload)
         except InputError as error:
-            self._refuse(each.on, str(error))
+            self._out.append(_refused(each.on, str(error)))
             return None
 
     def _add(

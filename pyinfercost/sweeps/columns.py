@@ -222,12 +222,47 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         return np.array(np.broadcast_to(value, latency_s.shape), dtype=np.float64)
 
 
+class _Rows:
+    """The rows of a grid as numbers: of the values of its axes, and of the plans that they need."""
+
+    def __init__(self, data: GridColumns) -> None:
+        self._data = data
+        self._codes: dict[str, NDArray[np.int64]] = {}
+
+    def position(self, name: str) -> NDArray[np.int64]:
+        if name not in self._codes:
+            self._codes[name] = self._data.grid.codes(name, self._data.points)
+        return self._codes[name]
+
+    @cached_property
+    def plan_keys(self) -> tuple[list[tuple[PlanKey, int]], NDArray[np.int64]]:
+        """Return the pairs of plan key and machine position, and for each row the index of its pair.
+
+        The machine is 0 for all rows unless some layout has stages, which are balanced on it.
+        """
+        import numpy as np
+
+        grid, facts = self._data.grid, self._data.facts
+        names = [name for name in PlanKey._fields if name in grid.names]
+        known = {name: list(dict.fromkeys(grid.values(name))) for name in names}
+        staged = any(Layout.parse(layout).pipeline > 1 for layout in known.get("layout", ()))
+        code: Any = np.zeros(self._data.rows, dtype=np.int64)
+        for name in names:
+            numbers = np.asarray([known[name].index(value) for value in grid.values(name)])
+            code = code * len(known[name]) + numbers[self.position(name)]
+        machines = len(facts.pipelines.machines) if staged else 1
+        if staged:
+            code = code * machines + facts.machine_number.column(self.position)
+        values = [dict(zip(names, row, strict=True)) for row in product(*known.values())]
+        return [(plan_key_of(named), number) for named in values for number in range(machines)], code
+
+
 class GridPoints:
     """Points of a grid, as `derived_costs.Points`; numbers that differ between points are columns."""
 
     def __init__(self, data: GridColumns) -> None:
         self._data = data
-        self._codes: dict[str, NDArray[np.int64]] = {}
+        self._rows = _Rows(data)
 
     @property
     def latency_s(self) -> NDArray[np.float64]:
@@ -266,7 +301,7 @@ class GridPoints:
             return devices
         layouts = [Layout.parse(each) for each in grid.values("layout")]
         ranks, shares = (np.asarray(each) for each in zip(*((x.ranks, x.attention_data) for x in layouts), strict=True))
-        place = self._position("layout")
+        place = self._rows.position("layout")
         found: NDArray[np.int64] = devices // ranks[place] * shares[place]
         return found
 
@@ -285,10 +320,10 @@ class GridPoints:
         if "serving" not in grid.names:
             return 1.0
         of_text = np.asarray([Serving.parse(text).tokens_per_step for text in grid.values("serving")])
-        found: NDArray[np.float64] = of_text[self._position("serving")]
+        found: NDArray[np.float64] = of_text[self._rows.position("serving")]
         if "engine" in grid.names:
             forms_none = np.asarray([not forms_steps(engine) for engine in grid.values("engine")])
-            found = np.where(forms_none[self._position("engine")], 1.0, found)
+            found = np.where(forms_none[self._rows.position("engine")], 1.0, found)
         return found
 
     @property
@@ -307,7 +342,7 @@ class GridPoints:
         ]
         peak_bytes = self._data.computed["peak_memory_bytes"]
         found, asked = np.empty(self._data.rows), np.ones(self._data.rows)
-        plan_keys, codes = self._plan_keys()
+        plan_keys, codes = self._rows.plan_keys
         for code, (plan_key, number) in enumerate(plan_keys):
             rows = np.flatnonzero(codes == code)
             if not len(rows):
@@ -343,7 +378,7 @@ class GridPoints:
 
         memory_bytes = self.term("memory_bytes")
         enough_memory = np.asarray(self._data.computed["peak_memory_bytes"] <= memory_bytes)
-        plan_keys, codes = self._plan_keys()
+        plan_keys, codes = self._rows.plan_keys
         divides = np.asarray([_core.divides_memory(plan_key.engine, True) for plan_key, _ in plan_keys])[codes]
         divides &= np.broadcast_to(np.asarray(self.term("is_gpu")) > 0, divides.shape)
         if not divides.any() or "max_sequences" not in self._data:
@@ -359,33 +394,12 @@ class GridPoints:
         stages = stages_of(self._data.facts.pipelines.at(plan_key, number))
         return tuple(each for each in stages if boundary_of(each.graph, plan_key.precision).kv_cache_bytes is not None)
 
-    def _plan_keys(self) -> tuple[list[tuple[PlanKey, int]], NDArray[np.int64]]:
-        """Return the pairs of plan key and machine position, and for each row the index of its pair.
-
-        The machine is 0 for all rows unless some layout has stages, which are balanced on it.
-        """
-        import numpy as np
-
-        grid, facts = self._data.grid, self._data.facts
-        names = [name for name in PlanKey._fields if name in grid.names]
-        known = {name: list(dict.fromkeys(grid.values(name))) for name in names}
-        staged = any(Layout.parse(layout).pipeline > 1 for layout in known.get("layout", ()))
-        code: Any = np.zeros(self._data.rows, dtype=np.int64)
-        for name in names:
-            numbers = np.asarray([known[name].index(value) for value in grid.values(name)])
-            code = code * len(known[name]) + numbers[self._position(name)]
-        machines = len(facts.pipelines.machines) if staged else 1
-        if staged:
-            code = code * machines + facts.machine_number.column(self._position)
-        values = [dict(zip(names, row, strict=True)) for row in product(*known.values())]
-        return [(plan_key_of(named), number) for named in values for number in range(machines)], code
-
     @property
     def recorded_graphs(self) -> Numbers:
         """Graphs that the engine records when it starts; not a number where its warm-up is not known."""
         import numpy as np
 
-        plan_keys, codes = self._plan_keys()
+        plan_keys, codes = self._rows.plan_keys
         of_way = [
             recorded_graphs(plan_key.engine, plan_key.execution, Serving.parse(plan_key.serving))
             for plan_key, _ in plan_keys
@@ -398,14 +412,14 @@ class GridPoints:
         import numpy as np
 
         terms = self._data.facts.terms
-        found: Numbers = terms[name].column(self._position)
+        found: Numbers = terms[name].column(self._rows.position)
         if name not in OF_START:
             return found
-        plan_keys, code = self._plan_keys()
+        plan_keys, code = self._rows.plan_keys
         names = [term_name(name, plan_key.engine) for plan_key, _ in plan_keys]
         for other in set(names) - {name}:
             found = np.where(
-                np.asarray([each == other for each in names])[code], terms[other].column(self._position), found
+                np.asarray([each == other for each in names])[code], terms[other].column(self._rows.position), found
             )
         return found
 
@@ -420,7 +434,7 @@ class GridPoints:
 
         if not any(Layout.parse(layout).pipeline > 1 for layout in self._layouts()):
             return self.boundary(lambda at: at.weight_bytes)
-        plan_keys, code = self._plan_keys()
+        plan_keys, code = self._rows.plan_keys
         graph, pipelines = self._data.facts.graph, self._data.facts.pipelines
         values = np.empty(len(plan_keys))
         for place in np.unique(code).tolist():  # other combinations of paired axes have no rows
@@ -444,7 +458,7 @@ class GridPoints:
         import numpy as np
 
         graph = self._data.facts.graph
-        plan_keys, code = self._plan_keys()
+        plan_keys, code = self._rows.plan_keys
         of_launched: dict[tuple[str, str, str], Any] = {}
         for plan_key, _ in plan_keys:
             key = (plan_key.precision, plan_key.engine, plan_key.layout)
@@ -482,8 +496,3 @@ class GridPoints:
 
         found: NDArray[np.float64] = column_of(data.facts.graph, quantity, count, column)
         return found
-
-    def _position(self, name: str) -> NDArray[np.int64]:
-        if name not in self._codes:
-            self._codes[name] = self._data.grid.codes(name, self._data.points)
-        return self._codes[name]
