@@ -1,4 +1,4 @@
-// Enumerators by name.
+// Names: of enumerators, and of modules.
 #pragma once
 
 #include <array>
@@ -20,6 +20,12 @@ Enum parse_name(const std::array<std::string_view, N>& names, std::string_view n
     }
     throw InputError("unknown " + std::string(what) + " '" + std::string(name) + "'; expected one of " +
                      known);
+}
+
+// The path of the module around one; empty for the outermost, and of the whole model.
+inline std::string_view parent_of(std::string_view module) {
+    const std::size_t dot = module.rfind('.');
+    return module.substr(0, dot == std::string_view::npos ? 0 : dot);
 }
 
 }  // namespace infercost

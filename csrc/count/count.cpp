@@ -2,6 +2,7 @@
 
 #include <unordered_set>
 
+#include "core/names.hpp"
 #include "core/threads.hpp"
 #include "count/saved.hpp"
 #include "lowering/workspace.hpp"
@@ -202,10 +203,9 @@ std::map<std::string, CountRow> Counts::by_module(int depth) const {
         const Tensor& tensor = graph().tensors()[i];
         if (tensor.role != Role::parameter && tensor.role != Role::buffer) continue;
         const std::string& name = graph().name(tensor.name);
-        const std::size_t dot = name.rfind('.');
-        for_each_ancestor(
-            dot == std::string::npos ? std::string() : name.substr(0, dot), depth,
-            [&](const std::string& path) { rows[path].add_stored(any, static_cast<TensorIndex>(i)); });
+        for_each_ancestor(std::string(parent_of(name)), depth, [&](const std::string& path) {
+            rows[path].add_stored(any, static_cast<TensorIndex>(i));
+        });
     }
     return rows;
 }

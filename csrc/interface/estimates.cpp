@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "core/names.hpp"
 #include "count/count.hpp"
 #include "deploy/point_figures.hpp"
 #include "evaluate/evaluate.hpp"
@@ -72,8 +73,7 @@ Modules modules_of(const Graph& graph, const std::vector<NodeEstimate>& nodes) {
             module.energy_j += each.energy_j;
             module.bound_s[static_cast<std::size_t>(each.kernel->bound)] += each.terms.latency;
             if (path.empty()) break;
-            const std::size_t dot = path.rfind('.');
-            path = path.substr(0, dot == std::string_view::npos ? 0 : dot);
+            path = parent_of(path);
         }
     }
     return modules;

@@ -35,6 +35,57 @@ bool is_in(std::string_view op, std::span<const std::string_view> names) {
     return std::find(names.begin(), names.end(), functional(op)) != names.end();
 }
 
+// A stack of weights is that of many products.
+bool has_matrix(const Flow& flow, NodeIndex node) {
+    const TensorIndex weight = flow.weight_of(node);
+    return weight != kNoTensor && flow.tensor(weight).shape.count == 2;
+}
+
+// Statistics are constants: a scale and a shift of each channel.
+bool is_known_norm(const Flow& flow, NodeIndex node) {
+    const Call call = flow.call(node);
+    return flow.kind(node) == WorkKind::normalization &&
+           call.op().name.find("batch_norm") != std::string::npos && !call.flag("training", false) &&
+           !call.flag("train", false);
+}
+
+bool is_elementwise(const Flow& flow, NodeIndex node) {
+    return flow.kind(node) == WorkKind::pointwise && flow.call(node).output_count() == 1;
+}
+
+// A parameter, or what is made of parameters before the forward.
+bool is_known(const Flow& flow, TensorIndex t, NodeIndex reader) {
+    const std::span<const Operand> read = flow.operands(reader);
+    const auto found =
+        std::find_if(read.begin(), read.end(), [&](const Operand& operand) { return operand.tensor == t; });
+    if (found == read.end() || found->producer == kNoNode) {
+        return flow.tensor(t).role == Role::parameter;
+    }
+    return !flow.is_live(found->producer);
+}
+
+// Whether a value depends on a node, along nodes that run later.
+bool depends(const Flow& flow, NodeIndex node, NodeIndex base, std::set<NodeIndex>& seen) {
+    if (node == kNoNode || node < base) return false;
+    if (node == base) return true;
+    if (!seen.insert(node).second) return false;
+    return std::any_of(flow.operands(node).begin(), flow.operands(node).end(),
+                       [&](const Operand& read) { return depends(flow, read.producer, base, seen); });
+}
+
+void add_windows(const Call& call, std::vector<NamedArgument>& arguments) {
+    for (const std::string_view name : kKeptLists) {
+        const Argument* given = call.find(name);
+        if (!given || given->kind == ArgKind::text) continue;
+        std::vector<Expr> values;
+        for (const Expr& value : call.integers(name)) values.push_back(value);
+        arguments.push_back({std::string(name), values});
+    }
+    const bool transposed = call.op().name.find("transpose") != std::string::npos;
+    arguments.push_back({"transposed", transposed || call.flag("transposed", false)});
+    arguments.push_back({"groups", call.integer("groups", 1)});
+}
+
 class EpiloguePass {
   public:
     EpiloguePass(const GraphPtr& graph, const CompilerRow& row)
@@ -45,7 +96,7 @@ class EpiloguePass {
             if (!flow_.is_live(i)) continue;
             if (is_one_of(flow_.op(i), kConvolutions)) {
                 convolution(i);
-            } else if (is_one_of(flow_.op(i), kEpilogueProducts) && has_matrix(i)) {
+            } else if (is_one_of(flow_.op(i), kEpilogueProducts) && has_matrix(flow_, i)) {
                 product(i);
             } else if (is_one_of(flow_.op(i), kQuantizedConvolutions)) {
                 quantized(i, "engine.convolution.default", "qx", row_.after_convolution);
@@ -54,7 +105,7 @@ class EpiloguePass {
             }
         }
         for (NodeIndex i = 0; row_.joins_pointwise && i < flow_.count(); ++i) {
-            if (flow_.is_live(i) && !taken_[i] && is_known_norm(i)) affine(i);
+            if (flow_.is_live(i) && !taken_[i] && is_known_norm(flow_, i)) affine(i);
         }
         rewriter_.sort_nodes();
         return rewriter_.build().graph;
@@ -70,52 +121,14 @@ class EpiloguePass {
         Expr flops = 0;
     };
 
-    // A stack of weights is that of many products.
-    bool has_matrix(NodeIndex node) const {
-        const TensorIndex weight = flow_.weight_of(node);
-        return weight != kNoTensor && flow_.tensor(weight).shape.count == 2;
-    }
-
-    // Statistics are constants: a scale and a shift of each channel.
-    bool is_known_norm(NodeIndex node) const {
-        const Call call = flow_.call(node);
-        return flow_.kind(node) == WorkKind::normalization &&
-               call.op().name.find("batch_norm") != std::string::npos && !call.flag("training", false) &&
-               !call.flag("train", false);
-    }
-
-    bool is_elementwise(NodeIndex node) const {
-        return flow_.kind(node) == WorkKind::pointwise && flow_.call(node).output_count() == 1;
-    }
-
-    // A parameter, or what is made of parameters before the forward.
-    bool is_known(TensorIndex t, NodeIndex reader) const {
-        const std::span<const Operand> read = flow_.operands(reader);
-        const auto found = std::find_if(read.begin(), read.end(),
-                                        [&](const Operand& operand) { return operand.tensor == t; });
-        if (found == read.end() || found->producer == kNoNode) {
-            return flow_.tensor(t).role == Role::parameter;
-        }
-        return !flow_.is_live(found->producer);
-    }
-
     TensorIndex result_of(NodeIndex node) const { return flow_.call(node).output(); }
-
-    // Whether a value depends on a node, along nodes that run later.
-    bool depends(NodeIndex node, NodeIndex base, std::set<NodeIndex>& seen) const {
-        if (node == kNoNode || node < base) return false;
-        if (node == base) return true;
-        if (!seen.insert(node).second) return false;
-        return std::any_of(flow_.operands(node).begin(), flow_.operands(node).end(),
-                           [&](const Operand& read) { return depends(read.producer, base, seen); });
-    }
 
     bool fits(NodeIndex node, NodeIndex base, const std::set<NodeIndex>& inside, const Kernel& kernel,
               std::span<const std::string_view> allowed, Kernel& next) const {
         if (taken_[node] || !flow_.is_glue(node)) return false;
         const bool first = kernel.nodes.empty();
-        const bool norm = is_known_norm(node);
-        if (norm ? !first || flow_.operands(node).front().producer != base : !is_elementwise(node))
+        const bool norm = is_known_norm(flow_, node);
+        if (norm ? !first || flow_.operands(node).front().producer != base : !is_elementwise(flow_, node))
             return false;
         if (!norm && !is_in(flow_.op(node), allowed)) return false;
         const TensorIndex result = result_of(node);
@@ -130,7 +143,7 @@ class EpiloguePass {
                 std::set<NodeIndex> seen;
                 if (!is_in(flow_.op(node), kSums) || !next.added.empty() ||
                     !(flow_.numel(read.tensor) == flow_.numel(result)) ||
-                    depends(read.producer, base, seen)) {
+                    depends(flow_, read.producer, base, seen)) {
                     return false;
                 }
                 next.added.push_back(read.tensor);
@@ -231,19 +244,6 @@ class EpiloguePass {
         emit(node, kernel, "engine.convolution.default", std::move(arguments));
     }
 
-    static void add_windows(const Call& call, std::vector<NamedArgument>& arguments) {
-        for (const std::string_view name : kKeptLists) {
-            const Argument* given = call.find(name);
-            if (!given || given->kind == ArgKind::text) continue;
-            std::vector<Expr> values;
-            for (const Expr& value : call.integers(name)) values.push_back(value);
-            arguments.push_back({std::string(name), values});
-        }
-        const bool transposed = call.op().name.find("transpose") != std::string::npos;
-        arguments.push_back({"transposed", transposed || call.flag("transposed", false)});
-        arguments.push_back({"groups", call.integer("groups", 1)});
-    }
-
     // The kernel reads and writes integers; requantizing is part of its elementwise work.
     void quantized(NodeIndex node, std::string_view op, std::string_view input_name,
                    std::span<const std::string_view> allowed) {
@@ -278,7 +278,7 @@ class EpiloguePass {
         TensorIndex bias = call.tensor(added ? "self" : "bias");
         if (bias != kNoTensor && flow_.tensor(bias).role != Role::parameter) return;
         if (call.rank(call.output()) < 1 || input == kNoTensor || call.rank(input) < 1) return;
-        if (is_known(input, node)) return;  // a weight times columns of an activation
+        if (is_known(flow_, input, node)) return;  // a weight times columns of an activation
         const Kernel kernel = grow(node, row_.after_product);
         std::vector<NamedArgument> arguments = {
             {"input",  input                },

@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "core/graph_rewriter.hpp"
+#include "core/names.hpp"
 #include "lowering/engines/passes.hpp"
 #include "lowering/flow.hpp"
 
@@ -21,11 +22,6 @@ bool is_of_inputs(std::string_view name) {
     return name.ends_with("index") || name.ends_with("g_idx");
 }
 
-std::string parent_of(const std::string& module) {
-    const std::size_t dot = module.rfind('.');
-    return dot == std::string::npos ? "" : module.substr(0, dot);
-}
-
 class MergePass {
   public:
     MergePass(const GraphPtr& graph, Merges merges) : flow_(graph), rewriter_(*graph), merges_(merges) {}
@@ -40,8 +36,9 @@ class MergePass {
             if (!needed[i] || !is_product(i)) continue;
             const Operand& input = flow_.operands(i).front();
             const TensorIndex read = now(input.tensor);
-            groups[{read, flow_.maker(read), parent_of(flow_.module(i)), std::string(flow_.op(i))}].push_back(
-                i);
+            groups[{read, flow_.maker(read), std::string(parent_of(flow_.module(i))),
+                    std::string(flow_.op(i))}]
+                .push_back(i);
         }
         // A weight that something else reads, too, would be stored twice.
         std::map<std::vector<TensorIndex>, std::size_t> times;

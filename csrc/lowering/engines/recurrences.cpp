@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "core/names.hpp"
+
 namespace infercost {
 namespace {
 
@@ -16,6 +18,40 @@ constexpr int kLoop = 64;
 constexpr int kUpdate = 16;
 
 constexpr int kNone = -1;
+
+bool works(const Flow& flow, NodeIndex node) {
+    return flow.is_live(node) && !flow.is_free(node);
+}
+
+bool is_short_convolution(const Flow& flow, NodeIndex node) {
+    if (flow.op(node) != "aten.conv1d" && flow.op(node) != "aten.convolution") return false;
+    const Call call = flow.call(node);
+    const TensorIndex weight = call.tensor("weight");
+    if (weight == kNoTensor) return false;
+    const std::vector<Expr> shape = flow.shape(weight);
+    return shape.size() == 3 && shape[1] == Expr(1) && call.integer("groups", 1) == shape[0];
+}
+
+// A product of two activations.
+bool is_inner_product(const Flow& flow, NodeIndex node) {
+    const WorkKind kind = flow.kind(node);
+    if (kind == WorkKind::library) return true;  // a triangular system
+    return kind == WorkKind::gemm && flow.weight_of(node) == kNoTensor &&
+           flow.op(node) != "aten._grouped_mm" && !flow.op(node).starts_with("pyinfercost.");
+}
+
+// Caches that nothing is appended to are states.
+bool reads_state(const Flow& flow, NodeIndex node) {
+    return std::any_of(flow.operands(node).begin(), flow.operands(node).end(), [&](const Operand& read) {
+        TensorIndex t = read.tensor;
+        for (NodeIndex made = read.producer;
+             made != kNoNode && flow.is_free(made) && !flow.operands(made).empty();
+             made = flow.operands(made).front().producer) {
+            t = flow.operands(made).front().tensor;
+        }
+        return flow.tensor(t).role == Role::kv_cache;
+    });
+}
 
 class RecurrenceFinder {
   public:
@@ -53,28 +89,9 @@ class RecurrenceFinder {
         int operators = 0;             // live, and no views
     };
 
-    bool works(NodeIndex node) const { return flow_.is_live(node) && !flow_.is_free(node); }
-
-    bool is_short_convolution(NodeIndex node) const {
-        if (flow_.op(node) != "aten.conv1d" && flow_.op(node) != "aten.convolution") return false;
-        const Call call = flow_.call(node);
-        const TensorIndex weight = call.tensor("weight");
-        if (weight == kNoTensor) return false;
-        const std::vector<Expr> shape = flow_.shape(weight);
-        return shape.size() == 3 && shape[1] == Expr(1) && call.integer("groups", 1) == shape[0];
-    }
-
-    // A product of two activations.
-    bool is_inner_product(NodeIndex node) const {
-        const WorkKind kind = flow_.kind(node);
-        if (kind == WorkKind::library) return true;  // a triangular system
-        return kind == WorkKind::gemm && flow_.weight_of(node) == kNoTensor &&
-               flow_.op(node) != "aten._grouped_mm" && !flow_.op(node).starts_with("pyinfercost.");
-    }
-
     void inspect_modules() {
         for (NodeIndex i = 0; i < flow_.count(); ++i) {
-            if (!works(i)) continue;
+            if (!works(flow_, i)) continue;
             Module& module = modules_[flow_.module(i)];
             const WorkKind kind = flow_.kind(i);
             ++module.operators;
@@ -82,24 +99,10 @@ class RecurrenceFinder {
             module.routes = module.routes || is_top(flow_, i) || flow_.op(i) == "aten._grouped_mm";
             module.has_weights = module.has_weights || flow_.weight_of(i) != kNoTensor;
             module.has_norm = module.has_norm || is_statistic(flow_, i);
-            module.has_convolution = module.has_convolution || is_short_convolution(i);
-            module.multiplies = module.multiplies || is_inner_product(i);
-            module.keeps_state = module.keeps_state || reads_state(i);
+            module.has_convolution = module.has_convolution || is_short_convolution(flow_, i);
+            module.multiplies = module.multiplies || is_inner_product(flow_, i);
+            module.keeps_state = module.keeps_state || reads_state(flow_, i);
         }
-    }
-
-    // Caches that nothing is appended to are states.
-    bool reads_state(NodeIndex node) const {
-        return std::any_of(flow_.operands(node).begin(), flow_.operands(node).end(),
-                           [&](const Operand& read) {
-                               TensorIndex t = read.tensor;
-                               for (NodeIndex made = read.producer;
-                                    made != kNoNode && flow_.is_free(made) && !flow_.operands(made).empty();
-                                    made = flow_.operands(made).front().producer) {
-                                   t = flow_.operands(made).front().tensor;
-                               }
-                               return flow_.tensor(t).role == Role::kv_cache;
-                           });
     }
 
     bool is_recurrent(const Module& module) const {
@@ -115,7 +118,7 @@ class RecurrenceFinder {
         for (const auto& [name, module] : modules_) {
             if (!is_recurrent(module)) continue;
             const bool alone = module.has_convolution && module.operators == 1;
-            recurrent.insert(alone ? parent_of(name) : name);
+            recurrent.emplace(alone ? parent_of(name) : name);
         }
         for (const std::string& name : recurrent) {
             const auto found = modules_.find(name);
@@ -125,7 +128,7 @@ class RecurrenceFinder {
         }
         std::map<std::string, int> inner;
         for (const auto& [name, module] : modules_) {
-            const auto around = members_.find(parent_of(name));
+            const auto around = members_.find(std::string(parent_of(name)));
             if (around == members_.end() || members_.contains(name)) continue;
             if (!module.attends && !module.routes && !module.has_weights && !module.has_norm) {
                 inner.emplace(name, around->second);
@@ -136,20 +139,15 @@ class RecurrenceFinder {
 
     static bool updates(const Module& module) { return module.has_convolution || module.keeps_state; }
 
-    static std::string parent_of(const std::string& module) {
-        const std::size_t dot = module.rfind('.');
-        return dot == std::string::npos ? "" : module.substr(0, dot);
-    }
-
     // A module has two parts, its convolution and the rest: numbers 2 m and 2 m + 1.
     void assign(NodeIndex node) {
-        if (!works(node) || flow_.weight_of(node) != kNoTensor || flow_.kind(node) == WorkKind::unknown ||
-            flow_.traits(node).relation == Relation::embedding) {
+        if (!works(flow_, node) || flow_.weight_of(node) != kNoTensor ||
+            flow_.kind(node) == WorkKind::unknown || flow_.traits(node).relation == Relation::embedding) {
             return;
         }
         const auto found = members_.find(flow_.module(node));
         if (found == members_.end()) return;
-        part_[node] = 2 * found->second + (is_short_convolution(node) ? 0 : 1);
+        part_[node] = 2 * found->second + (is_short_convolution(flow_, node) ? 0 : 1);
     }
 
     bool is_convolution_part(int part) const { return part >= 0 && part % 2 == 0; }
@@ -157,7 +155,7 @@ class RecurrenceFinder {
     // The live nodes that read results of a node and that make its operands, through views.
     void link() {
         for (NodeIndex i = 0; i < flow_.count(); ++i) {
-            if (!works(i)) continue;
+            if (!works(flow_, i)) continue;
             std::vector<NodeIndex>& readers = readers_[i];
             flow_.for_each_reader(i, [&](NodeIndex reader) { readers.push_back(reader); });
             std::sort(readers.begin(), readers.end());
@@ -228,7 +226,7 @@ class RecurrenceFinder {
     // leaves it has another level when it returns.
     void set_levels() {
         for (NodeIndex i = 0; i < flow_.count(); ++i) {
-            if (!works(i)) continue;
+            if (!works(flow_, i)) continue;
             int level = 0;
             for (const NodeIndex maker : makers_[i]) {
                 level = std::max(level, level_[maker] + (part_[maker] != part_[i] ? 1 : 0));
@@ -261,8 +259,8 @@ class RecurrenceFinder {
         }
         for (auto& [key, nodes] : units) {
             const bool convolution = is_convolution_part(key.first);
-            const bool multiplies = std::any_of(nodes.begin(), nodes.end(),
-                                                [&](NodeIndex node) { return is_inner_product(node); });
+            const bool multiplies = std::any_of(
+                nodes.begin(), nodes.end(), [&](NodeIndex node) { return is_inner_product(flow_, node); });
             const int least = least_[key.first / 2];
             if (!convolution && !multiplies && static_cast<int>(nodes.size()) < least) continue;
             for (const NodeIndex node : nodes) found.of_node[node] = static_cast<int>(found.units.size());

@@ -59,6 +59,71 @@ std::int64_t largest(const GraphSizes& sizes) {
     return sizes.small.empty() ? 0 : sizes.small.back();
 }
 
+Call call_of(const Analyzer& analyzer, const Launch& launch) {
+    return analyzer.call(launch.nodes.front());
+}
+
+std::string_view op_of(const Analyzer& analyzer, const Launch& launch) {
+    return call_of(analyzer, launch).op().name;
+}
+
+bool samples(const Analyzer& analyzer, const Launch& launch) {
+    return op_of(analyzer, launch) == "engine.sample";
+}
+
+// Attention, writes into the cache and the choice of tokens have no padding.
+bool is_padded(const Analyzer& analyzer, const Launch& launch) {
+    const std::string_view op = op_of(analyzer, launch);
+    return launch.work.kind != WorkKind::attention && op != "engine.cache_write" && op != "engine.sample";
+}
+
+// The number of the layer that a node is in: the first part of its module's path that is one.
+std::int64_t layer_of(const Analyzer& analyzer, const Launch& launch) {
+    const Graph& graph = analyzer.pass().graph;
+    const std::string& path = graph.name(graph.nodes()[launch.nodes.front()].module);
+    for (std::size_t begin = 0; begin < path.size();) {
+        const std::size_t end = std::min(path.find('.', begin), path.size());
+        const bool digits =
+            end > begin && end - begin < 10 &&
+            std::all_of(
+                path.begin() + static_cast<std::ptrdiff_t>(begin),
+                path.begin() + static_cast<std::ptrdiff_t>(end), [](char c) { return c >= '0' && c <= '9'; });
+        if (digits) return std::stoll(path.substr(begin, end - begin));
+        begin = end + 1;
+    }
+    return -1;
+}
+
+// Work of another number of tokens, apart from attention.
+void scale(const Analyzer& analyzer, Launch& launch, const Factor& factor, const Factor& rows) {
+    Work& work = launch.work;
+    const Call call = call_of(analyzer, launch);
+    const auto weight = static_cast<std::size_t>(Traffic::weight);
+    const auto cache = static_cast<std::size_t>(Traffic::kv_cache);
+    for (std::size_t i = 0; i < kTrafficCount; ++i) {
+        if (i != weight && i != cache) work.read[i] = factor.of(work.read[i]);
+        work.written[i] = factor.of(work.written[i]);
+    }
+    for (Expr* flops : {&work.contraction_flops, &work.causal_flops, &work.pointwise_flops}) {
+        *flops = factor.of(*flops);
+    }
+    if (op_of(analyzer, launch).find("grouped") != std::string_view::npos) {
+        const Expr used = groups_used(call);
+        const Expr more = Expr::minimum(group_count(call), rows.rounded_up(used));
+        work.read[weight] = ratio(work.read[weight], used) * more;
+        work.dims.m = Expr::ceil_div(factor.rounded_up(work.dims.m * used), more);
+        work.dims.batch = more;
+    } else {
+        work.dims.m = factor.of(work.dims.m);
+    }
+    work.exchange.message_bytes = factor.of(work.exchange.message_bytes);
+    work.exchange.sent_bytes = factor.of(work.exchange.sent_bytes);
+    launch.hints.rows.count = factor.of(launch.hints.rows.count);
+    launch.hints.access.strided_bytes = factor.of(launch.hints.access.strided_bytes);
+    launch.hints.copied_bytes = factor.of(launch.hints.copied_bytes);
+    for (Expr& elements : launch.hints.slow_loops.elements) elements = factor.of(elements);
+}
+
 class StepShaper {
   public:
     StepShaper(const Analyzer& analyzer, Execution execution, const StepSettings& settings,
@@ -68,7 +133,7 @@ class StepShaper {
     StepTerms run() {
         const std::optional<std::size_t> last = find_step();
         if (!last) return {};
-        const Call sample = call_of(launches_[*last]);
+        const Call sample = call_of(analyzer_, launches_[*last]);
         const EngineRows* rows = rows_named(sample.text("engine"));
         if (!rows) return {};
         sequences_ = sample.integer("sequences", 1);
@@ -102,11 +167,11 @@ class StepShaper {
     std::vector<StepPart> parts(std::size_t drafted) const {
         NodeIndex last_layer = -1;
         for (const Launch& launch : launches_) {
-            if (layer_of(launch) >= 0) last_layer = std::max(last_layer, launch.nodes.back());
+            if (layer_of(analyzer_, launch) >= 0) last_layer = std::max(last_layer, launch.nodes.back());
         }
         NodeIndex head = std::numeric_limits<NodeIndex>::max();
         for (const Launch& launch : launches_) {
-            const bool leads = launch.work.kind == WorkKind::gemm || samples(launch);
+            const bool leads = launch.work.kind == WorkKind::gemm || samples(analyzer_, launch);
             if (leads && launch.nodes.back() > last_layer) head = std::min(head, launch.nodes.back());
         }
         std::vector<StepPart> found;
@@ -120,65 +185,29 @@ class StepShaper {
         return found;
     }
 
-    Call call_of(const Launch& launch) const { return analyzer_.call(launch.nodes.front()); }
-    std::string_view op_of(const Launch& launch) const { return call_of(launch).op().name; }
-
     // The kernel that chooses tokens or, in a stage of a pipeline without it, that sends activations on.
     std::optional<std::size_t> find_step() const {
         for (std::size_t i = launches_.size(); i-- > 0;) {
-            if (samples(launches_[i]) || !call_of(launches_[i]).text("engine").empty()) return i;
+            if (samples(analyzer_, launches_[i]) || !call_of(analyzer_, launches_[i]).text("engine").empty())
+                return i;
         }
         return std::nullopt;
     }
-    bool samples(const Launch& launch) const { return op_of(launch) == "engine.sample"; }
 
     // ---- tokens ----
-    // Work of another number of tokens, apart from attention.
-    void scale(Launch& launch, const Factor& factor, const Factor& rows) const {
-        Work& work = launch.work;
-        const Call call = call_of(launch);
-        const auto weight = static_cast<std::size_t>(Traffic::weight);
-        const auto cache = static_cast<std::size_t>(Traffic::kv_cache);
-        for (std::size_t i = 0; i < kTrafficCount; ++i) {
-            if (i != weight && i != cache) work.read[i] = factor.of(work.read[i]);
-            work.written[i] = factor.of(work.written[i]);
-        }
-        for (Expr* flops : {&work.contraction_flops, &work.causal_flops, &work.pointwise_flops}) {
-            *flops = factor.of(*flops);
-        }
-        if (op_of(launch).find("grouped") != std::string_view::npos) {
-            const Expr used = groups_used(call);
-            const Expr more = Expr::minimum(group_count(call), rows.rounded_up(used));
-            work.read[weight] = ratio(work.read[weight], used) * more;
-            work.dims.m = Expr::ceil_div(factor.rounded_up(work.dims.m * used), more);
-            work.dims.batch = more;
-        } else {
-            work.dims.m = factor.of(work.dims.m);
-        }
-        work.exchange.message_bytes = factor.of(work.exchange.message_bytes);
-        work.exchange.sent_bytes = factor.of(work.exchange.sent_bytes);
-        launch.hints.rows.count = factor.of(launch.hints.rows.count);
-        launch.hints.access.strided_bytes = factor.of(launch.hints.access.strided_bytes);
-        launch.hints.copied_bytes = factor.of(launch.hints.copied_bytes);
-        for (Expr& elements : launch.hints.slow_loops.elements) elements = factor.of(elements);
-    }
 
     // ---- a decode step ----
-    // Attention, writes into the cache and the choice of tokens have no padding.
-    bool is_padded(const Launch& launch) const {
-        const std::string_view op = op_of(launch);
-        return launch.work.kind != WorkKind::attention && op != "engine.cache_write" && op != "engine.sample";
-    }
 
     void verify(std::size_t last, const GraphSizes& sizes) {
         const std::int64_t each = settings_.draft_tokens + 1;
         const Factor exact{sequences_ * each, sequences_};
         const Factor filled{padded(sequences_ * each, sizes), sequences_};
         std::vector<Launch> drafts;
-        if (settings_.draft_tokens > 0 && settings_.draft_layers > 0 && samples(launches_[last])) {
+        if (settings_.draft_tokens > 0 && settings_.draft_layers > 0 && samples(analyzer_, launches_[last])) {
             drafts = draft(last, {padded(sequences_, sizes), sequences_});
         }
-        for (Launch& launch : launches_) scale(launch, is_padded(launch) ? filled : exact, exact);
+        for (Launch& launch : launches_)
+            scale(analyzer_, launch, is_padded(analyzer_, launch) ? filled : exact, exact);
         for (std::int64_t i = 0; i < settings_.draft_tokens; ++i) {
             launches_.insert(launches_.end(), drafts.begin(), drafts.end());
         }
@@ -187,38 +216,21 @@ class StepShaper {
     // A step of the head that drafts: the last layers, and what follows the layers.
     std::vector<Launch> draft(std::size_t sampled, const Factor& filled) const {
         std::int64_t last = -1;
-        for (const Launch& launch : launches_) last = std::max(last, layer_of(launch));
+        for (const Launch& launch : launches_) last = std::max(last, layer_of(analyzer_, launch));
         std::vector<Launch> drafts;
         bool after = false;
         for (std::size_t i = 0; i < launches_.size(); ++i) {
-            const std::int64_t layer = layer_of(launches_[i]);
+            const std::int64_t layer = layer_of(analyzer_, launches_[i]);
             after = after || layer >= 0;
             const bool of_head = layer < 0 && after && i <= sampled;
             const std::int64_t times = layer >= 0 && layer == last ? settings_.draft_layers : of_head ? 1 : 0;
             Launch launch = launches_[i];
             launch.hints.host_ns = 0;
             const Factor exact{sequences_, sequences_};
-            scale(launch, is_padded(launch) ? filled : exact, exact);
+            scale(analyzer_, launch, is_padded(analyzer_, launch) ? filled : exact, exact);
             for (std::int64_t n = 0; n < times; ++n) drafts.push_back(launch);
         }
         return drafts;
-    }
-
-    // The number of the layer that a node is in: the first part of its module's path that is one.
-    std::int64_t layer_of(const Launch& launch) const {
-        const Graph& graph = analyzer_.pass().graph;
-        const std::string& path = graph.name(graph.nodes()[launch.nodes.front()].module);
-        for (std::size_t begin = 0; begin < path.size();) {
-            const std::size_t end = std::min(path.find('.', begin), path.size());
-            const bool digits = end > begin && end - begin < 10 &&
-                                std::all_of(
-                                    path.begin() + static_cast<std::ptrdiff_t>(begin),
-                                    path.begin() + static_cast<std::ptrdiff_t>(end),
-                                    [](char c) { return c >= '0' && c <= '9'; });
-            if (digits) return std::stoll(path.substr(begin, end - begin));
-            begin = end + 1;
-        }
-        return -1;
     }
 
     // ---- a prompt ----
@@ -240,13 +252,13 @@ class StepShaper {
         for (const Chunk& chunk : chunks) {
             const Factor factor{chunk.tokens, prompt};
             for (const Launch& launch : launches_) {
-                const bool of_last = !samples(launch) && rows_of(launch) == sequences_;
+                const bool of_last = !samples(analyzer_, launch) && rows_of(launch) == sequences_;
                 if (of_last && &chunk != &chunks.back()) continue;
                 Launch step = launch;
                 if (step.work.kind == WorkKind::attention) {
                     attend(step, chunk, prompt);
-                } else if (!samples(launch) && !of_last) {
-                    scale(step, factor, factor);
+                } else if (!samples(analyzer_, launch) && !of_last) {
+                    scale(analyzer_, step, factor, factor);
                 }
                 steps.push_back(std::move(step));
             }
@@ -279,7 +291,7 @@ class StepShaper {
     // the last `window - 1`.
     void attend(Launch& launch, const Chunk& chunk, const Expr& prompt) const {
         Work& work = launch.work;
-        const Call call = call_of(launch);
+        const Call call = call_of(analyzer_, launch);
         const bool own = work.dims.n == prompt;  // else to an encoder's result, which all chunks read
         const bool windowed = own && call.has("window");
         const Expr window = windowed ? call.integer("window", 0) : Expr(0);

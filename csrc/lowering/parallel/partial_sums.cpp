@@ -18,6 +18,49 @@ bool moves_elements(const Call& call) {
     return rule >= rows.data() && rule < rows.data() + rows.size();
 }
 
+std::int64_t parts_of_heads(const Relations& relations, TensorIndex t) {
+    const AxisList& axes = relations.known(t);
+    std::int64_t parts = 1;
+    for (std::size_t i = 0; i + 2 < axes.size(); ++i) {
+        for (const AxisId leaf : relations.axes().leaves(axes[i]))
+            parts *= relations.axes().info(leaf).splits;
+    }
+    return parts;
+}
+
+bool has_heads(const Relations& relations, TensorIndex t) {
+    const AxisList& axes = relations.known(t);
+    return std::any_of(axes.begin(), axes.end(), [&](AxisId axis) {
+        const std::vector<AxisId> leaves = relations.axes().leaves(axis);
+        return std::any_of(leaves.begin(), leaves.end(), [&](AxisId leaf) {
+            return relations.axes().info(leaf).heads && relations.axes().info(leaf).splits > 1;
+        });
+    });
+}
+
+bool sums_split(const Relations& relations, const Call& call, TensorIndex source) {
+    const AxisList& axes = relations.known(source);
+    const List<Expr> dims = call.integers("dim");
+    for (std::size_t i = 0; i < axes.size(); ++i) {
+        bool gone = dims.empty();
+        for (const Expr& each : dims) {
+            const std::int64_t dim =
+                each.constant() < 0 ? each.constant() + call.rank(source) : each.constant();
+            gone = gone || dim == static_cast<std::int64_t>(i);
+        }
+        if (gone && relations.axes().is_split(axes[i])) return true;
+    }
+    return false;
+}
+
+// Memory that nodes fill.
+bool is_empty(const Flow& flow, TensorIndex t) {
+    const NodeIndex first = flow.first_maker(t);
+    if (first == kNoNode) return false;
+    const std::string_view op = flow.op(first);
+    return op.find("zeros") != std::string_view::npos || op.find("empty") != std::string_view::npos;
+}
+
 class SumFinder {
   public:
     SumFinder(Relations& relations, const Layout& layout) : relations_(relations), layout_(layout) {
@@ -129,9 +172,9 @@ class SumFinder {
             now.parts = Parts::sum;
             now.devices = layout_.of_attention();
         } else if (traits.partial_sum == PartialSum::sums) {
-            if (!sums_split(call, first)) return;
+            if (!sums_split(relations_, call, first)) return;
             now.parts = Parts::sum;
-            now.devices = has_heads(first) ? layout_.of_attention() : layout_.tensor;
+            now.devices = has_heads(relations_, first) ? layout_.of_attention() : layout_.tensor;
         } else if (looks_up(call)) {
             read_rows(call, first, now);
         } else if (traits.relation == Relation::index_add) {
@@ -149,44 +192,10 @@ class SumFinder {
                relations_.is_backward(node);
     }
     State shared_heads(const Call& call, NodeIndex node, TensorIndex t) const {
-        const std::int64_t all = parts_of_heads(call.require_tensor("query"));
-        const std::int64_t own = parts_of_heads(t);
+        const std::int64_t all = parts_of_heads(relations_, call.require_tensor("query"));
+        const std::int64_t own = parts_of_heads(relations_, t);
         if (all <= own) return {Parts::none, node, kNoTensor, 1};
         return {Parts::sum, node, kNoTensor, all / own};
-    }
-    std::int64_t parts_of_heads(TensorIndex t) const {
-        const AxisList& axes = relations_.known(t);
-        std::int64_t parts = 1;
-        for (std::size_t i = 0; i + 2 < axes.size(); ++i) {
-            for (const AxisId leaf : relations_.axes().leaves(axes[i]))
-                parts *= relations_.axes().info(leaf).splits;
-        }
-        return parts;
-    }
-
-    bool has_heads(TensorIndex t) const {
-        const AxisList& axes = relations_.known(t);
-        return std::any_of(axes.begin(), axes.end(), [&](AxisId axis) {
-            const std::vector<AxisId> leaves = relations_.axes().leaves(axis);
-            return std::any_of(leaves.begin(), leaves.end(), [&](AxisId leaf) {
-                return relations_.axes().info(leaf).heads && relations_.axes().info(leaf).splits > 1;
-            });
-        });
-    }
-
-    bool sums_split(const Call& call, TensorIndex source) const {
-        const AxisList& axes = relations_.known(source);
-        const List<Expr> dims = call.integers("dim");
-        for (std::size_t i = 0; i < axes.size(); ++i) {
-            bool gone = dims.empty();
-            for (const Expr& each : dims) {
-                const std::int64_t dim =
-                    each.constant() < 0 ? each.constant() + call.rank(source) : each.constant();
-                gone = gone || dim == static_cast<std::int64_t>(i);
-            }
-            if (gone && relations_.axes().is_split(axes[i])) return true;
-        }
-        return false;
     }
 
     void read_rows(const Call& call, TensorIndex source, State& now) const {
@@ -256,13 +265,13 @@ class SumFinder {
                 if (relations_.is_backward(states_[partial.front()].writer)) return false;
             }
         }
-        if (traits_of(call).relation == Relation::sum) return !sums_split(call, first);
+        if (traits_of(call).relation == Relation::sum) return !sums_split(relations_, call, first);
         if (does == PartialSum::adds)
             return operands == 2 && (partial.size() == 2 || adds_bias(call, partial.front()));
         if (scales) return partial.size() == 1 && (does == PartialSum::multiplies || is_partial(first));
         if (does == PartialSum::keeps) return is_partial(first);
         if (looks_up(call)) return is_partial(first) && partial.size() == 1;
-        if (does == PartialSum::places) return is_partial(first) || is_empty(first);
+        if (does == PartialSum::places) return is_partial(first) || is_empty(flow(), first);
         return false;
     }
 
@@ -285,14 +294,6 @@ class SumFinder {
             bias = source.producer == kNoNode && flow().tensor(source.tensor).role == Role::parameter;
         }
         return bias;
-    }
-
-    // Memory that nodes fill.
-    bool is_empty(TensorIndex t) const {
-        const NodeIndex first = flow().first_maker(t);
-        if (first == kNoNode) return false;
-        const std::string_view op = flow().op(first);
-        return op.find("zeros") != std::string_view::npos || op.find("empty") != std::string_view::npos;
     }
 
     Relations& relations_;
