@@ -148,97 +148,140 @@ class Loader {
     double last_s_ = 0;
 };
 
-class Simulation {
+std::size_t first_pool(const ClusterSettings& settings) {
+    const auto prefill = static_cast<std::size_t>(settings.transfer.prefill_servers);
+    return prefill > 0 ? prefill : settings.servers.size();
+}
+
+void grow_results(RequestTable& table) {
+    RequestResults& results = table.results;
+    const std::size_t count = table.prompt.size();
+    const std::size_t most = results.queued_s.capacity();
+    if (results.outcome.capacity() < most) {
+        results.scheduled_s.reserve(most);
+        results.first_token_s.reserve(most);
+        results.finish_s.reserve(most);
+        results.cached.reserve(most);
+        results.preemptions.reserve(most);
+        results.server.reserve(most);
+        results.outcome.reserve(most);
+    }
+    results.scheduled_s.resize(count, kUnknown);
+    results.first_token_s.resize(count, kUnknown);
+    results.finish_s.resize(count, kUnknown);
+    results.cached.resize(count);
+    results.preemptions.resize(count);
+    results.server.resize(count);
+    results.outcome.resize(count, Outcome::unfinished);
+}
+
+// Leaves the requests that were sent, with the tokens of their answers.
+void trim(RequestTable& table, std::size_t sent, const ClusterSettings& settings) {
+    RequestResults& results = table.results;
+    results.queued_s.resize(sent);
+    results.scheduled_s.resize(sent);
+    results.first_token_s.resize(sent);
+    results.finish_s.resize(sent);
+    results.cached.resize(sent);
+    results.preemptions.resize(sent);
+    results.server.resize(sent);
+    results.outcome.resize(sent);
+    results.tokens.resize(sent);
+    for (std::size_t i = 0; i < sent; ++i) {
+        if (results.outcome[i] == Outcome::finished) {
+            results.tokens[i] = table.output[i];
+        } else if (results.outcome[i] == Outcome::truncated) {
+            const std::int64_t longest = settings.servers[results.server[i]].max_model_tokens;
+            results.tokens[i] = static_cast<std::int32_t>(longest - table.prompt[i]);
+        }
+    }
+}
+
+void check_prefixes(const RequestTable& table, const ClusterSettings& settings) {
+    if (table.prefix_from.empty()) return;
+    for (const ServerSettings& server : settings.servers) {
+        if (!server.prefix_cache || table.prefix_tokens % server.block_tokens == 0) continue;
+        throw std::invalid_argument(
+            "simulation: an id of a prefix stands for " + std::to_string(table.prefix_tokens) +
+            " tokens; expected a multiple of block_tokens, " + std::to_string(server.block_tokens));
+    }
+}
+
+const ClusterSettings& checked(const ClusterSettings& settings) {
+    check(settings);
+    return settings;
+}
+
+std::vector<Server> servers_of(const ClusterSettings& settings, RequestTable& table) {
+    std::vector<Server> servers;
+    servers.reserve(settings.servers.size());
+    for (std::size_t i = 0; i < settings.servers.size(); ++i) {
+        servers.emplace_back(settings.servers[i], static_cast<std::uint16_t>(i), table, settings.seed,
+                             static_cast<std::int64_t>(i) < settings.transfer.prefill_servers);
+    }
+    return servers;
+}
+
+// What servers hold at equal intervals.
+class Samples {
   public:
-    Simulation(const ClusterSettings& settings, RequestSource& source, const std::atomic<bool>* stop)
-        : settings_(settings),
-          loader_(source, table_, table_.results.queued_s),
-          stop_(stop),
-          pools_{Router(settings.router, 0, first_pool()),
-                 Router(settings.router, static_cast<std::size_t>(settings.transfer.prefill_servers),
-                        settings.servers.size())} {
-        check(settings);
-        const std::size_t most = source.most();
-        if (most >= WaitingQueue::kMostRequests) {
-            throw std::invalid_argument("simulation: " + std::to_string(most) +
-                                        " requests; expected fewer than " +
-                                        std::to_string(WaitingQueue::kMostRequests));
+    explicit Samples(std::int64_t kept) : kept_(kept) { timeline_.interval_s = kFirstInterval_s; }
+
+    void until(double time_s, const std::vector<Server>& servers) {
+        while (next_sample_s_ < time_s) {
+            for (const Server& server : servers) {
+                timeline_.running.push_back(static_cast<std::int32_t>(server.running()));
+                timeline_.waiting.push_back(static_cast<std::int32_t>(server.waiting()));
+                timeline_.blocks.push_back(server.blocks_at(next_sample_s_));
+            }
+            ++samples_;
+            if (samples_ == 2 * kept_) thin_out(servers.size());
+            next_sample_s_ = static_cast<double>(samples_) * timeline_.interval_s;
         }
-        table_.results.queued_s.reserve(most);
-        table_.prompt.reserve(most);
-        table_.output.reserve(most);
-        servers_.reserve(settings.servers.size());
-        for (std::size_t i = 0; i < settings.servers.size(); ++i) {
-            servers_.emplace_back(settings.servers[i], static_cast<std::uint16_t>(i), table_, settings.seed,
-                                  static_cast<std::int64_t>(i) < settings.transfer.prefill_servers);
-        }
-        link_free_s_.assign(servers_.size(), 0);
-        const auto places = static_cast<std::size_t>(settings.client.max_concurrency);
-        for (std::size_t i = 0; i < std::min(places, most); ++i) client_free_.push({0, 0});
-        ends_s_.assign(servers_.size(), kNever);
-        is_pending_.assign(servers_.size(), 0);
-        busy_.assign(servers_.size() / static_cast<std::size_t>(settings.lockstep), 0);
-        timeline_.interval_s = kFirstInterval_s;
-        more_ = loader_.load();
-        grow_results();
-        check_prefixes();
     }
 
-    SimulationResult run() {
-        SimulationResult result;
-        try {
-            loop();
-        } catch (const Interrupted&) {
-            result.interrupted = true;
-        }
-        trim();
-        result.requests = std::move(table_.results);
-        for (const Server& server : servers_) result.servers.push_back(server.totals());
-        result.timeline = std::move(timeline_);
-        result.end_s = time_s_;
-        result.request_seconds = request_seconds_;
-        return result;
-    }
+    Timeline take() { return std::move(timeline_); }
 
   private:
-    std::size_t first_pool() const {
-        const auto prefill = static_cast<std::size_t>(settings_.transfer.prefill_servers);
-        return prefill > 0 ? prefill : settings_.servers.size();
-    }
-
-    void loop() {
-        const bool has_deadlines =
-            settings_.client.timeout_s < kNever || settings_.client.queue_timeout_s < kNever;
-        std::int64_t events = 0;
-        while (true) {
-            if (++events % kEventsBetweenQuestions == 0) {
-                if (stop_ && stop_->load(std::memory_order_relaxed)) throw Interrupted();
-                check_interrupt();
-            }
-            const auto first = std::min_element(ends_s_.begin(), ends_s_.end());
-            const double end_s = *first;
-            const double sent_s = next_send();
-            const double arrives_s = transfers_.empty() ? kNever : transfers_.top().time_s;
-            const double deadline_s = has_deadlines ? next_deadline() : kNever;
-            const double next_s = std::min(std::min(end_s, sent_s), std::min(arrives_s, deadline_s));
-            // When all events up to now have passed, servers form their steps.
-            if (!pending_.empty() && next_s > time_s_) {
-                begin();
-                continue;
-            }
-            if (next_s == kNever) return;
-            pass(next_s);
-            if (end_s == next_s) {
-                complete(static_cast<std::size_t>(first - ends_s_.begin()));
-            } else if (deadline_s == next_s) {
-                time_out();
-            } else if (arrives_s == next_s) {
-                arrive();
-            } else {
-                send();
+    // Every second sample stays.
+    void thin_out(std::size_t wide) {
+        const auto kept = static_cast<std::size_t>(kept_);
+        for (std::size_t i = 1; i < kept; ++i) {
+            for (std::size_t j = 0; j < wide; ++j) {
+                timeline_.running[i * wide + j] = timeline_.running[2 * i * wide + j];
+                timeline_.waiting[i * wide + j] = timeline_.waiting[2 * i * wide + j];
+                timeline_.blocks[i * wide + j] = timeline_.blocks[2 * i * wide + j];
             }
         }
+        timeline_.running.resize(kept * wide);
+        timeline_.waiting.resize(kept * wide);
+        timeline_.blocks.resize(kept * wide);
+        samples_ = kept_;
+        timeline_.interval_s *= 2;
     }
+
+    Timeline timeline_;
+    std::int64_t kept_;
+    std::int64_t samples_ = 0;
+    double next_sample_s_ = 0;
+};
+
+// Steps that servers run and are about to form. Those of a group in lockstep end together.
+class Steps {
+  public:
+    Steps(std::vector<Server>& servers, std::int64_t lockstep)
+        : servers_(servers),
+          members_(static_cast<std::size_t>(lockstep)),
+          ends_s_(servers.size(), kNever),
+          is_pending_(servers.size(), 0),
+          busy_(servers.size() / members_, 0) {}
+
+    // The server whose step ends first, and when.
+    std::size_t first() const {
+        return static_cast<std::size_t>(std::min_element(ends_s_.begin(), ends_s_.end()) - ends_s_.begin());
+    }
+    double end_s(std::size_t index) const { return ends_s_[index]; }
+    bool pending() const { return !pending_.empty(); }
 
     // Notes what a change of a server means for the next events.
     void touch(std::size_t index) {
@@ -248,27 +291,34 @@ class Simulation {
         pending_.push_back(index);
     }
 
-    std::size_t group(std::size_t index) const {
-        return index / static_cast<std::size_t>(settings_.lockstep);
-    }
-
-    void begin() {
+    void begin(double time_s) {
         std::sort(pending_.begin(), pending_.end());
         for (const std::size_t index : pending_) {
             is_pending_[index] = 0;
-            if (servers_[index].ready()) servers_[index].begin(time_s_);
+            if (servers_[index].ready()) servers_[index].begin(time_s);
             busy_[group(index)] += servers_[index].busy();
             ends_s_[index] = servers_[index].step_end();
         }
-        if (settings_.lockstep > 1) wait_for_slowest();
+        if (members_ > 1) wait_for_slowest(time_s);
         pending_.clear();
     }
 
+    // A step of a server has ended; the last one of a group frees all servers of it.
+    void complete(std::size_t index) {
+        ends_s_[index] = servers_[index].step_end();
+        if (--busy_[group(index)] > 0) return;
+        const std::size_t first = group(index) * members_;
+        for (std::size_t member = first; member < first + members_; ++member) touch(member);
+    }
+
+  private:
+    std::size_t group(std::size_t index) const { return index / members_; }
+
     // Steps of a group end together.
-    void wait_for_slowest() {
+    void wait_for_slowest(double time_s) {
         for (auto first = pending_.begin(); first != pending_.end();) {
             auto last = first;
-            double end_s = time_s_;
+            double end_s = time_s;
             for (; last != pending_.end() && group(*last) == group(*first); ++last) {
                 if (servers_[*last].busy()) end_s = std::max(end_s, ends_s_[*last]);
             }
@@ -280,8 +330,96 @@ class Simulation {
         }
     }
 
+    std::vector<Server>& servers_;
+    std::size_t members_;
+    std::vector<double> ends_s_;  // of the steps that each server runs
+    std::vector<std::uint8_t> is_pending_;
+    std::vector<std::int64_t> busy_;    // servers of a group whose steps run
+    std::vector<std::size_t> pending_;  // servers that may form a step
+};
+
+class Simulation {
+  public:
+    Simulation(const ClusterSettings& settings, RequestSource& source, const std::atomic<bool>* stop)
+        : settings_(checked(settings)),
+          loader_(source, table_, table_.results.queued_s),
+          stop_(stop),
+          pools_{Router(settings.router, 0, first_pool(settings)),
+                 Router(settings.router, static_cast<std::size_t>(settings.transfer.prefill_servers),
+                        settings.servers.size())},
+          servers_(servers_of(settings, table_)),
+          steps_(servers_, settings.lockstep),
+          link_free_s_(servers_.size(), 0),
+          samples_(settings.samples) {
+        const std::size_t most = source.most();
+        if (most >= WaitingQueue::kMostRequests) {
+            throw std::invalid_argument("simulation: " + std::to_string(most) +
+                                        " requests; expected fewer than " +
+                                        std::to_string(WaitingQueue::kMostRequests));
+        }
+        table_.results.queued_s.reserve(most);
+        table_.prompt.reserve(most);
+        table_.output.reserve(most);
+        const auto places = static_cast<std::size_t>(settings.client.max_concurrency);
+        for (std::size_t i = 0; i < std::min(places, most); ++i) client_free_.push({0, 0});
+        more_ = loader_.load();
+        grow_results(table_);
+        check_prefixes(table_, settings);
+    }
+
+    SimulationResult run() {
+        SimulationResult result;
+        try {
+            loop();
+        } catch (const Interrupted&) {
+            result.interrupted = true;
+        }
+        trim(table_, next_, settings_);
+        result.requests = std::move(table_.results);
+        for (const Server& server : servers_) result.servers.push_back(server.totals());
+        result.timeline = samples_.take();
+        result.end_s = time_s_;
+        result.request_seconds = request_seconds_;
+        return result;
+    }
+
+  private:
+    void loop() {
+        const bool has_deadlines =
+            settings_.client.timeout_s < kNever || settings_.client.queue_timeout_s < kNever;
+        std::int64_t events = 0;
+        while (true) {
+            if (++events % kEventsBetweenQuestions == 0) {
+                if (stop_ && stop_->load(std::memory_order_relaxed)) throw Interrupted();
+                check_interrupt();
+            }
+            const std::size_t first = steps_.first();
+            const double end_s = steps_.end_s(first);
+            const double sent_s = next_send();
+            const double arrives_s = transfers_.empty() ? kNever : transfers_.top().time_s;
+            const double deadline_s = has_deadlines ? next_deadline() : kNever;
+            const double next_s = std::min(std::min(end_s, sent_s), std::min(arrives_s, deadline_s));
+            // When all events up to now have passed, servers form their steps.
+            if (steps_.pending() && next_s > time_s_) {
+                steps_.begin(time_s_);
+                continue;
+            }
+            if (next_s == kNever) return;
+            pass(next_s);
+            if (end_s == next_s) {
+                complete(first);
+            } else if (deadline_s == next_s) {
+                time_out();
+            } else if (arrives_s == next_s) {
+                arrive();
+            } else {
+                send();
+            }
+        }
+    }
+
     void pass(double time_s) {
-        if (time_s > next_sample_s_) sample_until(time_s);
+        samples_.until(time_s, servers_);
         request_seconds_ += static_cast<double>(in_system_) * (time_s - time_s_);
         time_s_ = time_s;
     }
@@ -291,8 +429,8 @@ class Simulation {
     bool has_next() {
         if (next_ == table_.prompt.size() && more_) {
             more_ = loader_.load();
-            grow_results();
-            check_prefixes();
+            grow_results(table_);
+            check_prefixes(table_, settings_);
         }
         return next_ < table_.prompt.size();
     }
@@ -316,7 +454,7 @@ class Simulation {
     void deliver(std::size_t pool, std::uint32_t request, bool prefilled) {
         const std::size_t chosen = pools_[pool].choose(servers_, request, table_.prompt[request]);
         const Outcome outcome = servers_[chosen].deliver(request, time_s_, prefilled);
-        touch(chosen);
+        steps_.touch(chosen);
         if (outcome != Outcome::unfinished) settle(request, outcome);
     }
 
@@ -377,7 +515,7 @@ class Simulation {
             moving_.erase(moves);  // its transfer ends without a request
         } else {
             servers_[results.server[request]].cancel(request, time_s_);
-            touch(results.server[request]);
+            steps_.touch(results.server[request]);
         }
     }
 
@@ -387,12 +525,7 @@ class Simulation {
         Server& server = servers_[index];
         departures_.clear();
         server.complete(departures_);
-        ends_s_[index] = server.step_end();
-        if (--busy_[group(index)] == 0) {
-            const auto members = static_cast<std::size_t>(settings_.lockstep);
-            const std::size_t first = group(index) * members;
-            for (std::size_t member = first; member < first + members; ++member) touch(member);
-        }
+        steps_.complete(index);
         const bool is_first = static_cast<std::int64_t>(index) < settings_.transfer.prefill_servers;
         for (const Departure& departure : departures_) {
             if (is_first && table_.output[departure.request] > 1) {
@@ -428,111 +561,19 @@ class Simulation {
         deliver(1, request, true);
     }
 
-    // Results. -------------------------------------------------------------------------------------------
-
-    void grow_results() {
-        RequestResults& results = table_.results;
-        const std::size_t count = table_.prompt.size();
-        const std::size_t most = results.queued_s.capacity();
-        if (results.outcome.capacity() < most) {
-            results.scheduled_s.reserve(most);
-            results.first_token_s.reserve(most);
-            results.finish_s.reserve(most);
-            results.cached.reserve(most);
-            results.preemptions.reserve(most);
-            results.server.reserve(most);
-            results.outcome.reserve(most);
-        }
-        results.scheduled_s.resize(count, kUnknown);
-        results.first_token_s.resize(count, kUnknown);
-        results.finish_s.resize(count, kUnknown);
-        results.cached.resize(count);
-        results.preemptions.resize(count);
-        results.server.resize(count);
-        results.outcome.resize(count, Outcome::unfinished);
-    }
-
-    // Leaves the requests that were sent, with the tokens of their answers.
-    void trim() {
-        RequestResults& results = table_.results;
-        results.queued_s.resize(next_);
-        results.scheduled_s.resize(next_);
-        results.first_token_s.resize(next_);
-        results.finish_s.resize(next_);
-        results.cached.resize(next_);
-        results.preemptions.resize(next_);
-        results.server.resize(next_);
-        results.outcome.resize(next_);
-        results.tokens.resize(next_);
-        for (std::size_t i = 0; i < next_; ++i) {
-            if (results.outcome[i] == Outcome::finished) {
-                results.tokens[i] = table_.output[i];
-            } else if (results.outcome[i] == Outcome::truncated) {
-                const std::int64_t longest = settings_.servers[results.server[i]].max_model_tokens;
-                results.tokens[i] = static_cast<std::int32_t>(longest - table_.prompt[i]);
-            }
-        }
-    }
-
-    void check_prefixes() const {
-        if (table_.prefix_from.empty()) return;
-        for (const ServerSettings& server : settings_.servers) {
-            if (!server.prefix_cache || table_.prefix_tokens % server.block_tokens == 0) continue;
-            throw std::invalid_argument(
-                "simulation: an id of a prefix stands for " + std::to_string(table_.prefix_tokens) +
-                " tokens; expected a multiple of block_tokens, " + std::to_string(server.block_tokens));
-        }
-    }
-
-    void sample_until(double time_s) {
-        while (next_sample_s_ < time_s) {
-            for (const Server& server : servers_) {
-                timeline_.running.push_back(static_cast<std::int32_t>(server.running()));
-                timeline_.waiting.push_back(static_cast<std::int32_t>(server.waiting()));
-                timeline_.blocks.push_back(server.blocks_at(next_sample_s_));
-            }
-            ++samples_;
-            if (samples_ == 2 * settings_.samples) thin_out();
-            next_sample_s_ = static_cast<double>(samples_) * timeline_.interval_s;
-        }
-    }
-
-    // Every second sample stays.
-    void thin_out() {
-        const std::size_t wide = servers_.size();
-        const auto kept = static_cast<std::size_t>(settings_.samples);
-        for (std::size_t i = 1; i < kept; ++i) {
-            for (std::size_t j = 0; j < wide; ++j) {
-                timeline_.running[i * wide + j] = timeline_.running[2 * i * wide + j];
-                timeline_.waiting[i * wide + j] = timeline_.waiting[2 * i * wide + j];
-                timeline_.blocks[i * wide + j] = timeline_.blocks[2 * i * wide + j];
-            }
-        }
-        timeline_.running.resize(kept * wide);
-        timeline_.waiting.resize(kept * wide);
-        timeline_.blocks.resize(kept * wide);
-        samples_ = settings_.samples;
-        timeline_.interval_s *= 2;
-    }
-
     const ClusterSettings& settings_;
     RequestTable table_;
     Loader loader_;
     const std::atomic<bool>* stop_;
     Router pools_[2];
     std::vector<Server> servers_;
-    std::vector<double> ends_s_;        // of the steps that each server runs
-    std::vector<std::size_t> pending_;  // servers that may form a step
-    std::vector<std::int64_t> busy_;    // servers of a group whose steps run
-    std::vector<std::uint8_t> is_pending_;
+    Steps steps_;
     std::vector<double> link_free_s_;
     TimedQueue client_free_;  // times at which the client may send
     TimedQueue transfers_;
     std::vector<std::uint32_t> moving_;  // requests in transfers_ whose clients wait
     std::vector<Departure> departures_;
-    Timeline timeline_;
-    std::int64_t samples_ = 0;
-    double next_sample_s_ = 0;
+    Samples samples_;
     std::size_t next_ = 0;
     std::size_t oldest_ = 0;
     std::size_t oldest_queued_ = 0;
