@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -127,6 +128,12 @@ class Expr {
     std::int64_t value_ = 0;
     std::shared_ptr<const std::vector<Term>> terms_;
 };
+
+inline Expr product(std::span<const Expr> factors) {
+    Expr total = 1;
+    for (const Expr& factor : factors) total *= factor;
+    return total;
+}
 
 // A sum of many expressions. Sums of equal numbers of parts are added first, so n parts take n log n steps;
 // adding them one by one would copy the total n times.

@@ -76,77 +76,13 @@ enum class Without : std::uint8_t {
     count_
 };
 
-class Explainer {
+// What each kernel of a plan takes without one mechanism.
+class Questions {
   public:
-    Explainer(const BoundPlan& bound, const SizeBlock& block, const Sizes& sizes, const Hardware& hardware)
-        : bound_(bound), block_(block), sizes_(sizes), hardware_(hardware) {}
-
-    std::vector<KernelEstimate> run() {
-        const std::vector<BoundKernel>& kernels = bound_.kernels();
-        questions_.reserve(kernels.size());
-        for (const BoundKernel& kernel : kernels) {
-            questions_.emplace_back();
-            ask(kernel);
-        }
-        answers_ = bound_.terms(asked_, block_, best_isa());
-        const std::vector<KernelSeconds> device = bound_.terms(kernels, block_, best_isa());
-        const LaunchWait wait = bound_.wait(device, block_, best_isa());
-        std::vector<KernelEstimate> result(kernels.size());
-        for (std::size_t i = 0; i < kernels.size(); ++i) {
-            questions_now_ = &questions_[i];
-            now_ = &result[i];
-            now_->terms = unlimited_ = device[i];
-            const Kernel& kernel = bound_.plan().kernels[i];
-            now_->name = kernel.name;
-            now_->kind = kernel.work.kind;
-            now_->copies_input = kernel.hints.copies_input;
-            now_->launches = kernel.launches;
-            now_->band = name_of_band(kernels[i].band);
-            explain(kernels[i], kernel.work);
-            add("host", wait.host_s);
-            add("start", wait.start_s);
-            const double engine_s = bound_.engine_s(i, device, block_, best_isa());
-            add("engine", engine_s);
-            now_->terms = with_waits(now_->terms, wait, engine_s);
-            now_->bound = bound_of(now_->terms);
-            now_->energy_j = now_->terms.dynamic_j + bound_.static_w() * now_->terms.latency;
-            name_engine(kernels[i].terms);
-        }
-        std::size_t i = 0;
-        std::erase_if(result, [&](const KernelEstimate&) { return !bound_.runs(i++); });
-        return result;
-    }
-
-  private:
-    double value(const Expr& e) const { return static_cast<double>(e.evaluate(sizes_)); }
-
-    // ---- questions: the kernel without one mechanism ----
-
-    // Of one kernel: where its questions are in asked_.
-    struct Questions {
-        Questions() { of.fill(kNotAsked); }
-        EnumArray<Without, std::size_t> of;
-        std::size_t tiles = kNotAsked;  // the first tile of its menu; the others follow
-    };
-    static constexpr std::size_t kNotAsked = static_cast<std::size_t>(-1);
-
-    template <class Change>
-    void without(Without mechanism, const BoundKernel& kernel, Change change) {
-        questions_.back().of[mechanism] = asked_.size();
-        asked_.push_back(kernel);
-        change(asked_.back());
-    }
-    const KernelSeconds& answer(Without mechanism) const {
-        return answers_.at(questions_now_->of[mechanism]);
-    }
-    const KernelSeconds& answer_of_tile(int tile) const {
-        return answers_.at(questions_now_->tiles + static_cast<std::size_t>(tile));
-    }
-    void lost(std::string_view part, Without mechanism, Term term) {
-        add(part, unlimited_.*term - answer(mechanism).*term);
-    }
+    explicit Questions(std::size_t kernels) { places_.reserve(kernels); }
 
     void ask(const BoundKernel& kernel) {
+        places_.emplace_back();
         if (kernel.terms.kind == WorkKind::collective) return ask_collective(kernel);
         switch (kernel.machine) {
             case MachineKind::gpu:
@@ -163,6 +99,32 @@ class Explainer {
             case MachineKind::systolic:
                 return;
         }
+    }
+    void answer(const BoundPlan& bound, const SizeBlock& block) {
+        answers_ = bound.terms(asked_, block, best_isa());
+    }
+
+    const KernelSeconds& answer(std::size_t kernel, Without mechanism) const {
+        return answers_.at(places_[kernel].of[mechanism]);
+    }
+    const KernelSeconds& answer_of_tile(std::size_t kernel, int tile) const {
+        return answers_.at(places_[kernel].tiles + static_cast<std::size_t>(tile));
+    }
+
+  private:
+    // Of one kernel: where its questions are among all.
+    struct Places {
+        Places() { of.fill(kNotAsked); }
+        EnumArray<Without, std::size_t> of;
+        std::size_t tiles = kNotAsked;  // the first tile of its menu; the others follow
+    };
+    static constexpr std::size_t kNotAsked = static_cast<std::size_t>(-1);
+
+    template <class Change>
+    void without(Without mechanism, const BoundKernel& kernel, Change change) {
+        places_.back().of[mechanism] = asked_.size();
+        asked_.push_back(kernel);
+        change(asked_.back());
     }
 
     void ask_collective(const BoundKernel& kernel) {
@@ -213,7 +175,7 @@ class Explainer {
 
     // Each tile of the menu alone.
     void ask_tiles(const BoundKernel& kernel) {
-        questions_.back().tiles = asked_.size();
+        places_.back().tiles = asked_.size();
         for (int t = 0; t < kernel.gpu.menu->count; ++t) {
             menus_.push_back({1, {kernel.gpu.menu->tiles[t]}});
             BoundKernel& asked = asked_.emplace_back(kernel);
@@ -224,8 +186,60 @@ class Explainer {
         }
     }
 
-    // ---- conclusions from the answers ----
+    std::deque<TileMenu> menus_;  // a deque, because questions hold pointers to its elements
+    std::vector<BoundKernel> asked_;
+    std::vector<KernelSeconds> answers_;
+    std::vector<Places> places_;  // of each kernel
+};
 
+class Explainer {
+  public:
+    Explainer(const BoundPlan& bound, const SizeBlock& block, const Sizes& sizes, const Hardware& hardware)
+        : bound_(bound),
+          block_(block),
+          sizes_(sizes),
+          hardware_(hardware),
+          questions_(bound.kernels().size()) {}
+
+    std::vector<KernelEstimate> run() {
+        const std::vector<BoundKernel>& kernels = bound_.kernels();
+        for (const BoundKernel& kernel : kernels) questions_.ask(kernel);
+        questions_.answer(bound_, block_);
+        const std::vector<KernelSeconds> device = bound_.terms(kernels, block_, best_isa());
+        const LaunchWait wait = bound_.wait(device, block_, best_isa());
+        std::vector<KernelEstimate> result(kernels.size());
+        for (std::size_t i = 0; i < kernels.size(); ++i) {
+            at_ = i;
+            now_ = &result[i];
+            now_->terms = unlimited_ = device[i];
+            const Kernel& kernel = bound_.plan().kernels[i];
+            now_->name = kernel.name;
+            now_->kind = kernel.work.kind;
+            now_->copies_input = kernel.hints.copies_input;
+            now_->launches = kernel.launches;
+            now_->band = name_of_band(kernels[i].band);
+            explain(kernels[i], kernel.work);
+            add("host", wait.host_s);
+            add("start", wait.start_s);
+            const double engine_s = bound_.engine_s(i, device, block_, best_isa());
+            add("engine", engine_s);
+            now_->terms = with_waits(now_->terms, wait, engine_s);
+            now_->bound = bound_of(now_->terms);
+            now_->energy_j = now_->terms.dynamic_j + bound_.static_w() * now_->terms.latency;
+            name_engine(kernels[i].terms);
+        }
+        std::size_t i = 0;
+        std::erase_if(result, [&](const KernelEstimate&) { return !bound_.runs(i++); });
+        return result;
+    }
+
+  private:
+    double value(const Expr& e) const { return static_cast<double>(e.evaluate(sizes_)); }
+
+    const KernelSeconds& answer(Without mechanism) const { return questions_.answer(at_, mechanism); }
+    void lost(std::string_view part, Without mechanism, Term term) {
+        add(part, unlimited_.*term - answer(mechanism).*term);
+    }
     void add(std::string_view part, double seconds) {
         if (seconds > kSame * now_->terms.latency) now_->parts.push_back({part, seconds});
     }
@@ -327,10 +341,10 @@ class Explainer {
 
     void product(const GpuCosts& costs, const Work& work) {
         const double m = value(work.dims.m);
-        double best = answer_of_tile(0).compute;
+        double best = questions_.answer_of_tile(at_, 0).compute;
         int chosen = 0;
         for (int t = 1; t < costs.menu->count; ++t) {
-            const double tile_s = answer_of_tile(t).compute;
+            const double tile_s = questions_.answer_of_tile(at_, t).compute;
             // Of equal tiles, the smaller, which pads least.
             if (costs.tiles.by_rows ? m <= costs.menu->tiles[t].most_rows : tile_s <= best) {
                 best = tile_s;
@@ -387,12 +401,9 @@ class Explainer {
     SizeBlock block_;
     const Sizes& sizes_;
     const Hardware& hardware_;
-    KernelSeconds unlimited_;     // without the power limit of the board
-    std::deque<TileMenu> menus_;  // a deque, because questions hold pointers to its elements
-    std::vector<BoundKernel> asked_;
-    std::vector<KernelSeconds> answers_;
-    std::vector<Questions> questions_;  // of each kernel
-    const Questions* questions_now_ = nullptr;
+    KernelSeconds unlimited_;  // without the power limit of the board
+    Questions questions_;
+    std::size_t at_ = 0;  // the kernel that is explained
     KernelEstimate* now_ = nullptr;
 };
 

@@ -68,6 +68,12 @@ class Flow {
     // The first node that wrote it in place, itself or through a view of it; kNoNode if none did.
     NodeIndex first_writer(TensorIndex t) const { return first_writer_[t]; }
     bool is_output(TensorIndex t) const { return output_[t]; }
+    // Whether the graph returns an output of the node.
+    bool is_result(NodeIndex node) const {
+        const auto outputs = graph_->node_outputs(graph_->nodes()[node]);
+        return std::any_of(outputs.begin(), outputs.end(),
+                           [&](std::int64_t t) { return is_output(static_cast<TensorIndex>(t)); });
+    }
     const Tensor& tensor(TensorIndex t) const { return graph_->tensors()[t]; }
 
     // A product of an activation with a parameter: its weight, or kNoTensor.

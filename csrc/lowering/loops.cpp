@@ -16,42 +16,15 @@ namespace {
 
 constexpr std::int64_t kRanksOfImages = 4;
 
-class Reader {
+// The loops so far, and the value that each storage has after them.
+class LoopWriter {
   public:
-    Reader(const Pass& pass, std::vector<Launch> launches, bool channels_last)
-        : pass_(pass),
-          graph_(pass.graph),
-          launches_(std::move(launches)),
-          channels_last_(channels_last),
-          current_(graph_.tensors().size(), kNoValue),
-          readers_(graph_.tensors().size()) {
-        for (std::size_t i = 0; i < launches_.size(); ++i) {
-            const Node& node = graph_.nodes()[launches_[i].nodes.front()];
-            graph_.for_each_input(
-                node, [&](TensorIndex t) { readers_[root(t)].push_back(static_cast<std::int32_t>(i)); });
-        }
-    }
+    explicit LoopWriter(const Pass& pass)
+        : pass_(pass), graph_(pass.graph), current_(graph_.tensors().size(), kNoValue) {}
 
-    Loops run() {
-        std::size_t next = 0;
-        for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph_.nodes().size()); ++i) {
-            const Node& node = graph_.nodes()[i];
-            if (next < launches_.size() && launches_[next].nodes.front() == i) {
-                check_interrupt();
-                const Call call(pass_, node);
-                call.within([&] { add(launches_[next++], call); });
-            } else if (!is_view(node)) {  // not modelled: it reads memory and writes memory
-                graph_.for_each_input(node, [&](TensorIndex t) { result_.values[value(t)].escapes = true; });
-                for (const std::int64_t out : graph_.node_outputs(node)) renew(static_cast<TensorIndex>(out));
-            }
-        }
-        for (const TensorIndex t : graph_.outputs()) result_.values[value(t)].escapes = true;
-        return std::move(result_);
-    }
+    Loops& loops() { return result_; }
 
-  private:
     std::size_t root(TensorIndex t) const { return static_cast<std::size_t>(pass_.storage.root(t)); }
-
     // Whether a node without a launch returns its operand or a view of it.
     bool is_view(const Node& node) const {
         for (const std::int64_t out : graph_.node_outputs(node)) {
@@ -61,140 +34,41 @@ class Reader {
         }
         return true;
     }
-
     ValueIndex value(TensorIndex t) {
         ValueIndex& v = current_[root(t)];
         if (v == kNoValue) v = renew(t);
         return v;
     }
     ValueIndex renew(TensorIndex t) {
-        const auto v = static_cast<ValueIndex>(result_.values.size());
-        result_.values.emplace_back();
+        const ValueIndex v = add();
         // Parameters, inputs and caches outlive the run.
         result_.values[v].escapes = graph_.tensors()[root(t)].role != Role::activation;
         current_[root(t)] = v;
         return v;
     }
-
-    void add(Launch& launch, const Call& call) {
-        if (is_repeated_cast(launch, call)) return;
-        Loop loop;
-        loop.node = launch.nodes.front();
-        loop.work = std::move(launch.work);
-        loop.hints = std::move(launch.hints);
-        if (!launch.opaque && call.output_count() > 0) classify(loop, call, channels_last_);
-        read(loop, call);
-        if (loop.kind == LoopClass::library) {
-            if (!launch.opaque) copy_operands(loop, call);
-            if (!launch.opaque && adds_bias_apart(loop, call)) {
-                add_bias(std::move(loop), call);
-                return;
-            }
-        } else if (joins(call) && loop.reads.size() > 1 && !reads_in_place(loop, call)) {
-            add_parts(std::move(loop), call);
-            return;
-        } else if (!loop.inner && loop.uses > 1) {
-            add_statistics(loop, call);
-        }
-        write(loop, call);
-        push(std::move(loop));
-    }
-
-    static bool joins(const Call& call) {
-        return call.op().name == "aten.cat" || call.op().name == "aten.stack";
-    }
-
-    // Whether all readers of this result compute element by element.
-    bool feeds_pointwise(const Call& call) const {
-        const std::vector<std::int32_t>& readers = readers_[root(call.output())];
-        return std::all_of(readers.begin(), readers.end(),
-                           [&](std::int32_t reader) {
-                               const Launch& launch = launches_[reader];
-                               const Node& node = graph_.nodes()[launch.nodes.front()];
-                               const WorkKind kind = launch.work.kind;
-                               return !launch.opaque &&
-                                      (kind == WorkKind::pointwise || kind == WorkKind::copy ||
-                                       (kind == WorkKind::normalization &&
-                                        graph_.ops()[node.op].name == "aten.batch_norm"));
-                           }) &&
-               !readers.empty();
-    }
-
-    // On a GPU the bias is separated from every convolution, and from a matrix product if the next loop can
-    // add the bias.
-    bool adds_bias_apart(const Loop& loop, const Call& call) const {
-        if (call.tensor("bias") == kNoTensor || call.output_count() != 1) return false;
-        return loop.work.kind == WorkKind::convolution ||
-               (loop.work.kind == WorkKind::gemm && feeds_pointwise(call));
-    }
-
-    void add_bias(Loop product, const Call& call) {
-        const TensorIndex bias = call.tensor("bias");
-        const TensorIndex result = call.output();
-        Loop sum;
-        sum.kind = LoopClass::pointwise;
-        sum.node = product.node;
-        sum.work.kind = WorkKind::pointwise;
-        sum.work.dtype = call.stored_dtype(result);
-        sum.work.pointwise_flops = product.work.pointwise_flops;
-        product.work.pointwise_flops = 0;
-        sum.results = call.numel(result);
-        const auto made = static_cast<ValueIndex>(result_.values.size());
+    // A value that no tensor of the graph has.
+    ValueIndex add() {
         result_.values.emplace_back();
-        const Stream passed{made, result, call.bytes(result), call.traffic(result), false, true};
-        for (const Stream& stream : product.reads) {
-            if (stream.tensor != bias) continue;
-            sum.reads.push_back(stream);
-            sum.reads.back().bytes = call.bytes(bias);
-            product.work.read[stream.role] = product.work.read[stream.role] - call.bytes(bias);
-        }
-        std::erase_if(product.reads, [&](const Stream& stream) { return stream.tensor == bias; });
-        sum.reads.push_back(passed);
-        product.writes = {passed};
-        push(std::move(product));
-        write(sum, call, false);
-        push(std::move(sum));
+        return static_cast<ValueIndex>(result_.values.size()) - 1;
+    }
+    void set(TensorIndex t, ValueIndex v) { current_[root(t)] = v; }
+    void escape(TensorIndex t) { result_.values[value(t)].escapes = true; }
+    // A node that is not modelled reads memory and writes memory.
+    void pass_over(const Node& node) {
+        graph_.for_each_input(node, [&](TensorIndex t) { escape(t); });
+        for (const std::int64_t out : graph_.node_outputs(node)) renew(static_cast<TensorIndex>(out));
     }
 
-    // Whether the readers of a concatenation read its parts directly. This requires few parts, and no other
-    // kernel that needs them in memory. It is preferable if a producer cannot write its part in place.
-    bool reads_in_place(const Loop& loop, const Call& call) {
-        constexpr std::size_t kParts = 8;    // max_pointwise_cat_inputs
-        constexpr std::size_t kComplex = 2;  // max_complex_pointwise_cat_inputs
-        if (loop.reads.size() > kParts) return false;
-        bool any = false;
-        bool all = true;
+    std::int32_t push(Loop loop) {
+        const auto index = static_cast<std::int32_t>(result_.loops.size());
         for (const Stream& stream : loop.reads) {
-            if (stream.value == kNoValue) return false;
-            const StorageState& part = result_.values[stream.value];
-            bool copied = part.producers.size() == 1;
-            if (copied) {
-                const Loop& producer = result_.loops[part.producers.front()];
-                copied = producer.kind == LoopClass::library || producer.kind == LoopClass::pointwise;
-                if (producer.kind != LoopClass::library && loop.reads.size() > kComplex) return false;
-            }
-            any = any || copied;
-            all = all && copied;
-            if (readers_[root(stream.tensor)].size() > 1) return false;
+            if (stream.value == kNoValue) continue;
+            std::vector<std::int32_t>& readers = result_.values[stream.value].readers;
+            if (readers.empty() || readers.back() != index) readers.push_back(index);
         }
-        return (any && feeds_pointwise(call)) || all;
-    }
-
-    // Equal expressions are computed once.
-    bool is_repeated_cast(const Launch& launch, const Call& call) {
-        if (call.op().name != "aten._to_copy" || launch.opaque) return false;
-        const TensorIndex source = call.first_operand();
-        const TensorIndex result = call.output();
-        const std::array<std::int64_t, 3> key = {value(source), source,
-                                                 static_cast<std::int64_t>(call.stored_dtype(result))};
-        const auto [known, fresh] = casts_.try_emplace(
-            (key[0] * static_cast<std::int64_t>(graph_.tensors().size()) + key[1]) * 64 + key[2],
-            static_cast<std::int32_t>(result_.loops.size()));
-        if (fresh) return false;
-        Loop& loop = result_.loops[known->second];
-        loop.twins.push_back(launch.nodes.front());
-        current_[root(result)] = loop.writes.front().value;
-        return true;
+        for (const Stream& stream : loop.writes) result_.values[stream.value].producers.push_back(index);
+        result_.loops.push_back(std::move(loop));
+        return index;
     }
 
     // Add operands one by one if their bytes equal those of the rule; otherwise add the bytes of each role
@@ -246,6 +120,201 @@ class Reader {
         }
     }
 
+  private:
+    const Pass& pass_;
+    const Graph& graph_;
+    std::vector<ValueIndex> current_;  // of the storage with this root
+    Loops result_;
+};
+
+bool joins(const Call& call) {
+    return call.op().name == "aten.cat" || call.op().name == "aten.stack";
+}
+
+// Statistics of planes, which run before the loop that uses them: the loop keeps what is computed with them.
+Loop take_statistics(Loop& loop, const Call& call) {
+    constexpr int kPerElement = 3;  // by the convention: subtract, square, add
+    const TensorIndex input = call.first_operand();
+    const Expr flops = call.numel(input) * kPerElement;
+    Loop statistics;
+    statistics.kind = LoopClass::reduction;
+    statistics.node = loop.node;
+    statistics.work.kind = WorkKind::reduction;
+    statistics.work.dtype = loop.work.dtype;
+    statistics.work.pointwise_flops = flops;
+    statistics.results = loop.results;
+    statistics.length = loop.length;
+    statistics.inner = loop.inner;
+    for (const Stream& stream : loop.reads) {
+        if (stream.tensor == input) statistics.reads.push_back(stream);
+    }
+    // A vector unit cannot load elements that are not contiguous.
+    Expr& rows = loop.hints.slow_loops[SlowLoop::row];
+    statistics.hints.slow_loops[SlowLoop::scattered] = rows;
+    rows = 0;
+    loop.work.pointwise_flops = loop.work.pointwise_flops - flops;
+    loop.work.kind = WorkKind::pointwise;
+    loop.work.dims = {};
+    loop.hints.rows = {};
+    loop.kind = LoopClass::pointwise;
+    loop.results = call.numel(call.output());
+    loop.length = 1;
+    loop.uses = 1;
+    loop.inner = true;
+    return statistics;
+}
+
+class Reader {
+  public:
+    Reader(const Pass& pass, std::vector<Launch> launches, bool channels_last)
+        : pass_(pass),
+          graph_(pass.graph),
+          launches_(std::move(launches)),
+          channels_last_(channels_last),
+          written_(pass),
+          readers_(graph_.tensors().size()) {
+        for (std::size_t i = 0; i < launches_.size(); ++i) {
+            const Node& node = graph_.nodes()[launches_[i].nodes.front()];
+            graph_.for_each_input(node, [&](TensorIndex t) {
+                readers_[written_.root(t)].push_back(static_cast<std::int32_t>(i));
+            });
+        }
+    }
+
+    Loops run() {
+        std::size_t next = 0;
+        for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph_.nodes().size()); ++i) {
+            const Node& node = graph_.nodes()[i];
+            if (next < launches_.size() && launches_[next].nodes.front() == i) {
+                check_interrupt();
+                const Call call(pass_, node);
+                call.within([&] { add(launches_[next++], call); });
+            } else if (!written_.is_view(node)) {
+                written_.pass_over(node);
+            }
+        }
+        for (const TensorIndex t : graph_.outputs()) written_.escape(t);
+        return std::move(written_.loops());
+    }
+
+  private:
+    void add(Launch& launch, const Call& call) {
+        if (is_repeated_cast(launch, call)) return;
+        Loop loop;
+        loop.node = launch.nodes.front();
+        loop.work = std::move(launch.work);
+        loop.hints = std::move(launch.hints);
+        if (!launch.opaque && call.output_count() > 0) classify(loop, call, channels_last_);
+        written_.read(loop, call);
+        if (loop.kind == LoopClass::library) {
+            if (!launch.opaque) copy_operands(loop, call);
+            if (!launch.opaque && adds_bias_apart(loop, call)) {
+                add_bias(std::move(loop), call);
+                return;
+            }
+        } else if (joins(call) && loop.reads.size() > 1 && !reads_in_place(loop, call)) {
+            add_parts(std::move(loop), call);
+            return;
+        } else if (!loop.inner && loop.uses > 1) {
+            const std::int32_t before = written_.push(take_statistics(loop, call));
+            written_.loops().barriers.emplace_back(before, before + 1);
+        }
+        written_.write(loop, call);
+        written_.push(std::move(loop));
+    }
+
+    // Whether all readers of this result compute element by element.
+    bool feeds_pointwise(const Call& call) const {
+        const std::vector<std::int32_t>& readers = readers_[written_.root(call.output())];
+        return std::all_of(readers.begin(), readers.end(),
+                           [&](std::int32_t reader) {
+                               const Launch& launch = launches_[reader];
+                               const Node& node = graph_.nodes()[launch.nodes.front()];
+                               const WorkKind kind = launch.work.kind;
+                               return !launch.opaque &&
+                                      (kind == WorkKind::pointwise || kind == WorkKind::copy ||
+                                       (kind == WorkKind::normalization &&
+                                        graph_.ops()[node.op].name == "aten.batch_norm"));
+                           }) &&
+               !readers.empty();
+    }
+
+    // On a GPU the bias is separated from every convolution, and from a matrix product if the next loop can
+    // add the bias.
+    bool adds_bias_apart(const Loop& loop, const Call& call) const {
+        if (call.tensor("bias") == kNoTensor || call.output_count() != 1) return false;
+        return loop.work.kind == WorkKind::convolution ||
+               (loop.work.kind == WorkKind::gemm && feeds_pointwise(call));
+    }
+
+    void add_bias(Loop product, const Call& call) {
+        const TensorIndex bias = call.tensor("bias");
+        const TensorIndex result = call.output();
+        Loop sum;
+        sum.kind = LoopClass::pointwise;
+        sum.node = product.node;
+        sum.work.kind = WorkKind::pointwise;
+        sum.work.dtype = call.stored_dtype(result);
+        sum.work.pointwise_flops = product.work.pointwise_flops;
+        product.work.pointwise_flops = 0;
+        sum.results = call.numel(result);
+        const ValueIndex made = written_.add();
+        const Stream passed{made, result, call.bytes(result), call.traffic(result), false, true};
+        for (const Stream& stream : product.reads) {
+            if (stream.tensor != bias) continue;
+            sum.reads.push_back(stream);
+            sum.reads.back().bytes = call.bytes(bias);
+            product.work.read[stream.role] = product.work.read[stream.role] - call.bytes(bias);
+        }
+        std::erase_if(product.reads, [&](const Stream& stream) { return stream.tensor == bias; });
+        sum.reads.push_back(passed);
+        product.writes = {passed};
+        written_.push(std::move(product));
+        written_.write(sum, call, false);
+        written_.push(std::move(sum));
+    }
+
+    // Whether the readers of a concatenation read its parts directly. This requires few parts, and no other
+    // kernel that needs them in memory. It is preferable if a producer cannot write its part in place.
+    bool reads_in_place(const Loop& loop, const Call& call) {
+        constexpr std::size_t kParts = 8;    // max_pointwise_cat_inputs
+        constexpr std::size_t kComplex = 2;  // max_complex_pointwise_cat_inputs
+        if (loop.reads.size() > kParts) return false;
+        bool any = false;
+        bool all = true;
+        for (const Stream& stream : loop.reads) {
+            if (stream.value == kNoValue) return false;
+            const StorageState& part = written_.loops().values[stream.value];
+            bool copied = part.producers.size() == 1;
+            if (copied) {
+                const Loop& producer = written_.loops().loops[part.producers.front()];
+                copied = producer.kind == LoopClass::library || producer.kind == LoopClass::pointwise;
+                if (producer.kind != LoopClass::library && loop.reads.size() > kComplex) return false;
+            }
+            any = any || copied;
+            all = all && copied;
+            if (readers_[written_.root(stream.tensor)].size() > 1) return false;
+        }
+        return (any && feeds_pointwise(call)) || all;
+    }
+
+    // Equal expressions are computed once.
+    bool is_repeated_cast(const Launch& launch, const Call& call) {
+        if (call.op().name != "aten._to_copy" || launch.opaque) return false;
+        const TensorIndex source = call.first_operand();
+        const TensorIndex result = call.output();
+        const std::array<std::int64_t, 3> key = {written_.value(source), source,
+                                                 static_cast<std::int64_t>(call.stored_dtype(result))};
+        const auto [known, fresh] = casts_.try_emplace(
+            (key[0] * static_cast<std::int64_t>(graph_.tensors().size()) + key[1]) * 64 + key[2],
+            static_cast<std::int32_t>(written_.loops().loops.size()));
+        if (fresh) return false;
+        Loop& loop = written_.loops().loops[known->second];
+        loop.twins.push_back(launch.nodes.front());
+        written_.set(result, loop.writes.front().value);
+        return true;
+    }
+
     // A library requires operands in one layout. Operands in another layout are copied by a loop before it,
     // which may be fused with the loops before. Weights are copied in every run: a compiler that does not
     // know their values cannot keep the copy.
@@ -256,7 +325,7 @@ class Reader {
         loop.hints.access.channels_first = false;
         std::size_t position = 0;
         call.for_each_input([&](TensorIndex t) {
-            const bool given = graph_.tensors()[root(t)].role != Role::activation;
+            const bool given = graph_.tensors()[written_.root(t)].role != Role::activation;
             if (position++ < 2 && call.rank(t) >= kRanksOfImages && given && has_channels_first(call, t)) {
                 copy_operand(loop, call, t, call.bytes(t, call.numel(t)));
             }
@@ -270,8 +339,7 @@ class Reader {
         copy.work = copy_work(call, t, bytes);
         copy.hints = copy_hints(call, t);
         copy.results = call.numel(t);
-        const auto made = static_cast<ValueIndex>(result_.values.size());
-        result_.values.emplace_back();
+        const ValueIndex made = written_.add();
         for (Stream& stream : loop.reads) {
             if (stream.tensor != t) continue;
             if (copy.reads.empty()) {
@@ -284,25 +352,13 @@ class Reader {
         copy.writes = {
             {made, t, bytes, Traffic::activation, false, false}
         };
-        push(std::move(copy));
-    }
-
-    std::int32_t push(Loop loop) {
-        const auto index = static_cast<std::int32_t>(result_.loops.size());
-        for (const Stream& stream : loop.reads) {
-            if (stream.value == kNoValue) continue;
-            std::vector<std::int32_t>& readers = result_.values[stream.value].readers;
-            if (readers.empty() || readers.back() != index) readers.push_back(index);
-        }
-        for (const Stream& stream : loop.writes) result_.values[stream.value].producers.push_back(index);
-        result_.loops.push_back(std::move(loop));
-        return index;
+        written_.push(std::move(copy));
     }
 
     // A separate loop writes each part to its place in the result.
     void add_parts(Loop whole, const Call& call) {
         const TensorIndex t = call.output();
-        const ValueIndex made = renew(t);
+        const ValueIndex made = written_.renew(t);
         bool first = true;
         for (const Stream& stream : whole.reads) {
             Loop part;
@@ -318,51 +374,17 @@ class Reader {
             part.writes = {
                 {made, t, call.bytes(t, elements), call.traffic(t), false, false}
             };
-            push(std::move(part));
+            written_.push(std::move(part));
         }
-    }
-
-    // Statistics of planes, before the loop that uses them.
-    void add_statistics(Loop& loop, const Call& call) {
-        constexpr int kPerElement = 3;  // by the convention: subtract, square, add
-        Loop statistics;
-        statistics.kind = LoopClass::reduction;
-        statistics.node = loop.node;
-        statistics.work.kind = WorkKind::reduction;
-        statistics.work.dtype = loop.work.dtype;
-        statistics.work.pointwise_flops = call.numel(call.first_operand()) * kPerElement;
-        statistics.results = loop.results;
-        statistics.length = loop.length;
-        statistics.inner = loop.inner;
-        const TensorIndex input = call.first_operand();
-        for (const Stream& stream : loop.reads) {
-            if (stream.tensor == input) statistics.reads.push_back(stream);
-        }
-        // A vector unit cannot load elements that are not contiguous.
-        Expr& rows = loop.hints.slow_loops[SlowLoop::row];
-        statistics.hints.slow_loops[SlowLoop::scattered] = rows;
-        rows = 0;
-        const std::int32_t before = push(std::move(statistics));
-        result_.barriers.emplace_back(before, before + 1);
-        loop.work.pointwise_flops = loop.work.pointwise_flops - call.numel(input) * kPerElement;
-        loop.work.kind = WorkKind::pointwise;
-        loop.work.dims = {};
-        loop.hints.rows = {};
-        loop.kind = LoopClass::pointwise;
-        loop.results = call.numel(call.output());
-        loop.length = 1;
-        loop.uses = 1;
-        loop.inner = true;
     }
 
     const Pass& pass_;
     const Graph& graph_;
     IndexedVector<std::int32_t, Launch> launches_;
     bool channels_last_;
-    std::vector<ValueIndex> current_;                 // of the storage with this root
+    LoopWriter written_;
     std::vector<std::vector<std::int32_t>> readers_;  // launches, by storage
     std::unordered_map<std::int64_t, std::int32_t> casts_;
-    Loops result_;
 };
 
 }  // namespace

@@ -62,6 +62,7 @@ struct DecoderConfig {
     std::string name;
     const DecoderFamily* family = nullptr;
     Phase phase = Phase::decode;
+    bool decodes() const { return phase == Phase::decode; }
     DType dtype = DType::float32;  // of activations and caches, and of weights without a type
     std::int64_t layers = 0;
     std::int64_t hidden = 0;

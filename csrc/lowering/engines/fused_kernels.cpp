@@ -17,23 +17,138 @@ namespace {
 constexpr std::string_view kParts[] = {"aten.split",  "aten.split_with_sizes", "aten.chunk",  "aten.slice",
                                        "aten.select", "aten.narrow",           "aten.unbind", "engine.parts"};
 
+using UnitOf = IndexedVector<NodeIndex, int>;
+
+struct Source {
+    TensorIndex whole;  // result of the kernel that made it, or an input of the graph
+    TensorIndex part;   // the first part of it on the way, or the whole
+};
+
+// Nodes that no row of the engine covers. Compilers of whole models have kernels for convolutions and for
+// every operator of their exchange format.
+bool is_left(const Flow& flow, const EngineRows& rows, NodeIndex node) {
+    const WorkKind kind = flow.kind(node);
+    const bool strange = kind == WorkKind::library || kind == WorkKind::unknown;
+    if (rows.compiler) return flow.is_live(node) && (strange || kind == WorkKind::scan);
+    return flow.is_glue(node) || (flow.is_anchor(node) && (strange || kind == WorkKind::convolution));
+}
+
+// Where a value comes from, through views.
+Source source_of(const Flow& flow, const Operand& operand) {
+    Source source{operand.tensor, operand.tensor};
+    NodeIndex made = operand.producer;
+    bool is_part = false;
+    while (made != kNoNode && flow.is_free(made) && !makes_buffer(flow, made) &&
+           !flow.operands(made).empty()) {
+        const Operand& from = flow.operands(made).front();
+        if (is_one_of(flow.op(made), kParts)) {
+            source.part = source.whole;
+            is_part = true;
+        }
+        source.whole = from.tensor;
+        if (!is_part) source.part = from.tensor;
+        made = from.producer;
+    }
+    return source;
+}
+
+// What nodes that only move data make a result from.
+TensorIndex source_of_layout(const Flow& flow, const UnitOf& unit_of, TensorIndex result, std::size_t unit) {
+    const Operand* operand = &flow.operands(flow.maker(result)).front();
+    for (NodeIndex made = through_views(flow, operand->producer);
+         made != kNoNode && unit_of[made] == static_cast<int>(unit);
+         made = through_views(flow, operand->producer)) {
+        operand = &flow.operands(made).front();
+    }
+    return source_of(flow, *operand).part;
+}
+
+// A buffer that nodes of a unit fill part by part: its maker computes nothing, and they are the first to
+// write it.
+bool is_filled_by(const Flow& flow, const UnitOf& unit_of, TensorIndex t, std::size_t unit) {
+    const NodeIndex first = flow.first_maker(t);
+    const NodeIndex writer = flow.first_writer(t);
+    return first != kNoNode && !flow.is_live(first) && writer != kNoNode &&
+           unit_of[writer] == static_cast<int>(unit);
+}
+
+// Views of a value are followed.
+bool is_read_outside(const Flow& flow, const UnitOf& unit_of, const Use& use, std::size_t unit) {
+    if (flow.is_free(use.consumer)) {
+        for (const Use& next : flow.uses(use.consumer)) {
+            if (is_read_outside(flow, unit_of, next, unit)) return true;
+        }
+        return flow.is_result(use.consumer);
+    }
+    // A buffer of the same shape that the unit fills.
+    if (makes_buffer(flow, use.consumer) &&
+        is_filled_by(flow, unit_of, flow.call(use.consumer).output(), unit))
+        return false;
+    return unit_of[use.consumer] != static_cast<int>(unit);
+}
+
+void add_output(TensorIndex t, std::vector<TensorIndex>& outputs) {
+    if (std::find(outputs.begin(), outputs.end(), t) == outputs.end()) outputs.push_back(t);
+}
+
+bool is_read_only_by(const Flow& flow, const UnitOf& unit_of, TensorIndex t, NodeIndex maker,
+                     NodeIndex reader) {
+    bool only = !flow.is_output(t) && flow.maker(t) == maker;
+    flow.for_each_reader(maker, [&](NodeIndex other) {
+        only = only && (other == reader || unit_of[other] == unit_of[maker]);
+    });
+    return only;
+}
+
+// The module of a norm or of an activation names the kernel.
+NodeIndex place_of(const Flow& flow, const FusedUnit& unit) {
+    for (const NodeIndex node : unit.nodes) {
+        if (is_statistic(flow, node)) return node;
+    }
+    return unit.nodes.back();
+}
+
+bool writes(const Flow& flow, NodeIndex node, TensorIndex t) {
+    const auto results = flow.graph().node_outputs(flow.graph().nodes()[node]);
+    return std::find(results.begin(), results.end(), t) != results.end();
+}
+
+// A compiler has kernels for reductions, and an engine that joins nothing runs elementwise operators one by
+// one.
+void leave_single_ops(const Flow& flow, const CompilerRow& compiler, Units& units) {
+    for (FusedUnit& unit : units.units) {
+        const bool plain = unit.pattern == Pattern::pointwise || unit.pattern == Pattern::rotary;
+        const bool single = !compiler.joins_pointwise && plain && !unit.layout;
+        const bool mean = unit.nodes.size() == 1 && flow.op(unit.nodes.front()) == "aten.mean";
+        if (!single && !mean) continue;
+        for (const NodeIndex node : unit.nodes) units.of_node[node] = -1;
+        unit.nodes.clear();
+    }
+}
+
+// The units of a graph, recurrences last.
+Units units_of(Flow& flow, const EngineRows& rows) {
+    // Compilers of whole models run loops over tokens as they were captured.
+    Units recurrences;
+    if (!rows.compiler) recurrences = find_recurrences(flow);
+    if (!recurrences.units.empty()) flow.set_anchors(recurrences.of_node);
+    Units units = find_units(flow, rows);
+    const int first = static_cast<int>(units.units.size());
+    for (std::size_t i = 0; i < recurrences.of_node.size(); ++i) {
+        if (recurrences.of_node[i] >= 0) units.of_node[i] = first + recurrences.of_node[i];
+    }
+    std::move(recurrences.units.begin(), recurrences.units.end(), std::back_inserter(units.units));
+    if (rows.compiler) leave_single_ops(flow, *rows.compiler, units);
+    return units;
+}
+
 class Writer {
   public:
     Writer(const GraphPtr& graph, const EngineRows& rows) : flow_(graph), rewriter_(*graph), rows_(rows) {
         for (const KernelRow& row : rows.rows) row_of_[row.pattern] = &row;
-        // Compilers of whole models run loops over tokens as they were captured.
-        Units recurrences;
-        if (!rows.compiler) recurrences = find_recurrences(flow_);
-        if (!recurrences.units.empty()) flow_.set_anchors(recurrences.of_node);
-        Units found = find_units(flow_, rows);
-        units_ = std::move(found.units);
-        unit_of_ = std::move(found.of_node);
-        const int first = static_cast<int>(units_.size());
-        for (std::size_t i = 0; i < recurrences.of_node.size(); ++i) {
-            if (recurrences.of_node[i] >= 0) unit_of_[i] = first + recurrences.of_node[i];
-        }
-        std::move(recurrences.units.begin(), recurrences.units.end(), std::back_inserter(units_));
-        if (rows.compiler) leave_single_ops();
+        Units units = units_of(flow_, rows);
+        units_ = std::move(units.units);
+        unit_of_ = std::move(units.of_node);
     }
 
     EngineGraph run() {
@@ -47,70 +162,12 @@ class Writer {
         result.graph = rewriter_.build().graph;
         const Flow flow(result.graph);
         for (NodeIndex i = 0; i < flow.count(); ++i) {
-            if (is_left(flow, i)) result.as_captured.push_back(i);
+            if (is_left(flow, rows_, i)) result.as_captured.push_back(i);
         }
         return result;
     }
 
   private:
-    // Nodes that no row of the engine covers. Compilers of whole models have kernels for convolutions and for
-    // every operator of their exchange format.
-    bool is_left(const Flow& flow, NodeIndex node) const {
-        const WorkKind kind = flow.kind(node);
-        const bool strange = kind == WorkKind::library || kind == WorkKind::unknown;
-        if (rows_.compiler) return flow.is_live(node) && (strange || kind == WorkKind::scan);
-        return flow.is_glue(node) || (flow.is_anchor(node) && (strange || kind == WorkKind::convolution));
-    }
-
-    // A compiler has kernels for reductions, and an engine that joins nothing runs elementwise operators one
-    // by one.
-    void leave_single_ops() {
-        for (FusedUnit& unit : units_) {
-            const bool plain = unit.pattern == Pattern::pointwise || unit.pattern == Pattern::rotary;
-            const bool single = !rows_.compiler->joins_pointwise && plain && !unit.layout;
-            const bool mean = unit.nodes.size() == 1 && flow_.op(unit.nodes.front()) == "aten.mean";
-            if (!single && !mean) continue;
-            for (const NodeIndex node : unit.nodes) unit_of_[node] = -1;
-            unit.nodes.clear();
-        }
-    }
-
-    // ---- kernels ----
-    struct Source {
-        TensorIndex whole;  // result of the kernel that made it, or an input of the graph
-        TensorIndex part;   // the first part of it on the way, or the whole
-    };
-
-    // Where a value comes from, through views.
-    Source source_of(const Operand& operand) const {
-        Source source{operand.tensor, operand.tensor};
-        NodeIndex made = operand.producer;
-        bool is_part = false;
-        while (made != kNoNode && flow_.is_free(made) && !makes_buffer(flow_, made) &&
-               !flow_.operands(made).empty()) {
-            const Operand& from = flow_.operands(made).front();
-            if (is_one_of(flow_.op(made), kParts)) {
-                source.part = source.whole;
-                is_part = true;
-            }
-            source.whole = from.tensor;
-            if (!is_part) source.part = from.tensor;
-            made = from.producer;
-        }
-        return source;
-    }
-
-    // What nodes that only move data make a result from.
-    TensorIndex source_of_layout(TensorIndex result, std::size_t unit) const {
-        const Operand* operand = &flow_.operands(flow_.maker(result)).front();
-        for (NodeIndex made = through_views(flow_, operand->producer);
-             made != kNoNode && unit_of_[made] == static_cast<int>(unit);
-             made = through_views(flow_, operand->producer)) {
-            operand = &flow_.operands(made).front();
-        }
-        return source_of(*operand).part;
-    }
-
     void add_inputs(const Nodes& nodes, std::size_t unit, std::vector<TensorIndex>& inputs) {
         using Whole = std::pair<TensorIndex, bool>;  // and whether its value is known before the forward
         std::map<Whole, std::set<TensorIndex>> parts;
@@ -121,7 +178,7 @@ class Writer {
                 if (made != kNoNode && unit_of_[made] == static_cast<int>(unit)) continue;
                 // Memory without contents, which the nodes fill. What others have written into it is read.
                 if (made != kNoNode && makes_buffer(flow_, made)) continue;
-                const Source source = source_of(operand);
+                const Source source = source_of(flow_, operand);
                 const Whole whole{source.whole, made != kNoNode && !flow_.is_live(made)};
                 if (!parts.contains(whole)) order.push_back(whole);
                 parts[whole].insert(source.part);
@@ -149,22 +206,6 @@ class Writer {
         return table;
     }
 
-    bool is_read_outside(NodeIndex node, std::size_t unit) const {
-        bool outside = false;
-        for (const Use& use : flow_.uses(node)) outside = outside || is_view_read_outside(use, unit);
-        for (const std::int64_t t : flow_.graph().node_outputs(flow_.graph().nodes()[node])) {
-            outside = outside || flow_.is_output(static_cast<TensorIndex>(t));
-        }
-        return outside;
-    }
-    bool is_view_read_outside(const Use& use, std::size_t unit) const {
-        if (flow_.is_free(use.consumer)) return is_read_outside(use.consumer, unit);
-        // A buffer of the same shape that the unit fills.
-        if (makes_buffer(flow_, use.consumer) && is_filled_by(flow_.call(use.consumer).output(), unit))
-            return false;
-        return unit_of_[use.consumer] != static_cast<int>(unit);
-    }
-
     void emit(std::size_t number) {
         const FusedUnit& unit = units_[number];
         if (unit.nodes.empty()) return;
@@ -177,7 +218,7 @@ class Writer {
             flops += flow_.pointwise_flops(node);
             contraction_flops += flow_.contraction_flops(node);
             for (const Use& use : flow_.uses(node)) {
-                if (is_view_read_outside(use, number)) add_output(use.tensor, outputs);
+                if (is_read_outside(flow_, unit_of_, use, number)) add_output(use.tensor, outputs);
             }
         }
         // A node may write a part of a result in place.
@@ -192,16 +233,16 @@ class Writer {
         for (const TensorIndex t : outputs) {
             const NodeIndex first = flow_.first_maker(t);
             const bool own = first != kNoNode && unit_of_[first] == static_cast<int>(number);
-            const bool fills = is_filled_by(t, number);
+            const bool fills = is_filled_by(flow_, unit_of_, t, number);
             if (fills && !own) rewriter_.remove(first);
             std::erase(inputs, t);
             if (!own && !fills) inputs.push_back(t);
         }
-        const NodeIndex place = place_of(unit);
+        const NodeIndex place = place_of(flow_, unit);
         if (unit.layout) {
             for (const TensorIndex output : outputs) {
                 const NamedArgument view[] = {
-                    {"self", source_of_layout(output, number)}
+                    {"self", source_of_layout(flow_, unit_of_, output, number)}
                 };
                 rewriter_.insert_after(place, "engine.parts.default", view, {&output, 1});
             }
@@ -217,19 +258,6 @@ class Writer {
             take_write(number, found->second, inputs, outputs, more);
         }
         insert(unit.pattern, place, inputs, outputs, flops, more);
-    }
-
-    static void add_output(TensorIndex t, std::vector<TensorIndex>& outputs) {
-        if (std::find(outputs.begin(), outputs.end(), t) == outputs.end()) outputs.push_back(t);
-    }
-
-    // A buffer that nodes of a unit fill part by part: its maker computes nothing, and they are the first to
-    // write it.
-    bool is_filled_by(TensorIndex t, std::size_t unit) const {
-        const NodeIndex first = flow_.first_maker(t);
-        const NodeIndex writer = flow_.first_writer(t);
-        return first != kNoNode && !flow_.is_live(first) && writer != kNoNode &&
-               unit_of_[writer] == static_cast<int>(unit);
     }
 
     // An engine without a kernel that writes into the cache writes as it rotates.
@@ -254,10 +282,11 @@ class Writer {
             written += flow_.numel(operand.tensor);
             const NodeIndex made = through_views(flow_, operand.producer);
             if (made == kNoNode || unit_of_[made] != static_cast<int>(unit)) {
-                inputs.push_back(source_of(operand).part);
+                inputs.push_back(source_of(flow_, operand).part);
                 continue;
             }
-            std::erase_if(outputs, [&](TensorIndex t) { return is_read_only_by(t, made, write); });
+            std::erase_if(outputs,
+                          [&](TensorIndex t) { return is_read_only_by(flow_, unit_of_, t, made, write); });
         }
         const List<TensorIndex> caches = flow_.call(write).tensors("caches");
         std::vector<TensorIndex> given;
@@ -271,22 +300,6 @@ class Writer {
         }
         rewriter_.remove(write);
         taken_.insert(write);
-    }
-
-    bool is_read_only_by(TensorIndex t, NodeIndex maker, NodeIndex reader) const {
-        bool only = !flow_.is_output(t) && flow_.maker(t) == maker;
-        flow_.for_each_reader(maker, [&](NodeIndex other) {
-            only = only && (other == reader || unit_of_[other] == unit_of_[maker]);
-        });
-        return only;
-    }
-
-    // The module of a norm or of an activation names the kernel.
-    NodeIndex place_of(const FusedUnit& unit) const {
-        for (const NodeIndex node : unit.nodes) {
-            if (is_statistic(flow_, node)) return node;
-        }
-        return unit.nodes.back();
     }
 
     void insert(Pattern pattern, NodeIndex place, const std::vector<TensorIndex>& inputs,
@@ -317,7 +330,7 @@ class Writer {
             const NodeIndex made = flow_.maker(output);
             if (is_floating(flow_.tensor(output).dtype) && flow_.kind(made) == WorkKind::gather &&
                 flow_.shape(output).size() == 2) {
-                const TensorIndex tokens = source_of(flow_.operands(made).front()).part;
+                const TensorIndex tokens = source_of(flow_, flow_.operands(made).front()).part;
                 const NamedArgument view[] = {
                     {"self", tokens}
                 };
@@ -347,11 +360,6 @@ class Writer {
         }
     }
 
-    bool writes(NodeIndex node, TensorIndex t) const {
-        const auto results = flow_.graph().node_outputs(flow_.graph().nodes()[node]);
-        return std::find(results.begin(), results.end(), t) != results.end();
-    }
-
     // Nodes that stay read tables instead of what was computed from positions.
     void fix_static() {
         for (NodeIndex i = 0; i < flow_.count(); ++i) {
@@ -359,8 +367,8 @@ class Writer {
             GraphRewriter::Replaced replaced;
             for (const Operand& operand : flow_.operands(i)) {
                 if (operand.producer == kNoNode || flow_.is_live(operand.producer)) continue;
-                if (writes(i, operand.tensor)) continue;  // a buffer that it fills
-                const Source source = source_of(operand);
+                if (writes(flow_, i, operand.tensor)) continue;  // a buffer that it fills
+                const Source source = source_of(flow_, operand);
                 const Tensor& root = flow_.tensor(source.whole);
                 if (root.role == Role::parameter || root.role == Role::buffer)
                     continue;  // a transposed weight
@@ -375,7 +383,7 @@ class Writer {
     const EngineRows& rows_;
     EnumArray<Pattern, const KernelRow*> row_of_{};
     std::vector<FusedUnit> units_;
-    IndexedVector<NodeIndex, int> unit_of_;
+    UnitOf unit_of_;
     std::map<TensorIndex, TensorIndex> tables_;
     std::set<TensorIndex> gathered_;
     std::map<std::size_t, NodeIndex> write_of_;  // of a unit

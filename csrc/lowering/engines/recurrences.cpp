@@ -164,12 +164,6 @@ class RecurrenceFinder {
         }
     }
 
-    bool is_result(NodeIndex node) const {
-        const auto outputs = flow_.graph().node_outputs(flow_.graph().nodes()[node]);
-        return std::any_of(outputs.begin(), outputs.end(),
-                           [&](std::int64_t t) { return flow_.is_output(static_cast<TensorIndex>(t)); });
-    }
-
     bool moves(NodeIndex node) const {
         const WorkKind kind = flow_.kind(node);
         return kind == WorkKind::copy || kind == WorkKind::fill ||
@@ -181,7 +175,7 @@ class RecurrenceFinder {
         for (NodeIndex i = 0; i < flow_.count(); ++i) {
             if (!is_convolution_part(part_[i])) continue;
             NodeIndex last = i;
-            while (readers_[last].size() == 1 && !is_result(last)) {
+            while (readers_[last].size() == 1 && !flow_.is_result(last)) {
                 const NodeIndex next = readers_[last].front();
                 const bool elementwise = flow_.kind(next) == WorkKind::pointwise || moves(next);
                 if (part_[next] != part_[i] + 1 || !elementwise || makers_[next].size() > 1) break;
@@ -240,7 +234,7 @@ class RecurrenceFinder {
         for (NodeIndex i = flow_.count(); i-- > 0;) {
             const int part = part_[i];
             const std::vector<NodeIndex>& readers = readers_[i];
-            if (part < 0 || is_convolution_part(part) || readers.empty() || is_result(i)) continue;
+            if (part < 0 || is_convolution_part(part) || readers.empty() || flow_.is_result(i)) continue;
             int least = level_[readers.front()];
             bool inside = true;
             for (const NodeIndex reader : readers) {

@@ -17,6 +17,140 @@ constexpr std::string_view kEmpty[] = {"aten.empty",         "aten.new_empty",  
 
 constexpr int kMostBetween = 5;  // nodes between a statistic and what it scales
 
+bool moves_elements(const Flow& flow, NodeIndex node) {
+    const WorkKind kind = flow.kind(node);
+    return kind == WorkKind::pointwise || (kind == WorkKind::copy && is_one_of(flow.op(node), kLayouts));
+}
+
+// A sum of two activations.
+bool is_sum(const Flow& flow, NodeIndex node) {
+    if (!flow.op(node).starts_with("aten.add")) return false;
+    int live = 0;
+    for (const Operand& operand : flow.operands(node)) {
+        live += operand.producer == kNoNode ? flow.tensor(operand.tensor).role == Role::input
+                                            : flow.is_live(operand.producer);
+    }
+    return live == 2;
+}
+
+bool is_of_experts(const Flow& flow, NodeIndex node) {
+    return flow.op(node) == "aten._grouped_mm" || flow.op(node).starts_with("pyinfercost.grouped");
+}
+
+// Whether a row of the engine covers the nodes.
+bool classify(const Flow& flow, FusedUnit& unit) {
+    bool top = false;
+    bool moves = true;
+    bool fusible = true;
+    for (const NodeIndex node : unit.nodes) {
+        const WorkKind kind = flow.kind(node);
+        top = top || is_top(flow, node);
+        moves = moves && kind == WorkKind::copy && is_one_of(flow.op(node), kLayouts);
+        fusible = fusible && kind != WorkKind::sort && kind != WorkKind::scan && kind != WorkKind::scatter &&
+                  kind != WorkKind::pooling;
+    }
+    unit.layout = moves;
+    if (moves) return true;
+    bool to_experts = false;
+    bool to_attention = false;
+    bool to_product = false;
+    bool from_experts = false;
+    bool from_product = false;
+    for (const NodeIndex node : unit.nodes) {
+        flow.for_each_reader(node, [&](NodeIndex reader) {
+            to_experts = to_experts || is_of_experts(flow, reader);
+            to_attention = to_attention || flow.kind(reader) == WorkKind::attention ||
+                           flow.op(reader) == op_name(Pattern::cache_write);
+            to_product = to_product || flow.weight_of(reader) != kNoTensor;
+        });
+        for (const Operand& operand : flow.operands(node)) {
+            const NodeIndex made = through_views(flow, operand.producer);
+            if (made == kNoNode) continue;
+            from_experts = from_experts || is_of_experts(flow, made);
+            from_product = from_product || flow.weight_of(made) != kNoTensor;
+        }
+    }
+    if (top && to_experts) {
+        unit.pattern = Pattern::route;
+        return true;
+    }
+    if (from_experts && !to_experts) {
+        unit.pattern = Pattern::combine;
+        return true;
+    }
+    if (!fusible) return false;
+    if (to_attention) {
+        unit.pattern = Pattern::rotary;
+    } else if (from_product && to_product) {
+        unit.pattern = Pattern::activation;
+    }
+    return true;
+}
+
+// Whether the units of a region can run one after another.
+bool is_ordered(const Flow& flow, const std::vector<FusedUnit>& units) {
+    std::map<NodeIndex, std::size_t> of;
+    for (std::size_t u = 0; u < units.size(); ++u) {
+        for (const NodeIndex node : units[u].nodes) of.emplace(node, u);
+    }
+    std::vector<std::set<std::size_t>> after(units.size());
+    std::vector<int> waits(units.size(), 0);
+    for (const auto& [node, unit] : of) {
+        const std::size_t from = unit;
+        flow.for_each_reader(node, [&](NodeIndex reader) {
+            const auto found = of.find(reader);
+            if (found == of.end() || found->second == from) return;
+            if (after[from].insert(found->second).second) ++waits[found->second];
+        });
+    }
+    std::vector<std::size_t> open;
+    for (std::size_t u = 0; u < units.size(); ++u) {
+        if (waits[u] == 0) open.push_back(u);
+    }
+    std::size_t done = 0;
+    while (!open.empty()) {
+        const std::size_t unit = open.back();
+        open.pop_back();
+        ++done;
+        for (const std::size_t next : after[unit]) {
+            if (--waits[next] == 0) open.push_back(next);
+        }
+    }
+    return done == units.size();
+}
+
+// A write into a cache has no readers in a decode step: the attention that reads the cache.
+NodeIndex attention_of_write(const Flow& flow, NodeIndex write) {
+    const Call call = flow.call(write);
+    List<TensorIndex> caches = call.tensors("caches");
+    for (const std::int64_t t : flow.graph().node_outputs(flow.graph().nodes()[write])) {
+        caches.push_back(static_cast<TensorIndex>(t));
+    }
+    for (NodeIndex i = write + 1; i < flow.count(); ++i) {
+        if (flow.kind(i) != WorkKind::attention) continue;
+        for (const Operand& operand : flow.operands(i)) {
+            for (std::size_t c = 0; c < caches.size(); ++c) {
+                if (operand.tensor == caches[c]) return i;
+            }
+        }
+    }
+    return kNoNode;
+}
+
+// The attention that reads queries or keys of a unit, past the write into the cache.
+NodeIndex attention_after(const Flow& flow, const FusedUnit& unit) {
+    NodeIndex found = kNoNode;
+    for (const NodeIndex node : unit.nodes) {
+        flow.for_each_reader(node, [&](NodeIndex reader) {
+            if (flow.kind(reader) == WorkKind::attention) found = std::max(found, reader);
+            if (flow.op(reader) == op_name(Pattern::cache_write)) {
+                found = std::max(found, attention_of_write(flow, reader));
+            }
+        });
+    }
+    return found;
+}
+
 class Finder {
   public:
     Finder(const Flow& flow, const EngineRows& rows)
@@ -43,7 +177,7 @@ class Finder {
     void set_stages() {
         for (NodeIndex i = flow_.count(); i-- > 0;) {
             stage_[i] = flow_.stage(i);
-            if (!serves_ || !flow_.is_glue(i) || is_result(i)) continue;
+            if (!serves_ || !flow_.is_glue(i) || flow_.is_result(i)) continue;
             int least = -1;
             bool between = true;
             flow_.for_each_reader(i, [&](NodeIndex reader) {
@@ -52,12 +186,6 @@ class Finder {
             });
             if (between) stage_[i] = std::max(stage_[i], least);
         }
-    }
-    bool is_result(NodeIndex node) const {
-        for (const std::int64_t t : flow_.graph().node_outputs(flow_.graph().nodes()[node])) {
-            if (flow_.is_output(static_cast<TensorIndex>(t))) return true;
-        }
-        return false;
     }
 
     NodeIndex root(NodeIndex node) {
@@ -103,7 +231,8 @@ class Finder {
         const std::set<NodeIndex> inside(region.begin(), region.end());
         // Sums and scales that only a norm reads, and the residual stream, belong to its kernel.
         for (auto it = region.rbegin(); it != region.rend(); ++it) {
-            if (owner.contains(*it) || !is_elementwise(*it) || (!adds_in_norms_ && is_sum(*it))) continue;
+            if (owner.contains(*it) || !moves_elements(flow_, *it) || (!adds_in_norms_ && is_sum(flow_, *it)))
+                continue;
             int norm = -1;
             bool other = false;
             flow_.for_each_reader(*it, [&](NodeIndex reader) {
@@ -117,12 +246,12 @@ class Finder {
             });
             if (norm >= 0 && !other) {
                 owner.emplace(*it, norm);
-                if (is_sum(*it)) norms[norm].pattern = Pattern::add_norm;
+                if (is_sum(flow_, *it)) norms[norm].pattern = Pattern::add_norm;
             }
         }
         // A residual that is added after a norm.
         for (const NodeIndex node : region) {
-            if (!adds_in_norms_ || owner.contains(node) || !is_sum(node)) continue;
+            if (!adds_in_norms_ || owner.contains(node) || !is_sum(flow_, node)) continue;
             for (const Operand& operand : flow_.operands(node)) {
                 const auto found = owner.find(through_views(flow_, operand.producer));
                 if (found == owner.end()) continue;
@@ -138,27 +267,11 @@ class Finder {
             units.push_back(std::move(norm));
         }
         rest(region, owner, units);
-        if (!is_ordered(units)) return;  // stays as captured
+        if (!is_ordered(flow_, units)) return;  // stays as captured
         for (FusedUnit& unit : units) {
             for (const NodeIndex node : unit.nodes) unit_of_[node] = static_cast<int>(units_.size());
             units_.push_back(std::move(unit));
         }
-    }
-
-    bool is_elementwise(NodeIndex node) const {
-        const WorkKind kind = flow_.kind(node);
-        return kind == WorkKind::pointwise || (kind == WorkKind::copy && is_one_of(flow_.op(node), kLayouts));
-    }
-
-    // A sum of two activations.
-    bool is_sum(NodeIndex node) const {
-        if (!flow_.op(node).starts_with("aten.add")) return false;
-        int live = 0;
-        for (const Operand& operand : flow_.operands(node)) {
-            live += operand.producer == kNoNode ? flow_.tensor(operand.tensor).role == Role::input
-                                                : flow_.is_live(operand.producer);
-        }
-        return live == 2;
     }
 
     // Connected nodes that no norm owns.
@@ -190,94 +303,8 @@ class Finder {
             }
             std::sort(part.begin(), part.end());
             FusedUnit unit{.nodes = part};
-            if (classify(unit)) units.push_back(std::move(unit));
+            if (classify(flow_, unit)) units.push_back(std::move(unit));
         }
-    }
-
-    // Whether a row of the engine covers the nodes.
-    bool classify(FusedUnit& unit) const {
-        bool top = false;
-        bool moves = true;
-        bool fusible = true;
-        for (const NodeIndex node : unit.nodes) {
-            const WorkKind kind = flow_.kind(node);
-            top = top || is_top(flow_, node);
-            moves = moves && kind == WorkKind::copy && is_one_of(flow_.op(node), kLayouts);
-            fusible = fusible && kind != WorkKind::sort && kind != WorkKind::scan &&
-                      kind != WorkKind::scatter && kind != WorkKind::pooling;
-        }
-        unit.layout = moves;
-        if (moves) return true;
-        bool to_experts = false;
-        bool to_attention = false;
-        bool to_product = false;
-        bool from_experts = false;
-        bool from_product = false;
-        for (const NodeIndex node : unit.nodes) {
-            flow_.for_each_reader(node, [&](NodeIndex reader) {
-                to_experts = to_experts || is_of_experts(reader);
-                to_attention = to_attention || flow_.kind(reader) == WorkKind::attention ||
-                               flow_.op(reader) == op_name(Pattern::cache_write);
-                to_product = to_product || flow_.weight_of(reader) != kNoTensor;
-            });
-            for (const Operand& operand : flow_.operands(node)) {
-                const NodeIndex made = through_views(flow_, operand.producer);
-                if (made == kNoNode) continue;
-                from_experts = from_experts || is_of_experts(made);
-                from_product = from_product || flow_.weight_of(made) != kNoTensor;
-            }
-        }
-        if (top && to_experts) {
-            unit.pattern = Pattern::route;
-            return true;
-        }
-        if (from_experts && !to_experts) {
-            unit.pattern = Pattern::combine;
-            return true;
-        }
-        if (!fusible) return false;
-        if (to_attention) {
-            unit.pattern = Pattern::rotary;
-        } else if (from_product && to_product) {
-            unit.pattern = Pattern::activation;
-        }
-        return true;
-    }
-
-    bool is_of_experts(NodeIndex node) const {
-        return flow_.op(node) == "aten._grouped_mm" || flow_.op(node).starts_with("pyinfercost.grouped");
-    }
-
-    // Whether the units of a region can run one after another.
-    bool is_ordered(const std::vector<FusedUnit>& units) const {
-        std::map<NodeIndex, std::size_t> of;
-        for (std::size_t u = 0; u < units.size(); ++u) {
-            for (const NodeIndex node : units[u].nodes) of.emplace(node, u);
-        }
-        std::vector<std::set<std::size_t>> after(units.size());
-        std::vector<int> waits(units.size(), 0);
-        for (const auto& [node, unit] : of) {
-            const std::size_t from = unit;
-            flow_.for_each_reader(node, [&](NodeIndex reader) {
-                const auto found = of.find(reader);
-                if (found == of.end() || found->second == from) return;
-                if (after[from].insert(found->second).second) ++waits[found->second];
-            });
-        }
-        std::vector<std::size_t> open;
-        for (std::size_t u = 0; u < units.size(); ++u) {
-            if (waits[u] == 0) open.push_back(u);
-        }
-        std::size_t done = 0;
-        while (!open.empty()) {
-            const std::size_t unit = open.back();
-            open.pop_back();
-            ++done;
-            for (const std::size_t next : after[unit]) {
-                if (--waits[next] == 0) open.push_back(next);
-            }
-        }
-        return done == units.size();
     }
 
     // Queries and keys of one attention are rotated by one kernel.
@@ -285,7 +312,7 @@ class Finder {
         std::map<NodeIndex, std::size_t> of_attention;
         for (std::size_t u = 0; u < units_.size(); ++u) {
             if (units_[u].pattern != Pattern::rotary || units_[u].layout) continue;
-            const NodeIndex attention = attention_after(units_[u]);
+            const NodeIndex attention = attention_after(flow_, units_[u]);
             if (attention == kNoNode) continue;
             const auto [first, fresh] = of_attention.emplace(attention, u);
             if (fresh) continue;
@@ -298,38 +325,6 @@ class Finder {
             std::sort(target.nodes.begin(), target.nodes.end());
             units_[u].nodes.clear();
         }
-    }
-
-    // The attention that reads queries or keys of a unit, past the write into the cache.
-    NodeIndex attention_after(const FusedUnit& unit) const {
-        NodeIndex found = kNoNode;
-        for (const NodeIndex node : unit.nodes) {
-            flow_.for_each_reader(node, [&](NodeIndex reader) {
-                if (flow_.kind(reader) == WorkKind::attention) found = std::max(found, reader);
-                if (flow_.op(reader) == op_name(Pattern::cache_write)) {
-                    found = std::max(found, attention_of_write(reader));
-                }
-            });
-        }
-        return found;
-    }
-
-    // A write into a cache has no readers in a decode step: the attention that reads the cache.
-    NodeIndex attention_of_write(NodeIndex write) const {
-        const Call call = flow_.call(write);
-        List<TensorIndex> caches = call.tensors("caches");
-        for (const std::int64_t t : flow_.graph().node_outputs(flow_.graph().nodes()[write])) {
-            caches.push_back(static_cast<TensorIndex>(t));
-        }
-        for (NodeIndex i = write + 1; i < flow_.count(); ++i) {
-            if (flow_.kind(i) != WorkKind::attention) continue;
-            for (const Operand& operand : flow_.operands(i)) {
-                for (std::size_t c = 0; c < caches.size(); ++c) {
-                    if (operand.tensor == caches[c]) return i;
-                }
-            }
-        }
-        return kNoNode;
     }
 
     const Flow& flow_;

@@ -19,89 +19,84 @@ namespace {
 // Sizes that count tokens, in the order in which they are looked for.
 constexpr std::string_view kRows[] = {"height", "frames"};
 
-class ContextWriter {
+std::vector<std::int64_t> numbers(const List<Expr>& given) {
+    std::vector<std::int64_t> found;
+    for (std::size_t i = 0; i < given.size(); ++i) {
+        if (!given[i].is_constant()) return {};
+        found.push_back(given[i].constant());
+    }
+    return found;
+}
+
+// A convolution whose windows do not overlap.
+bool is_patches(const Call& call) {
+    const std::vector<std::int64_t> stride = numbers(call.integers("stride"));
+    const TensorIndex weight = call.tensor("weight");
+    if (weight == kNoTensor || stride.empty()) return false;
+    for (int dim = 2; dim < call.rank(weight); ++dim) {
+        const Expr width = call.dim(weight, dim);
+        const std::int64_t step =
+            stride[std::min<std::size_t>(static_cast<std::size_t>(dim) - 2, stride.size() - 1)];
+        if (!(width == Expr(step))) return false;
+    }
+    return true;
+}
+
+bool is_live(const Flow& flow, NodeIndex node, TensorIndex t) {
+    for (const Operand& operand : flow.operands(node)) {
+        if (operand.tensor == t) return operand.producer != kNoNode && flow.is_live(operand.producer);
+    }
+    return false;
+}
+
+bool passes(const Flow& flow, NodeIndex node) {
+    const std::size_t live = static_cast<std::size_t>(std::count_if(
+        flow.operands(node).begin(), flow.operands(node).end(),
+        [&](const Operand& each) { return each.producer == kNoNode || flow.is_live(each.producer); }));
+    return live == 1 && flow.operands(node).size() == 1 &&
+           (flow.is_free(node) || flow.kind(node) == WorkKind::copy);
+}
+
+NodeIndex producer_of(const Flow& flow, NodeIndex node, TensorIndex t) {
+    for (const Operand& operand : flow.operands(node)) {
+        if (operand.tensor == t) return operand.producer;
+    }
+    return kNoNode;
+}
+
+constexpr std::int64_t kAnySize = 64;
+
+std::int64_t elements(const Flow& flow, TensorIndex t) {
+    Sizes ones;
+    for (const std::string& name : flow.graph().size_names()) ones.emplace(name, kAnySize);
+    return flow.numel(t).evaluate(ones);
+}
+
+// The tokens of a graph that ranks divide: the size that counts them, and what has it.
+class DividedTokens {
   public:
-    ContextWriter(const std::shared_ptr<const Graph>& graph, std::int64_t devices, std::int64_t nodes,
-                  bool ulysses)
-        : graph_(*graph),
-          flow_(graph),
-          devices_(devices),
-          nodes_(nodes),
-          ulysses_(ulysses),
-          rewriter_(*graph) {
+    DividedTokens(const Flow& flow, std::int64_t devices)
+        : flow_(flow), graph_(flow.graph()), devices_(devices) {
         const std::string size = find_size();
-        if (ulysses_ && decodes_) {
-            throw InputError(
-                "ulysses=1 exchanges tokens of a prompt for heads, and this graph is of a decode step; "
-                "expected "
-                "ulysses=0, which divides the positions of the caches");
-        }
         replaced_.emplace(size, Expr::ceil_div(Expr::size(size), devices));
     }
 
-    Rewritten run(bool only_shapes) {
-        std::vector<NodeIndex> attentions;
-        for (NodeIndex i = 0; i < flow_.count() && !only_shapes; ++i) {
-            if (flow_.kind(i) == WorkKind::attention) {
-                attentions.push_back(i);
-                if (!decodes_ && !ulysses_) find_whole(i);
-            } else if (flow_.is_live(i) && !flow_.is_free(i)) {
-                require_separate(i);
-            }
-        }
-        if (attentions.empty() && !only_shapes) refuse("this graph has no attention in one kernel");
-        for (std::size_t t = 0; t < graph_.tensors().size(); ++t) narrow(static_cast<TensorIndex>(t));
-        for (NodeIndex i = 0; i < flow_.count(); ++i) {
-            if (!whole_nodes_.contains(i)) replace_sizes(i);
-        }
-        bool any = false;
-        for (const NodeIndex i : attentions)
-            any = (decodes_ ? add_up(i) : ulysses_ ? exchange(i) : gather(i)) || any;
-        if (!any && !only_shapes) {
-            refuse("no attention reads keys of the size '" + replaced_.begin()->first + "'");
-        }
-        rewriter_.sort_nodes();  // keys may be read before values are made
-        return rewriter_.build();
-    }
+    bool decodes() const { return decodes_; }
+    const std::string& size() const { return replaced_.begin()->first; }
 
-  private:
     [[noreturn]] void refuse(const std::string& why) const {
         throw InputError("context=" + std::to_string(devices_) + " cannot divide this model: " + why +
                          "; expected context=1, and tensor=, pipeline= or data=");
     }
 
-    std::string find_size() {
-        const bool trains = std::any_of(graph_.nodes().begin(), graph_.nodes().end(),
-                                        [](const Node& node) { return node.phase == Phase::backward; });
-        if (trains) refuse("this graph is of a training step");
-        for (const TensorIndex t : graph_.inputs()) {
-            const Tensor& tensor = flow_.tensor(t);
-            decodes_ = decodes_ || (tensor.role == Role::kv_cache && is_floating(tensor.dtype));
-        }
-        const std::optional<std::string> tokens =
-            graph_.size_of_role(decodes_ ? SizeRole::context : SizeRole::sequence);
-        if (tokens) return *tokens;
-        for (const std::string_view name : kRows) {
-            if (!decodes_ && graph_.sizes().contains(name)) return std::string(name);
-        }
-        refuse(std::string("it has no size '") + (decodes_ ? "context" : "sequence") +
-               "', and must be captured with it as a named size");
-    }
-
+    Expr local(const Expr& length) const { return length.substitute(replaced_); }
     std::vector<Expr> lengths(Range range) const {
         std::vector<Expr> found;
         for (const Dim dim : graph_.dims(range)) found.push_back(graph_.expr(dim));
         return found;
     }
     std::vector<Expr> shape(TensorIndex t) const { return lengths(flow_.tensor(t).shape); }
-    std::vector<Expr> local_shape(TensorIndex t) const {
-        std::vector<Expr> found = shape(t);
-        if (!whole_.contains(t)) {
-            for (Expr& length : found) length = length.substitute(replaced_);
-        }
-        return found;
-    }
-    bool is_shared(const Expr& length) const { return !(length.substitute(replaced_) == length); }
+    bool is_shared(const Expr& length) const { return !(local(length) == length); }
     bool is_shared(TensorIndex t) const {
         const std::vector<Expr> all = shape(t);
         return std::any_of(all.begin(), all.end(), [&](const Expr& length) { return is_shared(length); });
@@ -111,8 +106,7 @@ class ContextWriter {
         return std::count_if(all.begin(), all.end(), [&](const Expr& length) { return is_shared(length); });
     }
 
-    // ---- where tokens meet ----
-
+    // Refuses nodes that need the tokens of other ranks.
     void require_separate(NodeIndex node) const {
         const Call call = flow_.call(node);
         std::vector<TensorIndex> shared;
@@ -127,7 +121,7 @@ class ContextWriter {
         switch (flow_.kind(node)) {
             case WorkKind::gemm:
                 if (std::count_if(shared.begin(), shared.end(),
-                                  [&](TensorIndex t) { return is_live(node, t); }) > 1)
+                                  [&](TensorIndex t) { return is_live(flow_, node, t); }) > 1)
                     meet("multiplies values of tokens with each other outside of an attention kernel");
                 break;
             case WorkKind::convolution:
@@ -151,34 +145,84 @@ class ContextWriter {
                 break;
         }
     }
-    bool is_live(NodeIndex node, TensorIndex t) const {
-        for (const Operand& operand : flow_.operands(node)) {
-            if (operand.tensor == t) return operand.producer != kNoNode && flow_.is_live(operand.producer);
+
+  private:
+    std::string find_size() {
+        const bool trains = std::any_of(graph_.nodes().begin(), graph_.nodes().end(),
+                                        [](const Node& node) { return node.phase == Phase::backward; });
+        if (trains) refuse("this graph is of a training step");
+        for (const TensorIndex t : graph_.inputs()) {
+            const Tensor& tensor = flow_.tensor(t);
+            decodes_ = decodes_ || (tensor.role == Role::kv_cache && is_floating(tensor.dtype));
         }
-        return false;
-    }
-    // A convolution whose windows do not overlap.
-    static bool is_patches(const Call& call) {
-        const std::vector<std::int64_t> stride = numbers(call.integers("stride"));
-        const TensorIndex weight = call.tensor("weight");
-        if (weight == kNoTensor || stride.empty()) return false;
-        for (int dim = 2; dim < call.rank(weight); ++dim) {
-            const Expr width = call.dim(weight, dim);
-            const std::int64_t step =
-                stride[std::min<std::size_t>(static_cast<std::size_t>(dim) - 2, stride.size() - 1)];
-            if (!(width == Expr(step))) return false;
+        const std::optional<std::string> tokens =
+            graph_.size_of_role(decodes_ ? SizeRole::context : SizeRole::sequence);
+        if (tokens) return *tokens;
+        for (const std::string_view name : kRows) {
+            if (!decodes_ && graph_.sizes().contains(name)) return std::string(name);
         }
-        return true;
+        refuse(std::string("it has no size '") + (decodes_ ? "context" : "sequence") +
+               "', and must be captured with it as a named size");
     }
-    static std::vector<std::int64_t> numbers(const List<Expr>& given) {
-        std::vector<std::int64_t> found;
-        for (std::size_t i = 0; i < given.size(); ++i) {
-            if (!given[i].is_constant()) return {};
-            found.push_back(given[i].constant());
+
+    const Flow& flow_;
+    const Graph& graph_;
+    std::int64_t devices_;
+    bool decodes_ = false;
+    Replacements replaced_;
+};
+
+class ContextWriter {
+  public:
+    ContextWriter(const std::shared_ptr<const Graph>& graph, std::int64_t devices, std::int64_t nodes,
+                  bool ulysses)
+        : graph_(*graph),
+          flow_(graph),
+          devices_(devices),
+          nodes_(nodes),
+          ulysses_(ulysses),
+          rewriter_(*graph),
+          tokens_(flow_, devices) {
+        if (ulysses_ && tokens_.decodes()) {
+            throw InputError(
+                "ulysses=1 exchanges tokens of a prompt for heads, and this graph is of a decode step; "
+                "expected ulysses=0, which divides the positions of the caches");
+        }
+    }
+
+    Rewritten run(bool only_shapes) {
+        std::vector<NodeIndex> attentions;
+        for (NodeIndex i = 0; i < flow_.count() && !only_shapes; ++i) {
+            if (flow_.kind(i) == WorkKind::attention) {
+                attentions.push_back(i);
+                if (!tokens_.decodes() && !ulysses_) find_whole(i);
+            } else if (flow_.is_live(i) && !flow_.is_free(i)) {
+                tokens_.require_separate(i);
+            }
+        }
+        if (attentions.empty() && !only_shapes) tokens_.refuse("this graph has no attention in one kernel");
+        for (std::size_t t = 0; t < graph_.tensors().size(); ++t) narrow(static_cast<TensorIndex>(t));
+        for (NodeIndex i = 0; i < flow_.count(); ++i) {
+            if (!whole_nodes_.contains(i)) replace_sizes(i);
+        }
+        bool any = false;
+        for (const NodeIndex i : attentions)
+            any = (tokens_.decodes() ? add_up(i) : ulysses_ ? exchange(i) : gather(i)) || any;
+        if (!any && !only_shapes) {
+            tokens_.refuse("no attention reads keys of the size '" + tokens_.size() + "'");
+        }
+        rewriter_.sort_nodes();  // keys may be read before values are made
+        return rewriter_.build();
+    }
+
+  private:
+    std::vector<Expr> local_shape(TensorIndex t) const {
+        std::vector<Expr> found = tokens_.shape(t);
+        if (!whole_.contains(t)) {
+            for (Expr& length : found) length = tokens_.local(length);
         }
         return found;
     }
-
     // ---- attention ----
 
     static constexpr const char* kOperands[] = {"key", "value"};
@@ -186,16 +230,16 @@ class ContextWriter {
     // Keys and values are gathered before heads are repeated: as few bytes as possible.
     TensorIndex source_of(NodeIndex attention, const char* name) {
         TensorIndex t = flow_.call(attention).require_tensor(name);
-        NodeIndex made = producer_of(attention, t);
+        NodeIndex made = producer_of(flow_, attention, t);
         std::vector<NodeIndex> passed;
         TensorIndex smallest = t;
         std::size_t until = 0;
-        while (made != kNoNode && flow_.is_live(made) && passes(made)) {
+        while (made != kNoNode && flow_.is_live(made) && passes(flow_, made)) {
             passed.push_back(made);
             const Operand operand = flow_.operands(made).front();
             t = operand.tensor;
             made = operand.producer;
-            if (elements(t) < elements(smallest)) {
+            if (elements(flow_, t) < elements(flow_, smallest)) {
                 smallest = t;
                 until = passed.size();
             }
@@ -207,26 +251,6 @@ class ContextWriter {
         }
         return smallest;
     }
-    bool passes(NodeIndex node) const {
-        const std::size_t live = static_cast<std::size_t>(std::count_if(
-            flow_.operands(node).begin(), flow_.operands(node).end(),
-            [&](const Operand& each) { return each.producer == kNoNode || flow_.is_live(each.producer); }));
-        return live == 1 && flow_.operands(node).size() == 1 &&
-               (flow_.is_free(node) || flow_.kind(node) == WorkKind::copy);
-    }
-    NodeIndex producer_of(NodeIndex node, TensorIndex t) const {
-        for (const Operand& operand : flow_.operands(node)) {
-            if (operand.tensor == t) return operand.producer;
-        }
-        return kNoNode;
-    }
-    std::int64_t elements(TensorIndex t) const {
-        Sizes ones;
-        for (const std::string& name : graph_.size_names()) ones.emplace(name, kAnySize);
-        return flow_.numel(t).evaluate(ones);
-    }
-    static constexpr std::int64_t kAnySize = 64;
-
     struct Gathered {
         NodeIndex attention;
         std::vector<TensorIndex> sources;  // of keys and values
@@ -248,12 +272,6 @@ class ContextWriter {
     TensorIndex made(TensorIndex like, const std::vector<Expr>& dims) {
         return rewriter_.add_tensor(flow_.tensor(like).dtype, dims, std::nullopt, Role::activation, "");
     }
-    static Expr product(const std::vector<Expr>& dims) {
-        Expr total = 1;
-        for (const Expr& dim : dims) total = total * dim;
-        return total;
-    }
-
     // The first reader of a source on the way to an attention: what is gathered is made before it.
     NodeIndex first_reader(TensorIndex source, NodeIndex attention) const {
         NodeIndex first = attention;
@@ -272,12 +290,12 @@ class ContextWriter {
                                         [&](const Gathered& each) { return each.attention == attention; });
         const TensorIndex key = found->sources[0];
         const TensorIndex value = found->sources[1];
-        if (!is_shared(key)) return false;  // of another text, which all ranks have
+        if (!tokens_.is_shared(key)) return false;  // of another text, which all ranks have
         const NodeIndex before = std::min(first_reader(key, attention), first_reader(value, attention));
         std::vector<GatheredPart> parts;
         for (const TensorIndex t :
              key == value ? std::vector<TensorIndex>{key} : std::vector<TensorIndex>{key, value}) {
-            parts.push_back({t, flow_.tensor(t).dtype, local_shape(t), shape(t)});
+            parts.push_back({t, flow_.tensor(t).dtype, local_shape(t), tokens_.shape(t)});
         }
         const std::vector<TensorIndex> whole = gather_parts(rewriter_, before, parts, devices_, nodes_);
         for (NodeIndex node = before; node <= attention; ++node) {
@@ -293,10 +311,10 @@ class ContextWriter {
         return true;
     }
     bool exchange(NodeIndex attention) {
-        if (!is_shared(flow_.call(attention).require_tensor("key"))) return false;
+        if (!tokens_.is_shared(flow_.call(attention).require_tensor("key"))) return false;
         exchange_heads(rewriter_, flow_,
                        {attention, devices_, nodes_, [this](TensorIndex t) { return local_shape(t); },
-                        [this](TensorIndex t) { return shape(t); }});
+                        [this](TensorIndex t) { return tokens_.shape(t); }});
         return true;
     }
     // A mask has the columns of all keys.
@@ -304,7 +322,7 @@ class ContextWriter {
         const Call call = flow_.call(attention);
         for (const char* name : {"attn_mask", "attn_bias"}) {
             const TensorIndex mask = call.tensor(name);
-            if (mask == kNoTensor || !is_shared(shape(mask).back())) continue;
+            if (mask == kNoTensor || !tokens_.is_shared(tokens_.shape(mask).back())) continue;
             std::vector<Expr> dims = local_shape(mask);
             dims.back() = dims.back() * devices_;
             const TensorIndex wide = made(mask, dims);
@@ -323,7 +341,7 @@ class ContextWriter {
     // up.
     bool add_up(NodeIndex attention) {
         const Call call = flow_.call(attention);
-        if (!is_shared(call.require_tensor("key"))) return false;
+        if (!tokens_.is_shared(call.require_tensor("key"))) return false;
         const TensorIndex result = call.output();
         const std::vector<Expr> dims = local_shape(result);
         const Expr rows = product(dims) / dims.back();
@@ -347,21 +365,21 @@ class ContextWriter {
     // ---- shapes ----
 
     void narrow(TensorIndex t) {
-        if (whole_.contains(t) || !is_shared(t)) return;
-        std::vector<Expr> strides = lengths(flow_.tensor(t).strides);
-        for (Expr& stride : strides) stride = stride.substitute(replaced_);
+        if (whole_.contains(t) || !tokens_.is_shared(t)) return;
+        std::vector<Expr> strides = tokens_.lengths(flow_.tensor(t).strides);
+        for (Expr& stride : strides) stride = tokens_.local(stride);
         rewriter_.set_shape(t, local_shape(t), strides);
     }
     void replace_sizes(NodeIndex node) {
         for (NamedArgument& argument : arguments_of(graph_, graph_.nodes()[node])) {
-            if (Expr* value = std::get_if<Expr>(&argument.value); value && is_shared(*value)) {
-                *value = value->substitute(replaced_);
+            if (Expr* value = std::get_if<Expr>(&argument.value); value && tokens_.is_shared(*value)) {
+                *value = tokens_.local(*value);
                 rewriter_.set_argument(node, argument);
             } else if (auto* list = std::get_if<std::vector<Expr>>(&argument.value)) {
                 const bool any = std::any_of(list->begin(), list->end(),
-                                             [&](const Expr& each) { return is_shared(each); });
+                                             [&](const Expr& each) { return tokens_.is_shared(each); });
                 if (!any) continue;
-                for (Expr& each : *list) each = each.substitute(replaced_);
+                for (Expr& each : *list) each = tokens_.local(each);
                 rewriter_.set_argument(node, argument);
             }
         }
@@ -373,8 +391,7 @@ class ContextWriter {
     std::int64_t nodes_;
     bool ulysses_;
     GraphRewriter rewriter_;
-    Replacements replaced_;
-    bool decodes_ = false;
+    DividedTokens tokens_;
     std::vector<Gathered> gathered_;
     std::set<TensorIndex> whole_;      // with all tokens
     std::set<NodeIndex> whole_nodes_;  // that make them

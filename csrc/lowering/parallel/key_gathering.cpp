@@ -7,12 +7,6 @@
 namespace infercost {
 namespace {
 
-Expr product(const std::vector<Expr>& dims) {
-    Expr total = 1;
-    for (const Expr& dim : dims) total = total * dim;
-    return total;
-}
-
 std::vector<Expr> dense_strides(const std::vector<Expr>& dims) {
     std::vector<Expr> strides(dims.size(), Expr(1));
     for (std::size_t i = dims.size(); i-- > 1;) strides[i - 1] = strides[i] * dims[i];

@@ -4,6 +4,7 @@
 #include <array>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -19,47 +20,55 @@ constexpr std::int64_t kSmallShare = 100;
 // Weights that stay whole because an operator is not followed are less than a tenth of all.
 constexpr std::int64_t kFewNotFollowed = 10;
 
-// A layout that does not fit, without the layouts that do.
-struct Refused : InputError {
-    using InputError::InputError;
+// Why a layout does not fit, without the layouts that do.
+struct Refusal {
+    std::string why;
+    bool of_number = false;  // another number of ranks may fit
 };
 
-class Splitter {
+// Weights of all layers with one name are of one sort.
+class WeightSorts {
   public:
-    Splitter(Relations& relations, const Layout& layout)
-        : relations_(relations), axes_(relations.axes()), layout_(layout) {
-        find_made();
-        find_sorts();
+    explicit WeightSorts(Relations& relations) : relations_(relations) {
+        const Graph& graph = relations_.flow().graph();
+        for (std::size_t i = 0; i < graph.tensors().size(); ++i) {
+            const auto t = static_cast<TensorIndex>(i);
+            if (graph.tensors()[i].role != Role::parameter) continue;
+            std::int64_t elements = 1;
+            for (const Axes::Length length : relations.lengths(t)) elements *= length;
+            sorts_[sort_of(t)] += elements;
+            total_ += elements;
+        }
     }
 
-    void run() {
-        split_experts();
-        split_products();
-        split_vocabularies();
-        require_some();
-        require_blocks();
-        require_followed();
-    }
-
-    // Whether the lengths of all products can be divided, with nothing divided yet.
-    bool may_fit() const {
-        const std::vector<Candidate> all = candidates();
-        return std::all_of(all.begin(), all.end(), [&](const Candidate& each) {
-            return is_small(*each.product) || fits(each.product->inner, each.parts, [](AxisId, auto) {});
-        });
+    std::int64_t elements() const { return total_; }
+    bool is_small(const Summed& product) const {
+        const auto found = sorts_.find(sort_of(relations_.origin_of(product.weight)));
+        return found == sorts_.end() || found->second < total_ / kSmallShare;
     }
 
   private:
-    struct Candidate {
-        const Summed* product;
-        std::int64_t parts;  // ranks that share it
-        bool heads;
-        std::int64_t weights;
-    };
+    std::string sort_of(TensorIndex t) const {
+        std::string sort;
+        for (const char letter : relations_.flow().graph().name(relations_.flow().tensor(t).name)) {
+            const bool digit = letter >= '0' && letter <= '9';
+            if (!digit || sort.empty() || sort.back() != '#') sort += digit ? '#' : letter;
+        }
+        return sort;
+    }
 
-    // Leaves that products of weights make.
-    void find_made() {
-        for (const Summed& product : relations_.products()) {
+    const Relations& relations_;
+    std::map<std::string, std::int64_t> sorts_;  // and the elements of its weights
+    std::int64_t total_ = 0;
+};
+
+using Taken = std::vector<std::pair<AxisId, std::int64_t>>;  // leaves, and their numbers of parts
+
+// Which axes the products of a graph let ranks divide.
+class Divisible {
+  public:
+    explicit Divisible(const Relations& relations) : axes_(relations.axes()) {
+        for (const Summed& product : relations.products()) {
             for (const AxisId leaf : axes_.leaves(product.inner)) {
                 products_of_.insert({
                     leaf, {&product, false}
@@ -72,47 +81,15 @@ class Splitter {
                 made_.insert(leaf);
             }
         }
-        for (const AxisId axis : relations_.vocabularies()) {
+        for (const AxisId axis : relations.vocabularies()) {
             for (const AxisId leaf : axes_.leaves(axis)) vocabulary_.insert(leaf);
         }
-    }
-
-    // Weights of all layers with one name are of one sort.
-    void find_sorts() {
-        const Graph& graph = relations_.flow().graph();
-        for (std::size_t i = 0; i < graph.tensors().size(); ++i) {
-            const auto t = static_cast<TensorIndex>(i);
-            if (graph.tensors()[i].role != Role::parameter) continue;
-            std::int64_t elements = 1;
-            for (const Axes::Length length : relations_.lengths(t)) elements *= length;
-            sorts_[sort_of(t)] += elements;
-            total_ += elements;
-        }
-    }
-    std::string sort_of(TensorIndex t) const {
-        std::string sort;
-        for (const char letter : relations_.flow().graph().name(relations_.flow().tensor(t).name)) {
-            const bool digit = letter >= '0' && letter <= '9';
-            if (!digit || sort.empty() || sort.back() != '#') sort += digit ? '#' : letter;
-        }
-        return sort;
-    }
-    bool is_small(const std::string& sort) const {
-        const auto found = sorts_.find(sort);
-        return found == sorts_.end() || found->second < total_ / kSmallShare;
-    }
-    bool is_small(const Summed& product) const {
-        return is_small(sort_of(relations_.origin_of(product.weight)));
     }
 
     bool is_eligible(AxisId leaf) const {
         const Axes::Leaf& known = axes_.info(leaf);
         return known.why == 0 && known.weights > 0 && (!known.norm || known.heads) && made_.contains(leaf) &&
                !vocabulary_.contains(leaf);
-    }
-    bool has_eligible(AxisId axis) const {
-        const std::vector<AxisId> leaves = axes_.leaves(axis);
-        return std::any_of(leaves.begin(), leaves.end(), [&](AxisId leaf) { return is_eligible(leaf); });
     }
     // Whether every section could be split, lengths aside.
     bool is_candidate(AxisId axis) const {
@@ -137,6 +114,28 @@ class Splitter {
         return true;
     }
 
+    // A product cannot be split along its rows and its columns, or into more parts than it has ranks.
+    bool conflicts(const Taken& taken, std::int64_t parts_at_most) const {
+        std::map<const Summed*, std::array<bool, 2>> hit;  // by inner and outer leaves
+        for (const auto& [leaf, parts] : taken) {
+            const auto [first, last] = products_of_.equal_range(leaf);
+            for (auto each = first; each != last; ++each) {
+                hit[each->second.product][each->second.outer ? 1 : 0] = true;
+            }
+        }
+        return std::any_of(hit.begin(), hit.end(), [&](const auto& each) {
+            const auto& [product, sides] = each;
+            return (sides[0] && (sides[1] || axes_.is_split(product->outer))) ||
+                   (sides[1] && axes_.is_split(product->inner)) ||
+                   (sides[1] && parts_with(product->outer, taken) > parts_at_most);
+        });
+    }
+
+  private:
+    bool has_eligible(AxisId axis) const {
+        const std::vector<AxisId> leaves = axes_.leaves(axis);
+        return std::any_of(leaves.begin(), leaves.end(), [&](AxisId leaf) { return is_eligible(leaf); });
+    }
     // Into how many of `left` parts a factor is split; 0 if that does not fit.
     template <class Take>
     std::int64_t parts_of(AxisId factor, std::int64_t left, Take&& take) const {
@@ -172,24 +171,6 @@ class Splitter {
         return taken;
     }
 
-    using Taken = std::vector<std::pair<AxisId, std::int64_t>>;  // leaves, and their numbers of parts
-
-    // A product cannot be split along its rows and its columns, or into more parts than it has ranks.
-    bool conflicts(const Taken& taken, std::int64_t parts_at_most) const {
-        std::map<const Summed*, std::array<bool, 2>> hit;  // by inner and outer leaves
-        for (const auto& [leaf, parts] : taken) {
-            const auto [first, last] = products_of_.equal_range(leaf);
-            for (auto each = first; each != last; ++each) {
-                hit[each->second.product][each->second.outer ? 1 : 0] = true;
-            }
-        }
-        return std::any_of(hit.begin(), hit.end(), [&](const auto& each) {
-            const auto& [product, sides] = each;
-            return (sides[0] && (sides[1] || axes_.is_split(product->outer))) ||
-                   (sides[1] && axes_.is_split(product->inner)) ||
-                   (sides[1] && parts_with(product->outer, taken) > parts_at_most);
-        });
-    }
     // The parts of the section that has most, once leaves are split.
     std::int64_t parts_with(AxisId axis, const Taken& taken) const {
         std::int64_t most = 1;
@@ -210,38 +191,115 @@ class Splitter {
         return most;
     }
 
-    const Experts* experts_of(NodeIndex node) const {
-        for (const Experts& each : relations_.experts()) {
-            if (each.node == node && !is_of_heads(each.experts)) return &each;
-        }
-        return nullptr;
+    // A product that sums over a leaf, or has it in its columns.
+    struct Side {
+        const Summed* product;
+        bool outer;
+    };
+
+    const Axes& axes_;
+    std::unordered_multimap<AxisId, Side> products_of_;
+    std::set<AxisId> made_;
+    std::set<AxisId> vocabulary_;
+};
+
+bool is_of_heads(const Axes& axes, AxisId axis) {
+    const std::vector<AxisId> leaves = axes.leaves(axis);
+    return std::any_of(leaves.begin(), leaves.end(), [&](AxisId leaf) { return axes.info(leaf).heads; });
+}
+
+const Experts* experts_of(const Relations& relations, NodeIndex node) {
+    for (const Experts& each : relations.experts()) {
+        if (each.node == node && !is_of_heads(relations.axes(), each.experts)) return &each;
     }
-    bool is_of_heads(AxisId axis) const {
-        const std::vector<AxisId> leaves = axes_.leaves(axis);
-        return std::any_of(leaves.begin(), leaves.end(), [&](AxisId leaf) { return axes_.info(leaf).heads; });
+    return nullptr;
+}
+
+std::string place_of(const Flow& flow, NodeIndex node) {
+    const std::string& module = flow.module(node);
+    return module.empty() ? "a product" : module;
+}
+
+void split_rounded(Axes& axes, AxisId axis, std::int64_t parts) {
+    if (axes.length(axis) == 1) return;
+    axes.info(axis).splits = parts;
+}
+
+std::string why_whole(const Axes& axes, const Experts& experts) {
+    const std::string why = axes.why(experts.experts);
+    if (!why.empty()) return why;
+    const std::string rows = axes.why(experts.rows);
+    return rows.empty() ? "its rows are not followed" : rows;
+}
+
+std::set<TensorIndex> weights_of_products(const Relations& relations) {
+    std::set<TensorIndex> found;
+    const Flow& flow = relations.flow();
+    for (NodeIndex node = 0; node < flow.count(); ++node) {
+        if (flow.kind(node) != WorkKind::gemm) continue;
+        for (const Operand& operand : flow.operands(node)) {
+            const TensorIndex t = relations.origin_of(operand.tensor);
+            if (flow.tensor(t).role == Role::parameter && flow.tensor(t).shape.count > 1) found.insert(t);
+        }
+    }
+    return found;
+}
+
+class Splitter {
+  public:
+    Splitter(Relations& relations, const Layout& layout)
+        : relations_(relations),
+          axes_(relations.axes()),
+          layout_(layout),
+          sorts_(relations),
+          divisible_(relations) {}
+
+    // Divides the axes of the relations; what was divided before a refusal stays so.
+    std::optional<Refusal> run() {
+        using Step = std::optional<Refusal> (Splitter::*)();
+        constexpr Step kSteps[] = {&Splitter::split_experts,      &Splitter::split_products,
+                                   &Splitter::split_vocabularies, &Splitter::require_some,
+                                   &Splitter::require_blocks,     &Splitter::require_followed};
+        for (const Step step : kSteps) {
+            if (std::optional<Refusal> refusal = (this->*step)()) return refusal;
+        }
+        return std::nullopt;
     }
 
-    std::string place_of(NodeIndex node) const {
-        const std::string& module = relations_.flow().module(node);
-        return module.empty() ? "a product" : module;
+    // Whether the lengths of all products can be divided, with nothing divided yet.
+    bool may_fit() const {
+        const std::vector<Candidate> all = candidates();
+        return std::all_of(all.begin(), all.end(), [&](const Candidate& each) {
+            return sorts_.is_small(*each.product) ||
+                   divisible_.fits(each.product->inner, each.parts, [](AxisId, auto) {});
+        });
     }
+
+  private:
+    struct Candidate {
+        const Summed* product;
+        std::int64_t parts;  // ranks that share it
+        bool heads;
+        std::int64_t weights;
+    };
 
     // Each rank has some experts, and the rows that are sent to them.
-    void split_experts() {
-        if (layout_.expert == 1) return;
+    std::optional<Refusal> split_experts() {
+        if (layout_.expert == 1) return std::nullopt;
         const std::map<AxisId, ExpertLoads> loads = loads_by_rows(relations_, layout_);
         bool any = false;
         for (const Experts& each : relations_.experts()) {
-            if (is_of_heads(each.experts)) continue;
+            if (is_of_heads(axes_, each.experts)) continue;
             if (!axes_.is_leaf(each.experts) || axes_.is_fixed(each.experts) ||
                 (axes_.length(each.rows) > 1 && (!axes_.is_leaf(each.rows) || axes_.is_fixed(each.rows)))) {
-                throw InputError("expert=" + std::to_string(layout_.expert) +
-                                 " cannot divide the experts of " + place_of(each.node) + ": " +
-                                 why_whole(each) + "; expected expert=1");
+                return Refusal{"expert=" + std::to_string(layout_.expert) + " cannot divide the experts of " +
+                               place_of(relations_.flow(), each.node) + ": " + why_whole(axes_, each) +
+                               "; expected expert=1"};
             }
-            split_rounded(each.experts, layout_.expert);
+            split_rounded(axes_, each.experts, layout_.expert);
             // Where tokens are sent to their experts, a rank gets as many rows as it sends.
-            split_rounded(each.rows, sends_tokens(layout_) ? layout_.with_same_tokens() : layout_.expert);
+            split_rounded(axes_, each.rows,
+                          sends_tokens(layout_) ? layout_.with_same_tokens() : layout_.expert);
             if (const auto found = loads.find(axes_.root(each.rows));
                 found != loads.end() && layout_.loads_differ()) {
                 axes_.info(each.rows).busiest = found->second.rows(axes_.length(each.rows)).constant();
@@ -253,39 +311,29 @@ class Splitter {
             for (const Experts& each : relations_.experts()) {
                 if (axes_.root(each.rows) != axes_.root(rows) || axes_.length(rows) == 1) continue;
                 if (axes_.length(axis) != axes_.length(each.experts) || !axes_.is_leaf(axis)) continue;
-                if (!axes_.is_fixed(axis)) split_rounded(axis, layout_.expert);
+                if (!axes_.is_fixed(axis)) split_rounded(axes_, axis, layout_.expert);
                 break;
             }
         }
         if (!any) {
-            throw InputError("expert=" + std::to_string(layout_.expert) +
-                             ", and this model has no experts; expected expert=1");
+            return Refusal{"expert=" + std::to_string(layout_.expert) +
+                           ", and this model has no experts; expected expert=1"};
         }
+        return std::nullopt;
     }
-    void split_rounded(AxisId axis, std::int64_t parts) {
-        if (axes_.length(axis) == 1) return;
-        axes_.info(axis).splits = parts;
-    }
-    std::string why_whole(const Experts& experts) const {
-        const std::string why = axes_.why(experts.experts);
-        if (!why.empty()) return why;
-        const std::string rows = axes_.why(experts.rows);
-        return rows.empty() ? "its rows are not followed" : rows;
-    }
-
     // Products to divide among the ranks, in the order of their claims.
     std::vector<Candidate> candidates() const {
         std::vector<Candidate> candidates;
         for (const Summed& product : relations_.products()) {
-            if (!is_candidate(product.inner)) continue;
+            if (!divisible_.is_candidate(product.inner)) continue;
             std::int64_t weights = 0;
             bool heads = false;
             for (const AxisId leaf : axes_.leaves(product.inner)) {
-                if (!is_eligible(leaf)) continue;
+                if (!divisible_.is_eligible(leaf)) continue;
                 weights = std::max(weights, axes_.info(leaf).weights);
                 heads = heads || axes_.info(leaf).heads;
             }
-            const std::int64_t parts = experts_of(product.node)
+            const std::int64_t parts = experts_of(relations_, product.node)
                                            ? std::max<std::int64_t>(1, layout_.tensor / layout_.expert)
                                        : heads ? layout_.of_attention()
                                                : layout_.tensor;
@@ -298,34 +346,40 @@ class Splitter {
         return candidates;
     }
 
-    void split_products() {
-        if (layout_.tensor == 1) return;
-        for (const Candidate& candidate : candidates()) split_one(candidate);
+    std::optional<Refusal> split_products() {
+        if (layout_.tensor == 1) return std::nullopt;
+        for (const Candidate& candidate : candidates()) {
+            if (std::optional<Refusal> refusal = split_one(candidate)) return refusal;
+        }
+        return std::nullopt;
     }
 
-    void split_one(const Candidate& candidate) {
+    std::optional<Refusal> split_one(const Candidate& candidate) {
         const AxisId inner = candidate.product->inner;
         Taken taken;
-        const bool fit = fits(inner, candidate.parts,
-                              [&](AxisId leaf, std::int64_t parts) { taken.emplace_back(leaf, parts); });
+        const bool fit = divisible_.fits(inner, candidate.parts, [&](AxisId leaf, std::int64_t parts) {
+            taken.emplace_back(leaf, parts);
+        });
         if (!fit) {
-            if (!candidate.heads && is_small(*candidate.product)) return;
-            refuse(candidate);
+            if (!candidate.heads && sorts_.is_small(*candidate.product)) return std::nullopt;
+            return refusal_of(candidate);
         }
-        if (conflicts(taken, candidate.parts)) return;
+        if (divisible_.conflicts(taken, candidate.parts)) return std::nullopt;
         for (const auto& [leaf, parts] : taken) axes_.info(leaf).splits = parts;
+        return std::nullopt;
     }
 
     std::string tensor() const { return "tensor=" + std::to_string(layout_.tensor); }
 
-    [[noreturn]] void refuse(const Candidate& candidate) const {
+    Refusal refusal_of(const Candidate& candidate) const {
         std::int64_t units = 0;   // of the section that has fewest ...
         std::int64_t groups = 0;  // ... and its outermost ones, which are divided first
         for (const AxisId section : axes_.sections(candidate.product->inner)) {
             std::int64_t own = 1;
             std::int64_t outer = 0;
             for (const AxisId leaf : axes_.leaves(section)) {
-                const bool counts = is_eligible(leaf) && (!candidate.heads || axes_.info(leaf).heads);
+                const bool counts =
+                    divisible_.is_eligible(leaf) && (!candidate.heads || axes_.info(leaf).heads);
                 if (!counts) continue;
                 if (outer == 0) outer = axes_.blocks(leaf);
                 own *= axes_.blocks(leaf);
@@ -337,55 +391,60 @@ class Splitter {
         const bool shared = candidate.heads && units % layout_.tensor == 0 && groups < units;
         const std::string of_groups =
             shared ? std::to_string(groups) + " key-value heads that serve the " : std::string();
-        throw Refused(tensor() + " does not divide the " + of_groups + std::to_string(units) +
-                      (candidate.heads ? " heads" : " columns") + " before " +
-                      place_of(candidate.product->node));
+        return {tensor() + " does not divide the " + of_groups + std::to_string(units) +
+                    (candidate.heads ? " heads" : " columns") + " before " +
+                    place_of(relations_.flow(), candidate.product->node),
+                true};
     }
 
     // Rows of embeddings and columns of logits; the last rank has fewer.
-    void split_vocabularies() {
+    std::optional<Refusal> split_vocabularies() {
         const std::int64_t parts = layout_.of_attention();
-        if (parts == 1) return;
+        if (parts == 1) return std::nullopt;
         Axes::Length words = 0;
         for (const AxisId axis : relations_.vocabularies()) words = std::max(words, axes_.length(axis));
         for (const AxisId axis : relations_.vocabularies()) {
             if (2 * axes_.length(axis) <= words || !axes_.is_leaf(axis) || axes_.is_fixed(axis)) continue;
-            if (axes_.length(axis) >= parts) split_rounded(axis, parts);
+            if (axes_.length(axis) >= parts) split_rounded(axes_, axis, parts);
         }
+        return std::nullopt;
     }
 
     // A layout that divides neither products nor experts is not one of this model.
-    void require_some() const {
-        if (layout_.tensor == 1 || layout_.expert > 1) return;
+    std::optional<Refusal> require_some() {
+        if (layout_.tensor == 1 || layout_.expert > 1) return std::nullopt;
         std::string why;
         for (const Summed& product : relations_.products()) {
-            if (axes_.is_split(product.inner)) return;
+            if (axes_.is_split(product.inner)) return std::nullopt;
             const std::string own = axes_.why(product.inner);
-            if (why.empty() && !own.empty()) why = ": at " + place_of(product.node) + ", " + own;
+            if (why.empty() && !own.empty())
+                why = ": at " + place_of(relations_.flow(), product.node) + ", " + own;
         }
-        throw InputError("tensor=" + std::to_string(layout_.tensor) + " divides no product of this model" +
-                         why + "; expected tensor=1, or data=, copies of the whole model");
+        return Refusal{"tensor=" + std::to_string(layout_.tensor) + " divides no product of this model" +
+                       why + "; expected tensor=1, or data=, copies of the whole model"};
     }
 
     // A block has one scale, so all of it is on one rank.
-    void require_blocks() const {
+    std::optional<Refusal> require_blocks() {
         for (const Blocks& each : relations_.blocks()) {
             for (const AxisId section : axes_.sections(each.axis)) {
                 if (!axes_.is_split(section) || axes_.local(section) % each.unit == 0) continue;
-                throw Refused(tensor() + " gives a device " + std::to_string(axes_.local(section)) + " of " +
-                              std::to_string(axes_.length(section)) + " elements of the weights of " +
-                              place_of(each.node) + ", whose blocks of " + std::to_string(each.unit) +
-                              " cannot be divided");
+                return Refusal{tensor() + " gives a device " + std::to_string(axes_.local(section)) + " of " +
+                                   std::to_string(axes_.length(section)) + " elements of the weights of " +
+                                   place_of(relations_.flow(), each.node) + ", whose blocks of " +
+                                   std::to_string(each.unit) + " cannot be divided",
+                               true};
             }
         }
+        return std::nullopt;
     }
 
     // Weights of products stay whole where a model needs it. Where an operator is not followed, they are few.
-    void require_followed() const {
-        if (layout_.tensor == 1) return;
+    std::optional<Refusal> require_followed() {
+        if (layout_.tensor == 1) return std::nullopt;
         std::int64_t lost = 0;
         std::string why;
-        for (const TensorIndex t : weights_of_products()) {
+        for (const TensorIndex t : weights_of_products(relations_)) {
             const AxisId axis = axis_not_followed(t);
             if (axis == Axes::kOne) continue;
             std::int64_t elements = 1;
@@ -396,19 +455,9 @@ class Splitter {
                 why = graph.name(relations_.flow().tensor(t).name) + ": " + axes_.why(axis);
             }
         }
-        if (lost > total_ / kFewNotFollowed) throw Refused(tensor() + " does not divide " + why);
-    }
-    std::set<TensorIndex> weights_of_products() const {
-        std::set<TensorIndex> found;
-        const Flow& flow = relations_.flow();
-        for (NodeIndex node = 0; node < flow.count(); ++node) {
-            if (flow.kind(node) != WorkKind::gemm) continue;
-            for (const Operand& operand : flow.operands(node)) {
-                const TensorIndex t = relations_.origin_of(operand.tensor);
-                if (flow.tensor(t).role == Role::parameter && flow.tensor(t).shape.count > 1) found.insert(t);
-            }
-        }
-        return found;
+        if (lost > sorts_.elements() / kFewNotFollowed)
+            return Refusal{tensor() + " does not divide " + why, true};
+        return std::nullopt;
     }
     // The axis of a whole weight that an operator might need whole; kOne if there is none.
     AxisId axis_not_followed(TensorIndex weight) const {
@@ -417,7 +466,7 @@ class Splitter {
             return Axes::kOne;
         // Ranks that share the batch of an attention have all of its heads.
         if (layout_.of_attention() == 1 &&
-            std::any_of(axes.begin(), axes.end(), [&](AxisId axis) { return is_of_heads(axis); }))
+            std::any_of(axes.begin(), axes.end(), [&](AxisId axis) { return is_of_heads(axes_, axis); }))
             return Axes::kOne;
         for (const AxisId axis : axes) {
             for (const AxisId leaf : axes_.leaves(axis)) {
@@ -431,16 +480,8 @@ class Splitter {
     Relations& relations_;
     Axes& axes_;
     const Layout& layout_;
-    // A product that sums over a leaf, or has it in its columns.
-    struct Side {
-        const Summed* product;
-        bool outer;
-    };
-    std::unordered_multimap<AxisId, Side> products_of_;
-    std::set<AxisId> made_;
-    std::set<AxisId> vocabulary_;
-    std::map<std::string, std::int64_t> sorts_;  // and the elements of its weights
-    std::int64_t total_ = 0;
+    WeightSorts sorts_;
+    Divisible divisible_;
 };
 
 // Numbers of ranks that fit, with the other fields of a layout.
@@ -452,13 +493,8 @@ std::string fitting(Relations& relations, Layout layout) {
         if (layout.tensor % layout.attention_data != 0) continue;
         if (layout.tensor % layout.expert != 0 && !sends) continue;
         relations.axes().undivide();
-        try {
-            Splitter splitter(relations, layout);
-            if (!splitter.may_fit()) continue;
-            splitter.run();
-        } catch (const InputError&) {
-            continue;
-        }
+        Splitter splitter(relations, layout);
+        if (!splitter.may_fit() || splitter.run()) continue;
         found += (found.empty() ? "" : ", ") + std::to_string(layout.tensor);
     }
     return found;
@@ -467,20 +503,19 @@ std::string fitting(Relations& relations, Layout layout) {
 }  // namespace
 
 void split_axes(Relations& relations, const Layout& layout) {
-    try {
-        Splitter(relations, layout).run();
-    } catch (const Refused& refused) {
-        std::string expected = fitting(relations, layout);
-        if (expected.empty()) {
-            Layout other = layout;
-            other.expert = 1;
-            other.attention_data = 1;
-            expected = fitting(relations, other) + ", with expert=1 and attention_data=1";
-        }
-        throw InputError(std::string(refused.what()) + "; expected " +
-                         (expected == "1" ? "tensor=1, or data=, copies of the whole model"
-                                          : "tensor to be one of " + expected));
+    const std::optional<Refusal> refusal = Splitter(relations, layout).run();
+    if (!refusal) return;
+    if (!refusal->of_number) throw InputError(refusal->why);
+    std::string expected = fitting(relations, layout);
+    if (expected.empty()) {
+        Layout other = layout;
+        other.expert = 1;
+        other.attention_data = 1;
+        expected = fitting(relations, other) + ", with expert=1 and attention_data=1";
     }
+    throw InputError(refusal->why + "; expected " +
+                     (expected == "1" ? "tensor=1, or data=, copies of the whole model"
+                                      : "tensor to be one of " + expected));
 }
 
 }  // namespace infercost

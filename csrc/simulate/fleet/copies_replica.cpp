@@ -34,11 +34,7 @@ class CopiesReplica final : public Replica {
     }
 
     void evict(double time_s, std::vector<FleetRequest>& left) override {
-        const std::size_t first = left.size();
         for (const auto& each : copies_) each->evict(time_s, left);
-        std::stable_sort(
-            left.begin() + static_cast<std::ptrdiff_t>(first), left.end(),
-            [](const FleetRequest& a, const FleetRequest& b) { return a.arrival_s < b.arrival_s; });
     }
 
     std::int64_t requests() const override {

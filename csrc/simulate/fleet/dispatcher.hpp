@@ -90,12 +90,13 @@ class Dispatcher {
         places_[place].replica->evict(places_.time_s(), left);
         counters_.restart(static_cast<std::int64_t>(left.size()));
         // The queue stays in the order of arrivals: the first in it is the first to time out.
+        const auto earlier = [](const FleetRequest& a, const FleetRequest& b) {
+            return a.arrival_s != b.arrival_s ? a.arrival_s < b.arrival_s : a.number < b.number;
+        };
+        std::sort(left.begin(), left.end(), earlier);
         queue_.insert(queue_.begin(), left.begin(), left.end());
         std::inplace_merge(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(left.size()),
-                           queue_.end(), [](const FleetRequest& a, const FleetRequest& b) {
-                               return a.arrival_s != b.arrival_s ? a.arrival_s < b.arrival_s
-                                                                 : a.number < b.number;
-                           });
+                           queue_.end(), earlier);
     }
 
   private:

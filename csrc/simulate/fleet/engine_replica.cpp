@@ -60,10 +60,7 @@ class EngineReplica final : public Replica {
     }
 
     void evict(double, std::vector<FleetRequest>& left) override {
-        std::vector<std::uint32_t> numbers;
-        for (const auto& each : inside_) numbers.push_back(each.first);
-        std::sort(numbers.begin(), numbers.end());
-        for (const std::uint32_t number : numbers) left.push_back(inside_.at(number));
+        for (const auto& [number, request] : inside_) left.push_back(request);
     }
 
     std::int64_t requests() const override { return server_.requests(); }

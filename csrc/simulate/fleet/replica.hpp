@@ -81,7 +81,7 @@ class Replica {
     virtual void advance(double time_s, std::vector<FleetDone>& done) = 0;
     // Takes a request, whether it serves it at once or not. Appends it if it is refused.
     virtual void take(const FleetRequest& request, double time_s, std::vector<FleetDone>& done) = 0;
-    // Gives back what it has not finished, in the order of arrival. It is not used afterwards.
+    // Gives back what it has not finished, in any order. It is not used afterwards.
     virtual void evict(double time_s, std::vector<FleetRequest>& left) = 0;
     virtual std::int64_t requests() const = 0;
     virtual std::int64_t running() const = 0;
