@@ -1,4 +1,4 @@
-"""`layers`, and `grid` and `estimate` with terms, have the figures of a profile's document."""
+"""`grid` with terms and machines that it cannot take, and decode steps on both sides of a window."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from pyinfercost.sources.captured import graph_over
 
 pytestmark = pytest.mark.torch
 SETTINGS = list(settings(30))
-GRID = ("latency_s", "latency_low_s", "throughput_per_s", "energy_j", "cost_usd", "usd_per_million_tokens")
 
 
 class Loaded:
@@ -49,61 +48,6 @@ class Loaded:
 
     def asked(self, name: str, **fields: Any) -> Any:
         return ask(self.session, name, {"deployment": self.deployment, **fields})
-
-    def document(self) -> Any:
-        return json.loads(json.dumps(ic.profile(self.graph, on=self.on, sizes=self.sizes).to_dict()))
-
-
-@pytest.mark.parametrize("number", range(len(SETTINGS)))
-def test_layers_are_those_of_a_profile(number: int) -> None:
-    loaded = Loaded(SETTINGS[number])
-    found = loaded.asked("layers", machine=loaded.machine, sizes=loaded.sizes, names=True)
-    known = loaded.document()
-    assert found.pop("coverage") == known["coverage"]
-    totals = found.pop("totals")
-    assert totals == known["totals"]
-    peak = found.pop("memory")
-    assert peak == {name: known["memory"][name] for name in peak}
-    modules = found.pop("modules")
-    assert modules[""] == totals["parameters"]
-    assert modules.keys() >= {each["module"] for each in known["modules"]}
-    keys, rows, at = found.pop("keys"), found.pop("rows"), found.pop("row")
-    assert len({json.dumps(row) for row in rows}) == len(rows)
-    columns = {key: [rows[place][number] for place in at] for number, key in enumerate(keys)} | found
-    assert columns.keys() == known["layers"][0].keys()
-    for name, column in columns.items():
-        values = column
-        if isinstance(column, dict):
-            values = [None if at < 0 else column["values"][at] for at in column["at"]]
-        assert values == [layer[name] for layer in known["layers"]], name
-
-
-@pytest.mark.parametrize("number", range(len(SETTINGS)))
-def test_costs_of_a_point_and_of_a_grid_are_those_of_a_profile(number: int) -> None:
-    loaded = Loaded(SETTINGS[number])
-    terms = loaded.terms()
-    found = loaded.asked("estimate", machine=loaded.machine, sizes=loaded.sizes, terms=terms)
-    flat = {**found, **found["costs"]}
-    known = loaded.document()["estimate"]
-    tokens = known["tokens"] is not None
-    shared = [name for name in known if name in flat and name != "memory" and (tokens or not name.startswith("tokens"))]
-    assert {"energy_low_j", "energy_high_j", "cost_usd", "transfer_s"} <= set(shared)
-    for name in shared:
-        if not (name == "cold_start_s" and flat[name] is None):
-            assert flat[name] == known[name], name
-    batch = loaded.sizes["batch"]
-    others = {name: value for name, value in loaded.sizes.items() if name != "batch"}
-    grid = loaded.asked(
-        "grid",
-        machines=[loaded.machine] * 2,
-        sizes=others,
-        axes={"batch": [1, batch]},
-        columns=GRID,
-        terms=[terms, {**terms, "usd_per_h": 5.0}],
-    )
-    one, other = grid["machines"]
-    assert {name: one[name][1] for name in GRID} == {name: flat[name] for name in GRID}
-    assert other["cost_usd"][1] == pytest.approx(2 * one["cost_usd"][1], rel=1e-12)
 
 
 def test_terms_are_asked_for_where_a_cost_needs_them() -> None:
