@@ -77,7 +77,7 @@ def runs(folder: Path, device: str, most: int) -> dict[Run, list[float]]:
 def predicted_ms(run: Run, device: str, graphs: tuple[ic.Graph, ic.Graph]) -> float:
     """Return a decode step, and what the prefills of the other clients add to it."""
     layout = ic.Layout(tensor=run.tensor, expert_load="random" if run.model in MIXTURES else "balanced")
-    serving = ic.Serving(async_scheduling=run.hides_host)
+    serving = ic.EngineSettings(async_scheduling=run.hides_host)
     on = ic.Deployment(hardware=device, engine="vllm", layout=layout, serving=serving, sustained=True)
     decode, prefill = (ic.whatif(graph, kv_cache="fp8") if run.narrow_cache else graph for graph in graphs)
     step = ic.estimate(decode, on=on, sizes={"batch": run.clients, "context": run.prompt + run.answer // 2})

@@ -20,9 +20,9 @@ from .deployment.deployment import Deployment as Deployment
 from .errors import Error as Error
 from .fleets.fleet import fleet as fleet
 from .fleets.plan_fleet import plan_fleet as plan_fleet
+from .inputs.engine_settings import EngineSettings as EngineSettings
 from .inputs.layout import Layout as Layout
 from .inputs.price import Price as Price
-from .inputs.serving import Serving as Serving
 from .inputs.startup import Startup as Startup
 from .inputs.transfer import Transfer as Transfer
 from .measuring.calibration import calibrate as calibrate
@@ -45,7 +45,7 @@ from .predict.training_memory import training_memory as training_memory
 from .scan.sparsity import activation_sparsity as activation_sparsity
 from .scan.sparsity import sparsity as sparsity
 from .serving.calibration import calibrate_serving as calibrate_serving
-from .serving.conversations import Turns as Turns
+from .serving.conversations import Conversations as Conversations
 from .serving.deployment_search import find_serving as find_serving
 from .serving.function_traces import read_functions as read_functions
 from .serving.prefixes import Prefixes as Prefixes

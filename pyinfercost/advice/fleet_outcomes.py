@@ -28,7 +28,7 @@ from .traffic_setups import BILL, SCHEDULER
 
 if TYPE_CHECKING:
     from ..deployment import Deployment
-    from ..fleets.loads import Load
+    from ..fleets.loads import PoolLoad
     from ..fleets.traffic import Traffic
     from ..results.estimate import Estimate
     from ..results.fleet_result import FleetResult
@@ -73,7 +73,7 @@ class FleetEvaluator:
     simulations: int = 0
     _models: dict[Any, Phases | _core.Graph] = field(default_factory=dict, repr=False)
     _replicas: dict[Any, Replica | str] = field(default_factory=dict, repr=False)
-    _loads: dict[Any, dict[str, Load]] = field(default_factory=dict, repr=False)
+    _loads: dict[Any, dict[str, PoolLoad]] = field(default_factory=dict, repr=False)
     _results: dict[Any, FleetResult | str] = field(default_factory=dict, repr=False)
     _emulated: dict[Any, str] = field(default_factory=dict, repr=False)
     _seconds: dict[Any, tuple[float, ...]] = field(default_factory=dict, repr=False)
@@ -171,7 +171,7 @@ class FleetEvaluator:
         hours = [work_of(each, self.traffic) / each.concurrency for each in found if not isinstance(each, str)]
         return hours[1] / hours[0] if len(hours) == len(found) and hours[0] else None
 
-    def load(self, setup: Setup) -> tuple[Replica, Load]:
+    def load(self, setup: Setup) -> tuple[Replica, PoolLoad]:
         """Return the replica of a setup, and the load of the traffic if no request waited.
 
         Raises:

@@ -17,7 +17,7 @@ from ..serving.scheduler import Scheduler, simulated_scheduler
 from ..serving.serve import Phases, blocks_of, check_lengths, check_settings, serve, tables_of
 from ..serving.servers import Servers
 from ..serving.serving_figures import result_of
-from ..serving.steady_state import Load, closed_form
+from ..serving.steady_state import OfferedLoad, closed_form
 from .case import Outcome
 from .traffic_setups import REPLICAS, SCHEDULER, TrafficSetup
 
@@ -325,7 +325,7 @@ def _capacity_per_s(facts: Facts, costs: StepCosts, scheduler: Scheduler) -> flo
     """Return the requests per second that a replica sustains in closed form; not a number if they share prompts."""
     if facts.shares:
         return float("nan")
-    load = Load(
+    load = OfferedLoad(
         prompt=max(1.0, facts.prompt),
         output=max(1.0, facts.output),
         prompt_square=facts.prompt_square,

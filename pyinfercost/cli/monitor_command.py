@@ -139,13 +139,13 @@ monitor.add_command(report)
 
 def _sidecar(options: Mapping[str, Any]) -> Sidecar:
     from ..monitor.sidecar import Sidecar
-    from ..serving.correction import Correction
+    from ..serving.step_cost_factors import StepCostFactors
 
     on = deployment_of_options({**options, "engine": None})
     if options["model"] is not None and on.hardware is None:
         raise click.UsageError("--model needs --hardware; give the machine that it runs on, such as --hardware l4")
     with usage_errors():
-        correction = None if options["correction"] is None else Correction.read(options["correction"])
+        correction = None if options["correction"] is None else StepCostFactors.read(options["correction"])
         return Sidecar(
             options["url"],
             engine=options["engine"],

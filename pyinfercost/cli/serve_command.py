@@ -36,8 +36,8 @@ from .workload_options import scheduler_options, workload_of_options, workload_o
 if TYPE_CHECKING:
     from ..deployment import Deployment
     from ..results.serving_result import ServingResult
-    from ..serving.correction import Correction
     from ..serving.serve import Phases
+    from ..serving.step_cost_factors import StepCostFactors
     from ..serving.workload import Workload
 
 _MEAN = re.compile(r"(ttft|tpot|e2e)=([0-9]+(?:\.[0-9]*)?)(ms|s)?")
@@ -187,13 +187,13 @@ def _correction(
     settings: dict[str, Any],
     measured: str | None,
     path: str | None,
-) -> Correction | None:
+) -> StepCostFactors | None:
     """Return the correction of step costs, read from a file or fitted to a measurement; say what moved."""
-    from ..serving.correction import Correction
+    from ..serving.step_cost_factors import StepCostFactors
 
     if measured is None:
         with usage_errors("--correction"):
-            return None if path is None else Correction.read(path)
+            return None if path is None else StepCostFactors.read(path)
     from ..serving.calibration import calibrate_serving
     from ..serving.runs import facts_of
     from ..serving.serve import phases_of, tables_of

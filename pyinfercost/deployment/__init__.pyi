@@ -1,13 +1,13 @@
 from ..errors import LayoutError as LayoutError
 from ..hardware.hosts import HostLike as HostLike
+from ..inputs.engine_settings import EngineSettings as EngineSettings
+from ..inputs.engine_settings import EngineSettingsLike as EngineSettingsLike
+from ..inputs.engine_settings import ServingError as ServingError
 from ..inputs.layout import Layout as Layout
 from ..inputs.layout import LayoutLike as LayoutLike
 from ..inputs.place import Place as Place
 from ..inputs.price import Price as Price
 from ..inputs.price import PriceError as PriceError
-from ..inputs.serving import Serving as Serving
-from ..inputs.serving import ServingError as ServingError
-from ..inputs.serving import ServingLike as ServingLike
 from ..inputs.startup import Startup as Startup
 from ..inputs.startup import StartupError as StartupError
 from ..inputs.startup import StartupLike as StartupLike

@@ -16,7 +16,7 @@ from .host_links import host_link
 
 if TYPE_CHECKING:
     from .._core import Hardware
-    from ..inputs.serving import Serving
+    from ..inputs.engine_settings import EngineSettings
     from .host_links import HostLink
 
 Number = TypeVar("Number", bound=Any)  # a float, or an array of them
@@ -152,7 +152,7 @@ def _before_weights(machine: Hardware, start: Startup, at: str) -> dict[str, flo
     return {"machine": waits, "image": image, "runtime": runtime + ends[at]}
 
 
-def recorded_graphs(engine: str, execution: str, settings: Serving) -> float:
+def recorded_graphs(engine: str, execution: str, settings: EngineSettings) -> float:
     """Return the number of graphs that an engine records when it starts.
 
     The batches are its sizes, or `graph_batches` of its settings; none where kernels are launched one by one.

@@ -13,10 +13,10 @@ from .._lazy import cached_property
 from ..errors import InputTypeError
 from ..hardware import load
 from ..hardware.hosts import HostLike
+from ..inputs.engine_settings import EngineSettings
 from ..inputs.layout import Layout
 from ..inputs.place import Place
 from ..inputs.price import Price
-from ..inputs.serving import Serving
 from ..inputs.startup import Startup
 from ..inputs.transfer import Transfer
 from .cold_starts import default_startup
@@ -121,9 +121,9 @@ class Deployment(DeploymentFields):
         return layout
 
     @property
-    def settings(self) -> Serving:
+    def settings(self) -> EngineSettings:
         """How the engine forms its steps."""
-        return Serving.parse(self.serving)
+        return EngineSettings.parse(self.serving)
 
     @property
     def device_price(self) -> Price | None:

@@ -10,9 +10,9 @@ from .. import _core
 from .._checks import COUNT, is_number
 from .._checks import number as number_of
 from ..hardware.hosts import HostLike
+from ..inputs.engine_settings import EngineSettings, EngineSettingsLike
 from ..inputs.layout import Layout, LayoutLike
 from ..inputs.price import USD_PER_H, UTILIZATION, PriceError
-from ..inputs.serving import Serving, ServingLike
 from ..inputs.settings import Settings, converted, flag, number, whole, word
 from ..inputs.startup import Startup, StartupLike
 from ..inputs.transfer import Transfer, TransferLike
@@ -31,7 +31,7 @@ def _as_given(value: Any) -> Any:
 
 
 def _serving_text(value: Any) -> str:
-    return str(Serving.parse(value)) if value else ""
+    return str(EngineSettings.parse(value)) if value else ""
 
 
 def _price_as_given(value: Any) -> Any:
@@ -108,10 +108,10 @@ class DeploymentFields(Settings):
         default=TORCH,
         option="default: torch, as captured; serving engines run language models in kernels of their own.",
     )
-    serving: ServingLike = converted(
+    serving: EngineSettingsLike = converted(
         _serving_text,
-        'How a serving engine forms its steps: `"draft_tokens=4,acceptance=0.8"` or what else `Serving.parse` accepts; '
-        "the field is the text. Empty for the engine's own settings.",
+        'How a serving engine forms its steps: `"draft_tokens=4,acceptance=0.8"` or what else '
+        "`EngineSettings.parse` accepts; the field is the text. Empty for the engine's own settings.",
         default="",
         option=(
             "How a serving engine forms its steps. Comma-separated: draft_tokens=4, acceptance=0.8, "

@@ -3,8 +3,8 @@ from collections.abc import Iterable
 from typing import SupportsIndex, TypedDict
 
 from ..hardware.hosts import HostLike
+from ..inputs.engine_settings import EngineSettingsLike
 from ..inputs.layout import LayoutLike
-from ..inputs.serving import ServingLike
 from ..inputs.startup import StartupLike
 from ..inputs.transfer import TransferLike
 from .fields import HardwareLike
@@ -20,7 +20,7 @@ class DeploymentOptions(TypedDict, total=False):
     host: HostLike | None
     precision: str | None
     engine: str | None
-    serving: ServingLike | None
+    serving: EngineSettingsLike | None
     execution: str | None
     devices: SupportsIndex | None
     layout: LayoutLike | None
@@ -48,7 +48,7 @@ class DeploymentAxes(TypedDict, total=False):
     host: HostLike | Iterable[HostLike] | None
     precision: str | Iterable[str] | None
     engine: str | Iterable[str] | None
-    serving: ServingLike | Iterable[ServingLike] | None
+    serving: EngineSettingsLike | Iterable[EngineSettingsLike] | None
     execution: str | Iterable[str] | None
     devices: SupportsIndex | Iterable[SupportsIndex] | None
     layout: LayoutLike | Iterable[LayoutLike] | None

@@ -14,7 +14,7 @@ from ..inputs.keywords import shows_settings
 from ..results.fleet_result import FleetComparison, FleetResult, cost_of
 from ..serving.scheduler import Scheduler
 from .fleet_run import FleetRun
-from .loads import Load
+from .loads import PoolLoad
 from .options import FleetOptions
 from .replicas import FleetError, Replica, Slots
 from .request import Asked, policies_of
@@ -124,7 +124,7 @@ def simulated(
 ) -> FleetComparison:
     """Simulate fleets of one pool each and rank them."""
     at_once = (os.cpu_count() or 1) if threads is None else whole(threads, "threads", COUNT, FleetError)
-    loads: dict[str, Load] = {}
+    loads: dict[str, PoolLoad] = {}
     cases = []
     bounds: dict[str, tuple[Replica, Terms]] = {}
     for replica, policy, terms in fleets:

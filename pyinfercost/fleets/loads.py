@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Load:
+class PoolLoad:
     """The load over time if no request waited. Arrays have a value for each second.
 
     Attributes:

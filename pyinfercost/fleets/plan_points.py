@@ -11,7 +11,7 @@ from ..deployment import FixedCosts
 from ..inputs.autoscalers import parse_autoscaler
 from ..results.bill import MONTH_S
 from .billing import committed_usd_per_h, price_kind
-from .loads import Load
+from .loads import PoolLoad
 from .replicas import Modeled, Replica, Slots
 from .simulate import FleetCase, PoolCase, Rules, case_of, result_of_case, run_cases, work_of
 from .terms import Terms
@@ -122,7 +122,7 @@ class _Memory:
         self.lock = Lock()
         self.replicas: dict[int, Replica] = {}
         self.traffic: dict[str, Traffic] = {}
-        self.loads: dict[str, dict[str, Load]] = {}
+        self.loads: dict[str, dict[str, PoolLoad]] = {}
 
     def of(self, context: Context) -> _Memory:
         """Return the memory of a plan; the memory of another plan is dropped."""
@@ -168,7 +168,7 @@ def facts_of_place(context: Context, place: int) -> PlaceFacts:
     )
 
 
-def by_step(load: Load) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def by_step(load: PoolLoad) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the requests in service in each step of a load: their mean, and the most at a time."""
     import numpy as np
 
@@ -186,7 +186,7 @@ def _ahead_share(context: Context, replica: Replica) -> float:
     return min(1.0, committed_usd_per_h(replica, context.terms.commitment) / replica.usd_per_h)
 
 
-def _load(memory: _Memory, replica: Replica, part: str) -> Load:
+def _load(memory: _Memory, replica: Replica, part: str) -> PoolLoad:
     loads = memory.loads[part]
     if replica.name not in loads:
         loads[replica.name] = memory.traffic[part].load(replica)

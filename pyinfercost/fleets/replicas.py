@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..serving.objectives import Condition
     from ..serving.step_tables import StepCosts
     from ..serving.workload import Workload
-    from .loads import Load
+    from .loads import PoolLoad
 
 Model: TypeAlias = "str | PathLike[str] | Sequence[_core.Graph] | Phases | _core.Graph"
 
@@ -141,7 +141,7 @@ class Replica:
         rent = None if self.on is None else self.on.rent
         return float(replicas) if rent is None else rent.paid_devices(replicas) / rent.paid_devices()
 
-    def load(self, load: Load, work_s: float, *, less: float = 0.0) -> _core.ReplicaLoad:
+    def load(self, load: PoolLoad, work_s: float, *, less: float = 0.0) -> _core.ReplicaLoad:
         """Return what targets of autoscalers are derived from.
 
         Args:
@@ -273,7 +273,7 @@ class Modeled:
         clients = [1.0]
         while clients[-1] < run.sequences:
             clients.append(min(float(run.sequences), max(clients[-1] + 1, np.floor(clients[-1] * _STEPS_OF_CLIENTS))))
-        several = [steady.Load(**means, clients=each * costs.copies) for each in clients]
+        several = [steady.OfferedLoad(**means, clients=each * costs.copies) for each in clients]
         found = steady.closed_form(Servers([costs], [scheduler]), several)
         figures = {name: found[name][0] for name in ("ttft_s", "tpot_s", "e2e_s", "running")}
         rate = np.asarray(clients) * costs.copies / figures["e2e_s"]

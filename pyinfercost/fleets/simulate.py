@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..serving.objectives import Condition
-    from .loads import Load
+    from .loads import PoolLoad
     from .traffic import Progress, Traffic
 
 ROUTINGS = ("least_loaded", "first")
@@ -161,7 +161,7 @@ def rates_of(pool: PoolCase) -> Interruptions:
     return Interruptions.parse(cloud if cloud in facts()["interruptions"] else {})
 
 
-def case_of(pools: Sequence[PoolCase], traffic: Traffic, rules: Rules, loads: dict[str, Load]) -> FleetCase:
+def case_of(pools: Sequence[PoolCase], traffic: Traffic, rules: Rules, loads: dict[str, PoolLoad]) -> FleetCase:
     """Return a fleet; `loads` keeps the load of the traffic by the name of a replica."""
     found = []
     taken = 0.0
@@ -245,7 +245,7 @@ def result_of_case(case: FleetCase, found: Mapping[str, Any]) -> FleetResult:
     )
 
 
-def bound_of(replica: Replica, terms: Terms, traffic: Traffic, rules: Rules, load: Load) -> FleetResult:
+def bound_of(replica: Replica, terms: Terms, traffic: Traffic, rules: Rules, load: PoolLoad) -> FleetResult:
     """Return the oracle's bound: at any time the replicas that this time and the one after it need.
 
     There is always one replica, and committed replicas are paid all the time, as by every policy on these terms.

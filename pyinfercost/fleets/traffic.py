@@ -10,7 +10,7 @@ from .. import _core
 from .._lazy import cached_property
 from ..serving.requests import WorkloadError
 from ..serving.runs import Facts, facts_of
-from .loads import Load
+from .loads import PoolLoad
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,7 +146,7 @@ class Traffic:
 
         return _core.RequestStream(self.requests, following)
 
-    def load(self, replica: Replica) -> Load:
+    def load(self, replica: Replica) -> PoolLoad:
         """Return the load over time if no request waited for a place in such replicas."""
         found = _core.load_profile(
             self.source(),
@@ -156,7 +156,7 @@ class Traffic:
             prompt_s=replica.prompt_s,
             output_s=replica.token_s,
         )
-        return Load(**found)
+        return PoolLoad(**found)
 
 
 def _span(start_s: float, end_s: float) -> str:

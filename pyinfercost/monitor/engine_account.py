@@ -20,8 +20,8 @@ from .step_predictions import TPOT, TTFT, StepPredictions
 
 if TYPE_CHECKING:
     from ..deployment import Deployment
-    from ..serving.correction import Correction
     from ..serving.serve import Phases
+    from ..serving.step_cost_factors import StepCostFactors
     from ..serving.step_tables import StepCosts
     from .engines.metric import Engine
 
@@ -64,7 +64,7 @@ class EngineAccount:
         engine: Engine | None,
         served: str | None,
         model: Phases | StepCosts | None,
-        correction: Correction | None,
+        correction: StepCostFactors | None,
         *,
         since_start: bool,
         clock: Callable[[], float],

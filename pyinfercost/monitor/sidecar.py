@@ -36,8 +36,8 @@ from .window import WINDOW_S, Window
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from ..serving.correction import Correction
     from ..serving.serve import Served
+    from ..serving.step_cost_factors import StepCostFactors
 
 AUTO = "auto"
 """The engine is recognized by the names on its page."""
@@ -104,7 +104,7 @@ class Sidecar:
         model: Served | None = None,
         name: str | None = None,
         served: str | None = None,
-        correction: Correction | None = None,
+        correction: StepCostFactors | None = None,
         energy: str | None = None,
         plan: PlanLike | None = None,
         exporters: Any = (),

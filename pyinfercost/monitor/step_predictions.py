@@ -34,8 +34,8 @@ from .predictions import Predictions
 if TYPE_CHECKING:
     from .._core import CountRow, Graph
     from ..deployment import Deployment
-    from ..serving.correction import Correction
     from ..serving.serve import Served
+    from ..serving.step_cost_factors import StepCostFactors
 
 TPOT, TTFT = "tpot", "ttft"
 """Values of the label `part`: time per output token, summed over tokens; time to the first token without that in the
@@ -116,7 +116,7 @@ class StepPredictions:
     """
 
     def __init__(
-        self, model: Served | Phases, on: Deployment | None = None, correction: Correction | None = None
+        self, model: Served | Phases, on: Deployment | None = None, correction: StepCostFactors | None = None
     ) -> None:
         phases = model if isinstance(model, Phases) else None if isinstance(model, StepCosts) else phases_of(model)
         costs = model if isinstance(model, StepCosts) else _costs_of(phases, on)

@@ -15,7 +15,7 @@ from ..deployment.engines import TORCH, executions_of
 from ..deployment.places import known_places, place
 from ..errors import InputError, PositionsWarning
 from ..formats.table import FormatError
-from ..inputs.serving import Serving
+from ..inputs.engine_settings import EngineSettings
 from ..results.exploration import Exploration, Phase
 from ..sources.captured import CONTEXT, PROMPT, Captured, graph_at, graph_over
 from ..sources.inputs import parse_inputs
@@ -122,7 +122,7 @@ def exploration_of(phases: Mapping[str, Profile], *, positions: int | None = Non
         precisions=tuple(_core.precisions()),
         places={name: (found.grid_g_per_kwh, found.pue) for name in known_places() for found in (place(name),)},
         recorded_graphs={
-            (engine, execution): recorded_graphs(engine, execution, Serving())
+            (engine, execution): recorded_graphs(engine, execution, EngineSettings())
             for engine, executions in engines.items()
             for execution in executions
         },

@@ -13,7 +13,7 @@ from .stages import deployed_on
 
 if TYPE_CHECKING:
     from .._core import Boundary, Graph, Hardware, Quantity
-    from ..deployment import Deployment, Serving
+    from ..deployment import Deployment, EngineSettings
     from .derived_costs import Numbers
 
 
@@ -43,7 +43,7 @@ class MemoryLimits(NamedTuple):
     sequences: int = 0
 
     @classmethod
-    def of(cls, settings: Serving, *, step_tokens: int = 0, sequences: int = 0) -> MemoryLimits:
+    def of(cls, settings: EngineSettings, *, step_tokens: int = 0, sequences: int = 0) -> MemoryLimits:
         """Return the limits of a deployment and its scheduler."""
         return cls(settings.gpu_memory_utilization, step_tokens or settings.chunk_tokens, sequences)
 

@@ -14,8 +14,8 @@ from .. import _core
 from .._core import Graph, Work
 from ..deployment.engines import TORCH, execution_of
 from ..errors import LayoutError
+from ..inputs.engine_settings import EngineSettings
 from ..inputs.layout import Layout
-from ..inputs.serving import Serving
 from ..sources.notices import warn_if_not_kept
 from .rules import Rules, work_overrides
 
@@ -212,7 +212,7 @@ def family_of(
 
 def step_of(serving: str) -> dict[str, Any]:
     """Return settings of an engine's steps, given as text, by the names of the core."""
-    return Serving.parse(serving).for_plans() if serving else {}
+    return EngineSettings.parse(serving).for_plans() if serving else {}
 
 
 EngineOverrides: TypeAlias = "Mapping[tuple[str, str], Mapping[int, Work]]"

@@ -1,10 +1,10 @@
-from .correction import Correction as Correction
 from .engine_steps import step_costs as step_costs
-from .function_traces import Functions as Functions
-from .replay import Replay as Replay
+from .function_traces import AzureFunctions as AzureFunctions
+from .recorded_requests import RecordedRequests as RecordedRequests
 from .requests import Requests as Requests
 from .serve import phases_of as phases_of
 from .servers import Servers as Servers
-from .steady_state import Load as Load
+from .steady_state import OfferedLoad as OfferedLoad
 from .steady_state import closed_form as closed_form
+from .step_cost_factors import StepCostFactors as StepCostFactors
 from .step_tables import StepCosts as StepCosts

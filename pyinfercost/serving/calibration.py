@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._checks import Range, number, read_json, read_text, shown
 from ..errors import InputError
-from .correction import CalibrationError, Correction
+from .recorded_requests import RecordedRequests
 from .recorded_traces import ALSO, ARRIVAL, LENGTHS, STAMPS, is_parquet, tables
-from .replay import Replay
 from .runs import Run, facts_of, simulated
 from .scheduler import simulated_scheduler
+from .step_cost_factors import CalibrationError, StepCostFactors
 from .workload import Workload
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class ServingCalibration:
         after: Predicted means with it.
     """
 
-    correction: Correction
+    correction: StepCostFactors
     costs: StepCosts
     measured: Mapping[str, float]
     before: Mapping[str, float]
@@ -127,15 +127,15 @@ def calibrate_serving(
     run = _run(costs, load, settings)
     target = {name: means[name] for name in _NOISE if name in means}
 
-    def predicted(correction: Correction) -> dict[str, float]:
+    def predicted(correction: StepCostFactors) -> dict[str, float]:
         found = _means(replace(run, costs=correction.of(costs)))
         return {name: found[name] for name in target}
 
     fitted = _fitted(costs, target, predicted)
-    return ServingCalibration(fitted, fitted.of(costs), target, predicted(Correction()), predicted(fitted))
+    return ServingCalibration(fitted, fitted.of(costs), target, predicted(StepCostFactors()), predicted(fitted))
 
 
-def _fitted(costs: StepCosts, target: Mapping[str, float], predicted: Any) -> Correction:
+def _fitted(costs: StepCosts, target: Mapping[str, float], predicted: Any) -> StepCostFactors:
     import numpy as np
 
     names = list(target)
@@ -145,9 +145,9 @@ def _fitted(costs: StepCosts, target: Mapping[str, float], predicted: Any) -> Co
         [*(log1p(max(_LEAST_SPREAD, spread)) for spread in (costs.spread, costs.prefill_spread)), _HOST, _CLIENT_S]
     )
 
-    def correction_of(x: Numbers) -> Correction:
+    def correction_of(x: Numbers) -> StepCostFactors:
         decode, prefill, host = (exp(float(np.clip(each, -6.0, 6.0))) for each in x[:3])
-        return Correction(decode=decode, prefill=prefill, host=host, client_s=max(0.0, float(x[3])))
+        return StepCostFactors(decode=decode, prefill=prefill, host=host, client_s=max(0.0, float(x[3])))
 
     def residuals(x: Numbers) -> Numbers:
         found = predicted(correction_of(x))
@@ -230,7 +230,7 @@ def _of_requests(columns: Mapping[str, Sequence[float]]) -> tuple[dict[str, floa
             "a request has its first token before it arrives, or its last one before the first; expected columns of "
             "one length on one clock"
         )
-    replay = Replay.of(arrival, prompt, output)
+    replay = RecordedRequests.of(arrival, prompt, output)
     times = {
         "ttft_s": first - arrival,
         "e2e_s": last - arrival,

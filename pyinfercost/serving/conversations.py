@@ -21,7 +21,7 @@ _STARTS = CHUNK // 8  # conversations that are begun together
 _GAP = Range(0.0, 1e9, "s")
 
 
-class Turns(Settings):
+class Conversations(Settings):
     """Conversations: the prompt of a turn has all prompts and answers before it.
 
     `Workload.prompt` has the new tokens of a turn, and arrivals are of conversations. A turn follows the one
@@ -43,7 +43,7 @@ class Turns(Settings):
 
 
 def conversations(
-    turns: Turns,
+    turns: Conversations,
     prompts: Lengths,
     outputs: Lengths,
     starts_of: Callable[[int, int], Requests],
@@ -80,7 +80,7 @@ def conversations(
 
 
 def _turns_of(
-    turns: Turns,
+    turns: Conversations,
     prompts: Lengths,
     outputs: Lengths,
     starts: Requests,

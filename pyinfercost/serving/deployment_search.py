@@ -29,7 +29,7 @@ from .scheduler import Scheduler, simulated_scheduler
 from .serve import Phases, ServeError, blocks_of, check_lengths, check_settings, phases_of, started, tables_of
 from .servers import Servers
 from .serving_figures import result_of
-from .steady_state import Load, closed_form
+from .steady_state import OfferedLoad, closed_form
 from .step_tables import StepCosts
 from .workload import Workload
 
@@ -289,7 +289,9 @@ def _set_capacities(candidates: list[_Candidate], facts: Facts) -> None:
         "output_square": facts.output_square,
     }
     servers = Servers([each.costs for each in candidates], [each.scheduler for each in candidates])
-    at_rate, alone = (closed_form(servers, Load(**means, **load)) for load in ({"rate_per_s": 1.0}, {"clients": 1}))
+    at_rate, alone = (
+        closed_form(servers, OfferedLoad(**means, **load)) for load in ({"rate_per_s": 1.0}, {"clients": 1})
+    )
     for row, each in enumerate(candidates):
         each.alone_s = float(alone["e2e_s"][row, 0]) / max(1, each.costs.copies)
         if facts.shares:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .arrivals import ClosedLoop
-from .conversations import Turns, conversations
+from .conversations import Conversations, conversations
 from .lengths import Lengths
 from .prefixes import Prefixes
 from .requests import CHUNK, Requests, WorkloadError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .arrival_texts import Arrivals
     from .arrivals import ArrivalRun, Times
-    from .replay import Replay
+    from .recorded_requests import RecordedRequests
     from .traces import Trace
 
 _PROMPTS, _OUTPUTS, _TIMES, _THINKS, _GROUPS, _STATES = range(6)  # streams of random numbers
@@ -33,8 +33,8 @@ class DrawnRequests:
     prompt: Lengths | None
     output: Lengths | None
     prefixes: Prefixes | None
-    turns: Turns | None
-    trace: Trace | Replay | None
+    turns: Conversations | None
+    trace: Trace | RecordedRequests | None
     seed: int
     limit: int | None
     duration_s: float | None
@@ -134,7 +134,7 @@ class DrawnRequests:
             raise WorkloadError("prompt or output is not given; pass the tokens of both")
         return self.prompt, self.output
 
-    def _of_trace(self, trace: Trace | Replay) -> Iterator[Requests]:
+    def _of_trace(self, trace: Trace | RecordedRequests) -> Iterator[Requests]:
         # One sequence of random numbers each: lengths and times do not depend on where chunks of the trace end.
         of_prompts, of_outputs, of_times = (self._rng(stream, 0) for stream in (_PROMPTS, _OUTPUTS, _TIMES))
         run = self._begin()

@@ -49,7 +49,7 @@ FunctionLike: TypeAlias = "str | int"
 
 
 @dataclass(frozen=True, eq=False)
-class Functions:
+class AzureFunctions:
     """Functions and their invocations of a day.
 
     Attributes:
@@ -81,7 +81,7 @@ class Functions:
         return Bins(starts, widths, counts, self.lines[functions], several)
 
 
-def read_functions(path: str | PathLike[str], function: FunctionLike | None = None) -> Functions:
+def read_functions(path: str | PathLike[str], function: FunctionLike | None = None) -> AzureFunctions:
     """Read the tables of Azure Functions 2019.
 
     Tables of durations and memory are found by their names, next to the invocations: `X_run.csv` and `X_mem.csv` for
@@ -110,7 +110,7 @@ def read_functions(path: str | PathLike[str], function: FunctionLike | None = No
     durations, memory = durations_file(file), _beside(file, "memory")
     in_ms = None if durations is None else _percentiles(durations, (_FUNCTION,), _DURATIONS, names)
     in_mb = None if memory is None else _percentiles(memory, (_OWNER, _APP), _MEMORY, apps)
-    return Functions(
+    return AzureFunctions(
         tuple(names),
         tuple(apps),
         np.asarray(lines, dtype=np.int64),

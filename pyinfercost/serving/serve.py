@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from .._core import Graph
     from ..deployment import Deployment
     from ..results.serving_result import ServingResult
-    from .correction import Correction
     from .objectives import SLOLike
+    from .step_cost_factors import StepCostFactors
 
 Served: TypeAlias = "str | PathLike[str] | Sequence[Graph] | Phases | StepCosts"
 """A model to serve: the spec of a config, graphs of decode and prefill, both as `Phases`, or tables of its steps."""
@@ -86,7 +86,7 @@ def serve(
     slo: SLOLike | None = None,
     replicas: int = 1,
     routing: str = "least_loaded",
-    correction: Correction | None = None,
+    correction: StepCostFactors | None = None,
     progress: Callable[[int, int], None] | None = None,
     **settings: Any,
 ) -> ServingResult:

@@ -45,7 +45,7 @@ VALID_UTILIZATION = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Load:
+class OfferedLoad:
     """Mean offered load of a server.
 
     Attributes:
@@ -98,7 +98,7 @@ class Load:
             self.__dict__["rate_per_s"] = number(self.rate_per_s, "rate_per_s", _RATE, LoadError)
 
     @classmethod
-    def of(cls, workload: Workload, *, ttft_s: float = 0.0, tpot_s: float = 0.0) -> Load:
+    def of(cls, workload: Workload, *, ttft_s: float = 0.0, tpot_s: float = 0.0) -> OfferedLoad:
         """Return the load of a workload with lengths of its own and a rate or clients.
 
         Raises:
@@ -130,14 +130,14 @@ COLUMNS = _core.STEADY_STATE_COLUMNS
 
 
 def closed_form(
-    servers: Servers | Sequence[StepCosts], loads: Load | Sequence[Load] | Mapping[str, Any]
+    servers: Servers | Sequence[StepCosts], loads: OfferedLoad | Sequence[OfferedLoad] | Mapping[str, Any]
 ) -> dict[str, Numbers]:
     """Return figures of the steady states of servers under loads.
 
     Args:
         servers: Deployments; for many calls, `Servers` with their tables.
-        loads: One load, several, or columns: the fields of `Load` as numbers or arrays that numpy can broadcast to
-            (deployments, loads).
+        loads: One load, several, or columns: the fields of `OfferedLoad` as numbers or arrays that numpy can broadcast
+            to (deployments, loads).
 
     Returns:
         Columns of shape (deployments, loads): mean time to the first token, per output token, and of a request; output
@@ -159,13 +159,13 @@ def closed_form(
     return found
 
 
-_OPTIONAL = {field.name: field.default for field in fields(Load) if field.name not in ("prompt", "output")}
+_OPTIONAL = {field.name: field.default for field in fields(OfferedLoad) if field.name not in ("prompt", "output")}
 
 
-def _columns(loads: Load | Sequence[Load] | Mapping[str, Any], deployments: int) -> dict[str, Numbers]:
+def _columns(loads: OfferedLoad | Sequence[OfferedLoad] | Mapping[str, Any], deployments: int) -> dict[str, Numbers]:
     import numpy as np
 
-    if isinstance(loads, Load):
+    if isinstance(loads, OfferedLoad):
         loads = [loads]
     if isinstance(loads, Mapping):
         unknown = sorted(set(loads) - {"prompt", "output", *_OPTIONAL})

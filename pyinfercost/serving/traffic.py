@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .._checks import exists, shown
 from .arrival_texts import KINDS
 from .arrivals import AtOnce, ClosedLoop
-from .replay import Replay
+from .recorded_requests import RecordedRequests
 from .requests import WorkloadError
 from .trace_formats import FORMATS
 from .traces import Trace, read_trace
@@ -18,7 +18,7 @@ from .workload import Workload
 if TYPE_CHECKING:
     from .lengths import LengthsLike
 
-TrafficLike: TypeAlias = "str | PathLike[str] | Trace | Replay | Workload"
+TrafficLike: TypeAlias = "str | PathLike[str] | Trace | RecordedRequests | Workload"
 """Traffic: `"diurnal:mean=20,peak=3"`, `"trace.csv"`, `"azure-functions:1350_inv.csv#12"`, or an object."""
 
 _FUNCTION = "#"
@@ -65,7 +65,7 @@ def parse_traffic(
         value: A text of arrivals with their rate, such as `"poisson:20"`, `"gamma:20,cv=4"`,
             `"diurnal:mean=20,peak=3,weekend=0.5,growth=10%/month"` or `"mmpp:mean=20,burst=5,share=0.1,length_s=60"`;
             a file, `"trace.csv"` or `"FORMAT:trace.csv"`, with `#12` for one of Azure's functions; or a `Trace`, a
-            `Replay` or a `Workload`.
+            `RecordedRequests` or a `Workload`.
         prompt: Tokens of prompts, for arrivals, and for traces that have none; without both, requests have no tokens.
         output: Tokens of answers, likewise.
         requests: Number of requests; fewer if there are not as many.
@@ -96,13 +96,13 @@ def parse_traffic(
         found = Workload(arrivals=value, seed=seed, **given)
     elif isinstance(value, str) and "=" in value and not exists(Path(value)) and not _has_format(value):
         raise WorkloadError(f"traffic is {shown(value)}; expected a file, FORMAT:FILE, or one of {', '.join(KINDS)}")
-    elif isinstance(value, (Trace, Replay, str, PathLike)):
-        trace = value if isinstance(value, (Trace, Replay)) else open_trace(value, seed=seed)
+    elif isinstance(value, (Trace, RecordedRequests, str, PathLike)):
+        trace = value if isinstance(value, (Trace, RecordedRequests)) else open_trace(value, seed=seed)
         found = Workload(trace=trace, seed=seed, **given)
     else:
         raise WorkloadError(
             f"traffic is {shown(value)}; expected a text such as 'poisson:20' or 'diurnal:mean=20,peak=3', a file, "
-            "'FORMAT:FILE', a Trace, a Replay or a Workload"
+            "'FORMAT:FILE', a Trace, a RecordedRequests or a Workload"
         )
     if isinstance(found.process, (AtOnce, ClosedLoop)) and (found.trace is None or not found.trace.timed):
         raise WorkloadError(

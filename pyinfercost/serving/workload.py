@@ -12,11 +12,11 @@ from .._checks import MOST, Range, shown
 from ..inputs.settings import SAME, Parsed, Settings, converted, number, whole
 from .arrival_texts import parse_arrivals
 from .arrivals import AtOnce, ClosedLoop, GammaArrivals, parse_rate
-from .conversations import Turns
+from .conversations import Conversations
 from .drawn_requests import DrawnRequests
 from .lengths import Lengths, parse_lengths
 from .prefixes import Prefixes
-from .replay import Replay
+from .recorded_requests import RecordedRequests
 from .requests import Requests, WorkloadError, joined
 from .rules import Between, Repeated, Rule, Thinned, ruled, scaling
 from .traces import Trace, read_trace
@@ -105,10 +105,10 @@ class Workload(Settings):
         option="Prefixes that prompts share, before the tokens of --prompt: 1000,groups=8,share=0.5,skew=1.",
         metavar="TOKENS[,NAME=VALUE...]",
     )
-    turns: Parsed[Turns | str | None, Turns | None] = converted(
-        Turns.parse, 'Conversations: `Turns`, or text such as `"4,gap_s=30"`.', default=None
+    turns: Parsed[Conversations | str | None, Conversations | None] = converted(
+        Conversations.parse, 'Conversations: `Conversations`, or text such as `"4,gap_s=30"`.', default=None
     )
-    trace: Trace | Replay | None = converted(
+    trace: Trace | RecordedRequests | None = converted(
         _as_given,
         "Requests of a real service, instead of arrivals; its lengths replace `prompt` and `output` where it has them.",
         default=None,
@@ -142,8 +142,10 @@ class Workload(Settings):
         self.__dict__.update(_arrivals=made, _changes=())
 
     def _check_trace(self) -> None:
-        if not isinstance(self.trace, (Trace, Replay)):
-            raise WorkloadError(f"trace is {shown(self.trace)}; expected the result of read_trace, or a Replay")
+        if not isinstance(self.trace, (Trace, RecordedRequests)):
+            raise WorkloadError(
+                f"trace is {shown(self.trace)}; expected the result of read_trace, or a RecordedRequests"
+            )
         given = [name for name in ("prefixes", "turns", "clients") if getattr(self, name) is not None]
         if given:
             raise WorkloadError(f"{given[0]} is given beside trace, which has its own requests; leave it out")

@@ -14,7 +14,7 @@ from ..deployment import OPTIONS, Layout
 from ..deployment.cold_starts import recorded_graphs
 from ..deployment.engines import forms_steps
 from ..errors import CountOverflowError, UnknownNameError
-from ..inputs.serving import Serving
+from ..inputs.engine_settings import EngineSettings
 from ..predict.derived_costs import OF_START, DerivedCosts, Numbers, term_name
 from ..predict.memory_use import MemoryLimits, held_bytes, sequences_of, sequences_that_fit
 from ..predict.model_figures import OF_GRAPH, graph_figure
@@ -319,7 +319,7 @@ class GridPoints:
         grid = self._data.grid
         if "serving" not in grid.names:
             return 1.0
-        of_text = np.asarray([Serving.parse(text).tokens_per_step for text in grid.values("serving")])
+        of_text = np.asarray([EngineSettings.parse(text).tokens_per_step for text in grid.values("serving")])
         found: NDArray[np.float64] = of_text[self._rows.position("serving")]
         if "engine" in grid.names:
             forms_none = np.asarray([not forms_steps(engine) for engine in grid.values("engine")])
@@ -363,7 +363,7 @@ class GridPoints:
                     of_graph + others,
                     value,
                     parts,
-                    MemoryLimits.of(Serving.parse(plan_key.serving)),
+                    MemoryLimits.of(EngineSettings.parse(plan_key.serving)),
                 )
                 for graph, of_graph in zip(graphs, held, strict=True)
             ]
@@ -401,7 +401,7 @@ class GridPoints:
 
         plan_keys, codes = self._rows.plan_keys
         of_way = [
-            recorded_graphs(plan_key.engine, plan_key.execution, Serving.parse(plan_key.serving))
+            recorded_graphs(plan_key.engine, plan_key.execution, EngineSettings.parse(plan_key.serving))
             for plan_key, _ in plan_keys
         ]
         found: NDArray[np.float64] = np.asarray(of_way)[codes]

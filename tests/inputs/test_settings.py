@@ -16,11 +16,11 @@ from pyinfercost._checks import Range
 from pyinfercost.deployment import (
     Commitment,
     Egress,
+    EngineSettings,
     FixedCosts,
     Interruptions,
     Layout,
     Serverless,
-    Serving,
     Startup,
     Transfer,
 )
@@ -34,7 +34,19 @@ from pyinfercost.serving.varying_arrivals import Modulation, Season, VaryingArri
 
 LENGTHS = (FixedLengths, LognormalLengths, UniformLengths)
 TYPES: tuple[type[Settings], ...] = (
-    *(Commitment, Egress, FixedCosts, Interruptions, Layout, Scheduler, Serverless, Serving, Startup, Terms, Transfer),
+    *(
+        Commitment,
+        Egress,
+        FixedCosts,
+        Interruptions,
+        Layout,
+        Scheduler,
+        Serverless,
+        EngineSettings,
+        Startup,
+        Terms,
+        Transfer,
+    ),
     *KINDS.values(),
     *LENGTHS,
     *(BurstArrivals, ClosedLoop, GammaArrivals, Modulation, Season, VaryingArrivals),

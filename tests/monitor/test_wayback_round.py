@@ -32,7 +32,7 @@ pytestmark = pytest.mark.torch
 pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
 
 ON = ic.Deployment(hardware="l4", engine="vllm", price=1.0)
-TRUE = ic.serving.Correction(decode=1.35, prefill=1.2, host=1.5)
+TRUE = ic.serving.StepCostFactors(decode=1.35, prefill=1.2, host=1.5)
 HOUR_S, DAY_S = 3600.0, 86_400.0
 
 
@@ -56,7 +56,7 @@ def served_hour(costs: ic.serving.StepCosts) -> dict[str, np.ndarray]:
     )
     arrival.sort()
     prompt, output = rng.integers(32, 900, arrival.size), rng.integers(8, 250, arrival.size)
-    replay = ic.serving.Replay.of(arrival, prompt, output)
+    replay = ic.serving.RecordedRequests.of(arrival, prompt, output)
     load = ic.Workload(trace=replay)
     true = TRUE.of(costs)
     run = Run(true, simulated_scheduler(true, {}), load, facts_of(load), 1, "least_loaded", true.pool_blocks or 2)

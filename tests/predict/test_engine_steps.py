@@ -13,7 +13,7 @@ from support.language_configs import spec_of
 from support.paths import CONFIGS
 
 import pyinfercost as ic
-from pyinfercost.deployment import Serving, ServingError
+from pyinfercost.deployment import EngineSettings, ServingError
 from pyinfercost.predict.plans import family_of
 from pyinfercost.sources.captured import graph_over
 
@@ -75,12 +75,12 @@ def product_flops(tokens: int, layers: int = LAYERS) -> int:
 
 
 def test_settings_are_a_text_or_a_value() -> None:
-    serving = ic.Serving(draft_tokens=4, acceptance=0.8, async_scheduling=True, graph_batches=(1, 2, 8))
+    serving = ic.EngineSettings(draft_tokens=4, acceptance=0.8, async_scheduling=True, graph_batches=(1, 2, 8))
     text = "graph_batches=1:2:8,async_scheduling,draft_tokens=4,acceptance=0.8"
     assert str(serving) == text
-    assert Serving.parse(text) == Serving.parse({"draft_tokens": 4, "acceptance": 0.8, "async_scheduling": True,
-                                                 "graph_batches": [1, 2, 8]}) == serving  # fmt: skip
-    assert (Serving.parse(""), str(ic.Serving())) == (ic.Serving(), "")
+    given = {"draft_tokens": 4, "acceptance": 0.8, "async_scheduling": True, "graph_batches": [1, 2, 8]}
+    assert EngineSettings.parse(text) == EngineSettings.parse(given) == serving
+    assert (EngineSettings.parse(""), str(ic.EngineSettings())) == (ic.EngineSettings(), "")
     on = ic.Deployment(**ON, serving=serving)
     assert (on.serving, on.settings) == (text, serving)
     assert ic.Deployment.from_dict(on.to_dict()) == on
@@ -104,10 +104,12 @@ def test_torch_forms_no_steps() -> None:
 
 def test_tokens_of_a_step_follow_from_drafts_and_their_acceptance() -> None:
     # 1 + a + a^2 + ... + a^K
-    assert ic.Serving(draft_tokens=4, acceptance=0.8).tokens_per_step == pytest.approx(1 + 0.8 + 0.64 + 0.512 + 0.4096)
-    assert ic.Serving(draft_tokens=4, acceptance=1).tokens_per_step == 5
-    assert ic.Serving(draft_tokens=4, acceptance=0).tokens_per_step == 1
-    assert ic.Serving().tokens_per_step == 1
+    assert ic.EngineSettings(draft_tokens=4, acceptance=0.8).tokens_per_step == pytest.approx(
+        1 + 0.8 + 0.64 + 0.512 + 0.4096
+    )
+    assert ic.EngineSettings(draft_tokens=4, acceptance=1).tokens_per_step == 5
+    assert ic.EngineSettings(draft_tokens=4, acceptance=0).tokens_per_step == 1
+    assert ic.EngineSettings().tokens_per_step == 1
 
 
 @pytest.mark.parametrize(

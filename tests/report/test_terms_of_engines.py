@@ -13,7 +13,7 @@ from pyinfercost import _core
 from pyinfercost.deployment import Deployment
 from pyinfercost.deployment.cold_starts import recorded_graphs
 from pyinfercost.deployment.engines import executions_of
-from pyinfercost.inputs.serving import Serving
+from pyinfercost.inputs.engine_settings import EngineSettings
 from pyinfercost.predict.derived_costs import term_keys
 from pyinfercost.predict.machine_catalog import machine_of
 from pyinfercost.report.html.catalog_pack import machine_entry, number_or_word
@@ -29,7 +29,7 @@ def test_cold_start_of_an_engine(engine: str) -> None:
     entry = machine_entry(machine_of(Deployment(hardware=MACHINE)))
     terms = {name: entry["terms"][key] for name, key in term_keys(engine).items()}
     terms |= {"utilization": 1, "draft_tokens_per_step": 1, "usd_per_h": 2}
-    terms |= {"recorded_graphs": number_or_word(recorded_graphs(engine, execution, Serving()))}
+    terms |= {"recorded_graphs": number_or_word(recorded_graphs(engine, execution, EngineSettings()))}
     session = _core.Session()
     graph = ask(session, "load", {"kind": "decoder"}, DECODER)["handle"]
     machine = ask(session, "load", {"kind": "machine"}, json.dumps(entry["machine"]))["handle"]

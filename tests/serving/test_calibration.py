@@ -14,16 +14,16 @@ from support.language_configs import LLAMA, spec_of
 import pyinfercost as ic
 from pyinfercost.cli import main
 from pyinfercost.errors import InputError
-from pyinfercost.serving.correction import CalibrationError
 from pyinfercost.serving.runs import Run, facts_of, simulated
 from pyinfercost.serving.scheduler import simulated_scheduler
 from pyinfercost.serving.serve import phases_of
+from pyinfercost.serving.step_cost_factors import CalibrationError
 
 pytestmark = pytest.mark.torch
 pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
 
 LOAD = ic.Workload(clients=8, prompt=200, output=40, requests=80)
-TRUE = ic.serving.Correction(decode=1.3, prefill=1.2, host=1.6)  # of a small model, whose host is most of a step
+TRUE = ic.serving.StepCostFactors(decode=1.3, prefill=1.2, host=1.6)  # of a small model, whose host is most of a step
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +58,13 @@ def test_a_point_moves_the_costs_that_explain_it(costs: ic.serving.StepCosts) ->
 
 def test_a_right_prediction_moves_nothing(costs: ic.serving.StepCosts) -> None:
     found = ic.calibrate_serving(costs, {"tpot_s": means(costs, LOAD)["tpot_s"]}, workload=LOAD)
-    assert found.correction == ic.serving.Correction()
+    assert found.correction == ic.serving.StepCostFactors()
 
 
 def test_requests_of_a_run_have_their_own_load(costs: ic.serving.StepCosts, tmp_path: Path) -> None:
     true = TRUE.of(costs)
     arrival = np.cumsum(np.random.default_rng(1).exponential(0.01, 60))
-    replay = ic.serving.Replay.of(arrival, np.full(60, 200), np.full(60, 40))
+    replay = ic.serving.RecordedRequests.of(arrival, np.full(60, 200), np.full(60, 40))
     load = ic.Workload(trace=replay)
     run = Run(true, simulated_scheduler(true, {}), load, facts_of(load), 1, "least_loaded", true.pool_blocks or 2)
     made = simulated(run)
@@ -105,11 +105,11 @@ def test_pages_of_metrics_are_measurements(costs: ic.serving.StepCosts, tmp_path
 
 
 def test_a_correction_reaches_serve_and_the_closed_form(costs: ic.serving.StepCosts) -> None:
-    slow = ic.serving.Correction(decode=2.0, prefill=2.0, host=2.0, client_s=0.01)
+    slow = ic.serving.StepCostFactors(decode=2.0, prefill=2.0, host=2.0, client_s=0.01)
     plain, corrected = ic.serve(costs, workload=LOAD), ic.serve(costs, workload=LOAD, correction=slow)
     assert corrected["tpot_s"].mean == pytest.approx(2 * plain["tpot_s"].mean, rel=0.05)
     assert corrected["ttft_s"].mean > plain["ttft_s"].mean + 0.009
-    load = ic.serving.Load.of(LOAD)
+    load = ic.serving.OfferedLoad.of(LOAD)
     one, two = (ic.serving.closed_form([each], load) for each in (costs, slow.of(costs)))
     assert two["tpot_s"][0, 0] == pytest.approx(2 * one["tpot_s"][0, 0], rel=1e-6)
     assert two["ttft_s"][0, 0] == pytest.approx(2 * one["ttft_s"][0, 0] + 0.01, rel=1e-6)
@@ -149,7 +149,7 @@ def test_wrong_measurements_are_refused(
 
 def test_corrections_have_limits() -> None:
     with pytest.raises(CalibrationError, match="decode is 0"):
-        ic.serving.Correction(decode=0)
+        ic.serving.StepCostFactors(decode=0)
     with pytest.raises(CalibrationError, match="expected an object with decode"):
-        ic.serving.Correction.from_dict({"speed": 1})
-    assert ic.serving.Correction.from_dict(TRUE.to_dict()) == TRUE
+        ic.serving.StepCostFactors.from_dict({"speed": 1})
+    assert ic.serving.StepCostFactors.from_dict(TRUE.to_dict()) == TRUE

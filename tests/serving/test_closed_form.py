@@ -8,9 +8,9 @@ from support.reference_server import serve
 from support.step_costs import step_costs_like_an_h100 as made
 
 import pyinfercost as ic
-from pyinfercost.serving.conversations import Turns
+from pyinfercost.serving.conversations import Conversations
 from pyinfercost.serving.servers import LoadError, Servers
-from pyinfercost.serving.steady_state import COLUMNS, Load, closed_form
+from pyinfercost.serving.steady_state import COLUMNS, OfferedLoad, closed_form
 from pyinfercost.serving.step_tables import Table
 from pyinfercost.serving.workload import Prefixes, Workload
 
@@ -21,9 +21,11 @@ def uniform(low: int, high: int) -> tuple[float, float]:
     return mean, ((high - low + 1) ** 2 - 1) / 12 + mean**2
 
 
-def load(prompt: tuple[int, int], output: tuple[int, int], **given: float) -> Load:
+def load(prompt: tuple[int, int], output: tuple[int, int], **given: float) -> OfferedLoad:
     prompts, outputs = uniform(*prompt), uniform(*output)
-    return Load(prompt=prompts[0], output=outputs[0], prompt_square=prompts[1], output_square=outputs[1], **given)
+    return OfferedLoad(
+        prompt=prompts[0], output=outputs[0], prompt_square=prompts[1], output_square=outputs[1], **given
+    )
 
 
 SHAPES = (((820, 1024), (100, 128)), ((410, 512), (410, 512)), ((100, 128), (410, 512)), ((3300, 4096), (51, 64)))
@@ -81,7 +83,7 @@ def test_poisson_arrivals(utilization: float) -> None:
 
 def test_one_client_by_hand() -> None:
     """A prompt of 100 tokens: 6 + 0.401 ms, 2 ns x 5,000, and a host of 2.016 ms; 10 steps more of 6 ms + attention."""
-    found = closed_form([made()], Load(prompt=100, output=11, clients=1))
+    found = closed_form([made()], OfferedLoad(prompt=100, output=11, clients=1))
     ttft = 6e-3 + 0.401e-3 + 2e-9 * 100 * 50 + 2.016e-3
     step = 6e-3 + 0.401e-3 + 0.2e-3 + 105.5 * 131e3 / 2.5e12 + 1.016e-3
     assert found["ttft_s"][0, 0] == pytest.approx(ttft, rel=2e-3)
@@ -102,24 +104,24 @@ def test_littles_law_holds() -> None:
 def test_memory_limits_who_runs() -> None:
     """100,000 tokens hold 100 sequences of 800 + 192 + 8 tokens on average, and others wait."""
     costs = made(pool_bytes=131_072 * 100_000)
-    found = closed_form([costs], Load(prompt=800, output=384, clients=200))
+    found = closed_form([costs], OfferedLoad(prompt=800, output=384, clients=200))
     assert found["max_concurrency"][0, 0] == 100
     assert found["running"][0, 0] < 100
     assert found["wait_s"][0, 0] > 0
     assert found["requests_per_s"][0, 0] * found["e2e_s"][0, 0] == pytest.approx(200, rel=1e-6)
     assert 0 < found["preempted_share"][0, 0] < 1
-    assert closed_form([costs], Load(prompt=800, output=384, clients=20))["preempted_share"][0, 0] == 0
+    assert closed_form([costs], OfferedLoad(prompt=800, output=384, clients=20))["preempted_share"][0, 0] == 0
 
 
 def test_a_request_that_does_not_fit_has_no_figures() -> None:
     costs = made(pool_bytes=131_072 * 1000)
-    found = closed_form([costs], Load(prompt=2000, output=10, clients=1))
+    found = closed_form([costs], OfferedLoad(prompt=2000, output=10, clients=1))
     assert found["max_concurrency"][0, 0] == 0
     assert np.isnan(found["tpot_s"][0, 0])
 
 
 def test_beyond_capacity_times_are_infinite() -> None:
-    found = closed_form([made()], [Load(prompt=500, output=100, rate_per_s=rate) for rate in (1.0, 1e4)])
+    found = closed_form([made()], [OfferedLoad(prompt=500, output=100, rate_per_s=rate) for rate in (1.0, 1e4)])
     assert found["utilization"][0, 0] < 1 < found["utilization"][0, 1]
     assert np.isfinite(found["ttft_s"][0, 0])
     assert np.isinf(found["ttft_s"][0, 1])
@@ -129,18 +131,20 @@ def test_beyond_capacity_times_are_infinite() -> None:
 
 
 def test_shares_of_an_objective() -> None:
-    loads = [Load(prompt=500, output=100, rate_per_s=5.0, ttft_s=limit) for limit in (1e-3, 0.05, 0.2, 10.0)]
+    loads = [OfferedLoad(prompt=500, output=100, rate_per_s=5.0, ttft_s=limit) for limit in (1e-3, 0.05, 0.2, 10.0)]
     shares = closed_form([made()], loads)["slo_share"][0]
     assert shares[0] == 0
     assert (np.diff(shares) >= 0).all()
     assert shares[-1] == pytest.approx(1.0)
-    per_token = [Load(prompt=500, output=100, clients=16, tpot_s=limit) for limit in (1e-3, 0.1)]
+    per_token = [OfferedLoad(prompt=500, output=100, clients=16, tpot_s=limit) for limit in (1e-3, 0.1)]
     assert closed_form([made()], per_token)["slo_share"][0].tolist() == pytest.approx([0.0, 1.0], abs=1e-3)
 
 
 def test_copies_share_the_load() -> None:
-    one = closed_form([made()], Load(prompt=500, output=100, clients=8))
-    two = closed_form([made(copies=2, devices=2, rent=made().rent.times(2))], Load(prompt=500, output=100, clients=16))
+    one = closed_form([made()], OfferedLoad(prompt=500, output=100, clients=8))
+    two = closed_form(
+        [made(copies=2, devices=2, rent=made().rent.times(2))], OfferedLoad(prompt=500, output=100, clients=16)
+    )
     assert two["tpot_s"] == pytest.approx(one["tpot_s"])
     assert two["tokens_per_s"] == pytest.approx(2 * one["tokens_per_s"])
     assert two["tokens_per_s_per_device"] == pytest.approx(one["tokens_per_s_per_device"])
@@ -150,14 +154,14 @@ def test_copies_share_the_load() -> None:
 def test_drafts_divide_the_time_per_token() -> None:
     flat = Table(np.array([1.0, 512.0]), np.array([1e-3, 1e-3]), np.array([0.1, 0.1]))
     found = closed_form(
-        [made(draft_tokens=3, tokens_per_step=2.5, drafts=flat)], Load(prompt=100, output=101, clients=1)
+        [made(draft_tokens=3, tokens_per_step=2.5, drafts=flat)], OfferedLoad(prompt=100, output=101, clients=1)
     )
     step = 6e-3 + 0.404e-3 + 0.2e-3 + 1e-3 + 150.5 * 131e3 / 2.5e12 + 1.016e-3
     assert found["tpot_s"][0, 0] == pytest.approx(step / 2.5, rel=5e-3)
 
 
 def test_prefixes_in_the_cache_shorten_prompts() -> None:
-    plain, cached = (Load(prompt=4000, output=50, clients=1, prefix_hit=hit) for hit in (0.0, 0.75))
+    plain, cached = (OfferedLoad(prompt=4000, output=50, clients=1, prefix_hit=hit) for hit in (0.0, 0.75))
     found = closed_form([made()], [plain, cached])
     # 4,000 tokens take 80 ms; 1,000 take 20 ms, and attend to 3,000 before them.
     assert found["ttft_s"][0, 0] == pytest.approx(80e-3 + 2e-9 * 4000 * 2000 + 2.417e-3, rel=0.01)
@@ -172,22 +176,25 @@ def test_columns_are_those_of_single_calls() -> None:
     assert found["tpot_s"].shape == (2, 3)
     for row, costs in enumerate(servers.costs):
         for column, number in enumerate(clients):
-            one = closed_form([costs], Load(prompt=700, output=(50, 100, 200)[column], clients=number))
+            one = closed_form([costs], OfferedLoad(prompt=700, output=(50, 100, 200)[column], clients=number))
             assert found["tpot_s"][row, column] == pytest.approx(one["tpot_s"][0, 0], rel=1e-9)
 
 
 def test_a_workload_is_a_load() -> None:
     workload = Workload(rate_per_s=3, prompt="uniform:100-300", output=20, prefixes=Prefixes(tokens=100, share=0.5))
-    found = Load.of(workload)
+    found = OfferedLoad.of(workload)
     assert (found.prompt, found.output, found.rate_per_s) == (250, 20, 3)
     assert found.prefix_hit == pytest.approx(50 / 250)
-    assert Load.of(Workload(clients=8, prompt=10, output=20)).clients == 8
-    assert Load.of(Workload(arrivals="poisson:180/min", prompt=10, output=20)).rate_per_s == 3
+    assert OfferedLoad.of(Workload(clients=8, prompt=10, output=20)).clients == 8
+    assert OfferedLoad.of(Workload(arrivals="poisson:180/min", prompt=10, output=20)).rate_per_s == 3
     with pytest.raises(LoadError, match="requests have no tokens; pass prompt and output"):
-        Load.of(Workload(rate_per_s=3))
-    for other in (Workload(prompt=10, output=20), Workload(rate_per_s=1, prompt=1, output=1, turns=Turns(mean=2))):
+        OfferedLoad.of(Workload(rate_per_s=3))
+    for other in (
+        Workload(prompt=10, output=20),
+        Workload(rate_per_s=1, prompt=1, output=1, turns=Conversations(mean=2)),
+    ):
         with pytest.raises(LoadError):
-            Load.of(other)
+            OfferedLoad.of(other)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +210,7 @@ def test_a_workload_is_a_load() -> None:
 )
 def test_bad_loads_are_refused(given: dict[str, float], message: str) -> None:
     with pytest.raises(LoadError, match=message):
-        Load(**{"prompt": 100, "output": 10, **given})
+        OfferedLoad(**{"prompt": 100, "output": 10, **given})
 
 
 def test_bad_columns_are_refused() -> None:

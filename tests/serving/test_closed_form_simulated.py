@@ -16,7 +16,7 @@ from pyinfercost.serving.engine_steps import step_costs
 from pyinfercost.serving.runs import Run, facts_of, simulated
 from pyinfercost.serving.scheduler import Scheduler
 from pyinfercost.serving.servers import Servers
-from pyinfercost.serving.steady_state import Load, closed_form
+from pyinfercost.serving.steady_state import OfferedLoad, closed_form
 from pyinfercost.serving.step_tables import StepCosts
 from pyinfercost.serving.workload import Workload
 from pyinfercost.sources.captured import graph_over
@@ -72,7 +72,7 @@ def test_time_per_token_is_that_of_the_simulation(costs: StepCosts) -> None:
                 output=f"uniform:{int(0.8 * output)}-{output}",
                 requests=max(200, 20 * clients),
             )
-            found = closed_form(servers, Load.of(workload))["tpot_s"][0, 0]
+            found = closed_form(servers, OfferedLoad.of(workload))["tpot_s"][0, 0]
             errors.append(found / simulated_tpot_s(costs, workload, clients) - 1)
     assert np.median(np.abs(errors)) < 0.015
     assert np.max(np.abs(errors)) < 0.1
@@ -81,7 +81,7 @@ def test_time_per_token_is_that_of_the_simulation(costs: StepCosts) -> None:
 def test_unlimited_memory_and_the_limit_of_a_pool(costs: StepCosts) -> None:
     """A pool of 20,000 tokens holds 20,000 / (820 + 59 + 8) sequences or so at any time."""
     small = replace(costs, pool_bytes=int(costs.kv_bytes_per_token * 20_000))
-    load = Load(prompt=820, output=118, clients=64)
+    load = OfferedLoad(prompt=820, output=118, clients=64)
     assert closed_form([small], load)["max_concurrency"][0, 0] == pytest.approx(20_000 / 887, abs=1)
     assert closed_form([replace(costs, pool_bytes=None)], load)["max_concurrency"][0, 0] == costs.most_sequences
 
@@ -100,5 +100,5 @@ def test_the_share_of_requests_that_lose_their_memory(prompt: int, output: int) 
         costs = step_costs_like_an_h100(engine=engine, pool_bytes=131_072 * 40_000)
         run = Run(costs, Scheduler.of(costs), workload, facts, 1, "least_loaded", costs.pool_blocks)
         share = float((simulated(run).preemptions > 0).mean())
-        found = closed_form([costs], Load.of(workload))["preempted_share"][0, 0]
+        found = closed_form([costs], OfferedLoad.of(workload))["preempted_share"][0, 0]
         assert found == pytest.approx(share, abs=within)

@@ -68,7 +68,7 @@ def test_the_highest_rate_is_between_two_simulations(phases: Phases) -> None:
 
 
 def test_the_rate_of_a_replay_is_scaled(phases: Phases) -> None:
-    replay = ic.serving.Replay.of([0.0, 0.5, 1.0, 2.0], [100, 200, 300, 400], [20, 20, 20, 20])
+    replay = ic.serving.RecordedRequests.of([0.0, 0.5, 1.0, 2.0], [100, 200, 300, 400], [20, 20, 20, 20])
     assert replay.at_rate(3.0).requests.arrival_s.tolist() == pytest.approx([0, 0.25, 0.5, 1.0])
     best = find("rate", phases, workload=ic.Workload(trace=replay), slo="ttft_p50<60ms").best
     assert best is not None

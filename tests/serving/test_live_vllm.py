@@ -49,7 +49,9 @@ def columns(requests: Sequence[Answered]) -> dict[str, Any]:
 
 def workload(requests: Sequence[Answered]) -> ic.Workload:
     load = columns(requests)
-    return ic.Workload(trace=ic.serving.Replay.of(load["arrival_s"], load["prompt_tokens"], load["output_tokens"]))
+    return ic.Workload(
+        trace=ic.serving.RecordedRequests.of(load["arrival_s"], load["prompt_tokens"], load["output_tokens"])
+    )
 
 
 @pytest.fixture(scope="module")

@@ -82,7 +82,7 @@ def test_the_closed_form_knows(clients: int) -> None:
     costs = made(copies=8, devices=8, lockstep=True)
     workload = ic.Workload(clients=clients, prompt="uniform:800-1000", output="uniform:160-200", requests=20 * clients)
     served = ic.serve(costs, workload=workload)
-    found = ic.serving.closed_form([costs], ic.serving.Load.of(workload))
+    found = ic.serving.closed_form([costs], ic.serving.OfferedLoad.of(workload))
     assert found["tpot_s"][0, 0] == pytest.approx(served["tpot_s"].mean, rel=0.12)
     assert found["joules_per_token"][0, 0] == pytest.approx(served.joules_per_token, rel=0.12)
 

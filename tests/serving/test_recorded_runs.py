@@ -77,7 +77,9 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ic.serving
 
 
 def simulate(costs: ic.serving.StepCosts, data: Measured) -> tuple[Run, _core.Simulation]:
-    replay = ic.serving.Replay.of(*(data.columns[name] for name in ("arrival_s", "input_tokens", "output_tokens")))
+    replay = ic.serving.RecordedRequests.of(
+        *(data.columns[name] for name in ("arrival_s", "input_tokens", "output_tokens"))
+    )
     workload = ic.Workload(trace=replay)
     scheduler = simulated_scheduler(costs, data.settings)
     run = Run(costs, scheduler, workload, facts_of(workload), 1, "least_loaded", data.settings["num_gpu_blocks"])

@@ -86,7 +86,7 @@ def test_functions_after_a_number_sign(functions: Path, tmp_path: Path) -> None:
 def test_objects_are_taken(azure: Path) -> None:
     workload = Workload(rate_per_s=3, requests=5)
     assert parse_traffic(workload) is workload
-    replay = ic.serving.Replay.of([0.0, 1.0], [1, 1], [1, 1])
+    replay = ic.serving.RecordedRequests.of([0.0, 1.0], [1, 1], [1, 1])
     assert len(parse_traffic(replay).all()) == 2
     assert len(parse_traffic(ic.read_trace(azure)).all()) == 4
 
@@ -141,7 +141,7 @@ def test_generators_are_scaled_by_their_rate() -> None:
 @pytest.mark.parametrize("factor", [0.1, 0.5, 1.0, 3.0, 2.5])
 def test_traces_are_scaled_by_copies_and_thinning(factor: float) -> None:
     times = np.cumsum(np.random.default_rng(0).exponential(0.5, 20_000))
-    workload = Workload(trace=ic.serving.Replay.of(times, np.arange(20_000) + 1, np.ones(20_000)))
+    workload = Workload(trace=ic.serving.RecordedRequests.of(times, np.arange(20_000) + 1, np.ones(20_000)))
     found = workload.scaled(factor).all()
     assert len(found) == pytest.approx(20_000 * factor, abs=5 * (20_000 * factor) ** 0.5)
     assert found.arrival_s[-1] == pytest.approx(times[-1] - times[0], rel=0.01)
@@ -206,7 +206,7 @@ def test_rates_are_replaced() -> None:
         assert workload.at_rate(7).process == GammaArrivals(rate_per_s=7.0, variation=2.0)
         assert workload.at_rate(7).at_rate(3).process == GammaArrivals(rate_per_s=3.0, variation=2.0)
     assert Workload(**TOKENS).at_rate(7).process == GammaArrivals(rate_per_s=7.0)
-    replay = ic.serving.Replay.of([0.0, 1.0, 2.0], [1, 1, 1], [1, 1, 1])
+    replay = ic.serving.RecordedRequests.of([0.0, 1.0, 2.0], [1, 1, 1], [1, 1, 1])
     assert Workload(trace=replay).at_rate(2).all().arrival_s.tolist() == [0.0, 0.5, 1.0]
     with pytest.raises(InputError, match="without a rate to change"):
         Workload(clients=3, **TOKENS).at_rate(2)

@@ -7,7 +7,7 @@ import pytest
 
 import pyinfercost as ic
 from pyinfercost.errors import InputError
-from pyinfercost.serving.conversations import Turns
+from pyinfercost.serving.conversations import Conversations
 from pyinfercost.serving.requests import CHUNK, Requests, WorkloadError
 from pyinfercost.serving.workload import Prefixes, Workload
 
@@ -83,7 +83,7 @@ def test_turns_carry_the_conversation() -> None:
         rate_per_s=2,
         prompt="uniform:20-60",
         output="uniform:5-15",
-        turns=Turns(mean=4, gap_s=30),
+        turns=Conversations(mean=4, gap_s=30),
         requests=40_000,
         seed=3,
     )
@@ -110,7 +110,12 @@ def test_turns_carry_the_conversation() -> None:
 
 def test_blocks_of_a_turn_begin_with_those_of_the_turn_before() -> None:
     found = Workload(
-        rate_per_s=1, prompt=100, output=30, turns=Turns(mean=5), prefixes=Prefixes(tokens=48, groups=2), requests=5_000
+        rate_per_s=1,
+        prompt=100,
+        output=30,
+        turns=Conversations(mean=5),
+        prefixes=Prefixes(tokens=48, groups=2),
+        requests=5_000,
     ).all()
     assert found.conversation is not None
     offsets, hashes = found.block_hashes(16)
@@ -125,7 +130,7 @@ def test_blocks_of_a_turn_begin_with_those_of_the_turn_before() -> None:
 
 
 def test_conversations_end_before_they_are_too_long() -> None:
-    turns = Turns(mean=50, gap_s=1, most_tokens=2_000)
+    turns = Conversations(mean=50, gap_s=1, most_tokens=2_000)
     found = Workload(rate_per_s=1, prompt=100, output=30, turns=turns, requests=20_000).all()
     assert int((found.prompt_tokens + found.output_tokens).max()) == 15 * 130
 
@@ -160,7 +165,7 @@ def test_parts_keep_hashes_of_a_trace() -> None:
         ({"prompt": 1, "output": 0}, "output is 0"),
         ({"prompt": 1, "output": 1, "requests": 0}, "requests is 0"),
         ({"prompt": 1, "output": 1, "duration_s": 3}, "no times of their own"),
-        ({"prompt": 1, "output": 1, "turns": Turns(mean=2)}, "turns go with a rate"),
+        ({"prompt": 1, "output": 1, "turns": Conversations(mean=2)}, "turns go with a rate"),
         ({"prompt": 1, "output": 1, "turns": 3}, "turns is 3"),
         ({"prompt": 1, "output": 1, "trace": "x.csv"}, "expected the result of read_trace"),
         ({"prompt": 1, "output": 1, "rate_per_s": -1}, "rate_per_s is -1"),
@@ -172,13 +177,13 @@ def test_bad_workloads_are_refused(given: dict[str, object], message: str) -> No
 
 
 def test_replays_have_the_requests_of_a_run() -> None:
-    replay = ic.serving.Replay.of([3.0, 1.0, 2.0], [10, 20, 30], [1, 2, 3])
+    replay = ic.serving.RecordedRequests.of([3.0, 1.0, 2.0], [10, 20, 30], [1, 2, 3])
     requests = ic.Workload(trace=replay).all()
     assert requests.arrival_s.tolist() == [0.0, 1.0, 2.0]
     assert requests.prompt_tokens.tolist() == [20, 30, 10]
     assert ic.Workload(trace=replay.at_rate(2.0)).all().arrival_s.tolist() == [0.0, 0.5, 1.0]
     for wrong in (([0.0, 1.0], [1], [1, 1]), ([], [], []), ([0.0], [0], [1]), ([float("nan")], [1], [1])):
         with pytest.raises(WorkloadError):
-            ic.serving.Replay.of(*wrong)
+            ic.serving.RecordedRequests.of(*wrong)
     with pytest.raises(WorkloadError, match="arrive at once"):
-        ic.serving.Replay.of([1.0, 1.0], [1, 1], [1, 1]).at_rate(1.0)
+        ic.serving.RecordedRequests.of([1.0, 1.0], [1, 1], [1, 1]).at_rate(1.0)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyinfercost import Layout, Workload
-from pyinfercost.serving.replay import Replay
+from pyinfercost.serving.recorded_requests import RecordedRequests
 
 from ..cases import Group
 from ..figures import Judged
@@ -94,7 +94,7 @@ def _run(
     )
     prompt, output = (table.integers(each)[rows] for each in ("input_tokens", "output_tokens"))
     order = np.argsort(arrival, kind="stable")
-    found = outcome(costs, Workload(trace=Replay.of(arrival, prompt, output)), scheduler)
+    found = outcome(costs, Workload(trace=RecordedRequests.of(arrival, prompt, output)), scheduler)
     measured = {
         "e2e_s": (last - arrival)[order],
         "tpot_s": ((last - first) / np.maximum(output - 1, 1))[order],

@@ -1,7 +1,7 @@
 // Steps of a serving engine: what its scheduler makes of a captured forward. A decode step is padded to the
 // sizes that graphs were recorded for, and verifies drafts; a prompt is partly in the cache already, and is
 // read in chunks. A new setting is a member of `StepSettings`, its effect in steps.cpp, and a setting of
-// `Serving` in Python (inputs/serving.py).
+// `EngineSettings` in Python (inputs/engine_settings.py).
 #pragma once
 
 #include <cstdint>

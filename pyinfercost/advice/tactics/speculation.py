@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...deployment.engine_flags import flag_of
-from ...inputs.serving import Serving
+from ...inputs.engine_settings import EngineSettings
 from ..tactic import Option, Options, Refusal
 from ..traffic_case import is_of_traffic
 from ..traffic_tactic import TrafficTactic
@@ -40,13 +40,14 @@ class Speculation(TrafficTactic):
         note = (
             ""
             if known
-            else f"{Serving.acceptance:g} of the drafts are assumed to be accepted: measure it, and pass acceptance"
+            else f"{EngineSettings.acceptance:g} of the drafts are assumed to be accepted: "
+            "measure it, and pass acceptance"
         )
         found = []
         for drafts in _DRAFTS:
             if drafts == own.draft_tokens:
                 continue
-            accepted = acceptance if drafts else Serving.acceptance
+            accepted = acceptance if drafts else EngineSettings.acceptance
             text = str(own.replace(draft_tokens=drafts, acceptance=accepted))
             found.append(
                 Option(

@@ -17,7 +17,7 @@ from pyinfercost.cli import main
 from pyinfercost.cli.configuration import read_configuration
 from pyinfercost.monitor.log_reader import read_log
 from pyinfercost.monitor.planned import read_plan
-from pyinfercost.serving.correction import Correction
+from pyinfercost.serving.step_cost_factors import StepCostFactors
 
 from ..door import Door, Figure, require
 from ..values import Value
@@ -33,7 +33,7 @@ _READERS: Mapping[str, tuple[Callable[[str], Any], tuple[str, ...]]] = {
     "trace": (ic.read_trace, (".csv", ".jsonl", ".json", ".parquet")),
     "log": (read_log, (".jsonl", "")),
     "plan": (read_plan, (".json",)),
-    "correction": (Correction.read, (".json",)),
+    "correction": (StepCostFactors.read, (".json",)),
     "configuration": (lambda path: read_configuration(Path(path)), (".toml",)),
     "diff": (lambda path: ic.compare(before=path, after=path), (".json", ".html")),
 }

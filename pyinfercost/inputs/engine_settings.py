@@ -10,8 +10,8 @@ from .._checks import COUNT, MOST, Range
 from ..errors import InputError
 from .settings import Settings, flag, number, whole, wholes
 
-ServingLike: TypeAlias = "Serving | str | Mapping[str, Any]"
-"""Settings of a serving engine as `Serving.parse` accepts them."""
+EngineSettingsLike: TypeAlias = "EngineSettings | str | Mapping[str, Any]"
+"""Settings of a serving engine as `EngineSettings.parse` accepts them."""
 
 MOST_DRAFTS = 64
 """Maximum of `draft_tokens`."""
@@ -24,7 +24,7 @@ class ServingError(InputError):
     """Settings of a serving engine that are out of range."""
 
 
-class Serving(Settings):
+class EngineSettings(Settings):
     """How a serving engine forms its steps. The defaults are the engine's own."""
 
     kind = "serving"

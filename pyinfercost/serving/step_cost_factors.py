@@ -22,7 +22,7 @@ class CalibrationError(InputError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Correction:
+class StepCostFactors:
     """Factors of a server's step costs, which apply to its other loads, and approximately to its other layouts.
 
     Attributes:
@@ -67,7 +67,7 @@ class Correction:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> Correction:
+    def from_dict(cls, document: Mapping[str, Any]) -> StepCostFactors:
         """Return the correction that `to_dict` described; missing keys take their defaults.
 
         Raises:
@@ -80,7 +80,7 @@ class Correction:
         return cls(**document)
 
     @classmethod
-    def read(cls, path: str | PathLike[str]) -> Correction:
+    def read(cls, path: str | PathLike[str]) -> StepCostFactors:
         """Return the correction of a JSON file.
 
         Raises:

@@ -16,7 +16,7 @@ _RATE = Range(1e-9, 1e9, "requests/s")
 
 
 @dataclass(frozen=True, eq=False)
-class Replay:
+class RecordedRequests:
     """Requests with known times and lengths, in the order of their arrival: the `trace` of a `Workload`.
 
     Attributes:
@@ -29,7 +29,7 @@ class Replay:
     has_service: ClassVar[bool] = False
 
     @classmethod
-    def of(cls, arrival_s: ArrayLike, prompt_tokens: ArrayLike, output_tokens: ArrayLike) -> Replay:
+    def of(cls, arrival_s: ArrayLike, prompt_tokens: ArrayLike, output_tokens: ArrayLike) -> RecordedRequests:
         """Return the replay of requests as columns of one length; they are sorted by their arrival.
 
         Raises:
@@ -55,11 +55,11 @@ class Replay:
         for first in range(0, len(self.requests), CHUNK):
             yield self.requests.part(slice(first, first + CHUNK))
 
-    def at_rate(self, rate_per_s: float) -> Replay:
+    def at_rate(self, rate_per_s: float) -> RecordedRequests:
         """Return the same requests with their times scaled to a mean rate."""
         arrival = self.requests.arrival_s
         span_s = float(arrival[-1] - arrival[0])
         if span_s <= 0:
             raise WorkloadError("all requests of the replay arrive at once, so that its times have no rate to scale")
         asked = number(rate_per_s, "rate_per_s", _RATE, WorkloadError)
-        return Replay(replace(self.requests, arrival_s=arrival * ((len(arrival) - 1) / span_s / asked)))
+        return RecordedRequests(replace(self.requests, arrival_s=arrival * ((len(arrival) - 1) / span_s / asked)))
