@@ -134,7 +134,7 @@ Atom::Atom(Kind atom_kind, std::string atom_text, std::vector<Expr> atom_operand
       order(hash_of(text)),
       id(number) {}
 
-AtomRef Atom::intern(Kind kind, std::string name, std::vector<Expr> operands) {
+AtomRef Atom::intern(Kind kind, const std::string& name, std::vector<Expr> operands) {
     std::string text = atom_text(kind, name, operands);
     const bool nonnegative = nonnegative_atom(kind, operands);
     Table& atoms = table();

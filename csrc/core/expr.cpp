@@ -323,10 +323,9 @@ bool Expr::is_nonnegative() const {
             constant = term.coefficient;
         } else if (term.coefficient < 0 || !known) {
             return false;
-        } else if (positive) {
+        } else if (positive && add_overflows(least, term.coefficient, least)) {
             // A product of sizes that are at least 1.
-            if (add_overflows(least, term.coefficient, least))
-                least = std::numeric_limits<std::int64_t>::max();
+            least = std::numeric_limits<std::int64_t>::max();
         }
     }
     return least >= 0 && constant >= -least;

@@ -172,7 +172,7 @@ struct Atom {
     const std::uint64_t id;     // of this object; never given again
 
     // Interned: equal atoms are one object while any of them is in use.
-    static AtomRef intern(Kind kind, std::string name, std::vector<Expr> operands);
+    static AtomRef intern(Kind kind, const std::string& name, std::vector<Expr> operands);
     static Expr expr(const AtomRef& atom);
     // How many atoms are in use.
     static std::size_t count();

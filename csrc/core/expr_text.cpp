@@ -167,17 +167,15 @@ std::string Expr::text() const {
     for (const auto& [factors, term] : parts) {
         const bool negative = term->coefficient < 0;
         if (result.empty()) {
-            if (negative) result += "-";
+            if (negative) result += '-';
         } else {
             result += negative ? " - " : " + ";
         }
         std::string magnitude = std::to_string(term->coefficient);
         if (negative) magnitude.erase(0, 1);
-        if (factors.empty()) {
-            result += magnitude;
-        } else {
-            result += magnitude == "1" ? factors : magnitude + "*" + factors;
-        }
+        if (factors.empty() || magnitude != "1") result += magnitude;
+        if (!factors.empty() && magnitude != "1") result += '*';
+        result += factors;
     }
     return result;
 }

@@ -68,7 +68,7 @@ template <class S, class T>
 struct MemberParts<T S::*> {
     using Owner = S;
     using Member = T;
-    using Value = typename Unwrapped<T>::type;
+    using Value = Unwrapped<T>::type;
     static constexpr bool optional = Unwrapped<T>::optional;
 };
 
@@ -98,8 +98,8 @@ SettingValue checked(const Setting<Base>& s, std::string_view owner, const Setti
 template <class Base, auto Path, const auto& Words = settings_detail::kNoWords>
 constexpr Setting<Base> setting_of(const char* name, SettingRange range, const char* text) {
     using MemberParts = settings_detail::MemberParts<decltype(Path)>;
-    using Owner = typename MemberParts::Owner;
-    using Value = typename MemberParts::Value;
+    using Owner = MemberParts::Owner;
+    using Value = MemberParts::Value;
     return {name,
             settings_detail::type_of<Value>(),
             MemberParts::optional,

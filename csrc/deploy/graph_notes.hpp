@@ -74,8 +74,8 @@ DerivedNotes& notes_of(const Graph& graph);
 // The entry of a map of the notes of a graph, made by `make` without the lock. Of two threads that make one,
 // both get that of the first.
 template <class Map, class Make>
-typename Map::mapped_type kept_or_made(const Graph& graph, Map DerivedNotes::* kept,
-                                       const typename Map::key_type& key, Make&& make) {
+Map::mapped_type kept_or_made(const Graph& graph, Map DerivedNotes::* kept, const typename Map::key_type& key,
+                              Make&& make) {
     Map& entries = notes_of(graph).*kept;
     {
         const std::scoped_lock lock(fork_safe_mutex());

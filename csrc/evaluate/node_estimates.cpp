@@ -73,7 +73,7 @@ std::vector<NodeEstimate> estimate_nodes(const std::vector<KernelEstimate>& kern
     }
     std::vector<NodeEstimate> found;
     found.reserve(nodes.size());
-    for (auto& [node, estimate] : nodes) found.push_back(std::move(estimate));
+    for (const auto& [node, estimate] : nodes) found.push_back(estimate);
     return found;
 }
 

@@ -42,7 +42,7 @@ void for_each_rate(const DeviceFile& device, Visit&& visit) {
 }
 
 double value_bits(DType dtype) {
-    return static_cast<double>(kDTypes[dtype].bits / kDTypes[dtype].values);
+    return static_cast<double>(kDTypes[dtype].bits) / kDTypes[dtype].values;
 }
 
 // Energy of a FLOP by engine and dtype, as far as a table of constants states it. The energy of a dtype

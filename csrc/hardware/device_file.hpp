@@ -25,7 +25,7 @@ class DeviceFile {
     MachineKind kind() const { return kind_; }
 
     // Whether the file has the key or the table at a dotted path.
-    bool has(std::string_view path) const { return paths_.count(path) > 0; }
+    bool has(std::string_view path) const { return paths_.contains(path); }
     // A number, or a boolean as 0 or 1.
     std::optional<double> number(std::string_view path) const;
     double number_or(std::string_view path, double otherwise) const {

@@ -19,8 +19,6 @@ constexpr double kGibi = kMebi * kKibi;
 constexpr double kGiga = 1e9;
 constexpr double kMicro = 1e-6;
 constexpr std::string_view kOtherBand = "other";
-constexpr std::string_view kDisturbed =
-    "calibration";  // in source.unverified, if other processes were measured, too
 
 std::string in_quotes(const std::string& text) {
     return "'" + text + "'";
@@ -269,7 +267,7 @@ class DeviceConversion {
     NamedNumbers constants(const Hardware& h) const {
         NamedNumbers found;
         for (const auto& [name, number] : values_) {
-            if (!name.starts_with("achieved.") && held_constants().count(name) > 0)
+            if (!name.starts_with("achieved.") && held_constants().contains(name))
                 found.emplace(name, number);
         }
         for (const auto& [name, band] : calibration_.bands) {

@@ -357,7 +357,7 @@ void check_table(const JsonEntry& content, const Rule& rule, const std::string& 
         found.insert(known->key.path);
     });
     for (const Rule& each : rule.keys) {
-        if (!each.key.required || found.count(each.key.path) > 0) continue;
+        if (!each.key.required || found.contains(each.key.path)) continue;
         content.fail(JsonPlace("required key '" + prefix + std::string(each.key.path) + "'"),
                      " is missing; expected " + expected_of(each.key));
     }

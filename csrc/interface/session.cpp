@@ -32,7 +32,7 @@ std::string error_text(std::string_view kind, std::string_view message) {
 }
 
 template <class Value>
-constexpr std::string_view kWord = "";
+constexpr std::string_view kWord;
 template <>
 constexpr std::string_view kWord<const Graph> = "graph";
 template <>

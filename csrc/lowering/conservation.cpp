@@ -55,7 +55,7 @@ std::vector<std::int64_t> products_of(const GraphPtr& graph, const Replacements&
     std::vector<std::int64_t> found;
     for (NodeIndex i = 0; i < flow.count(); ++i) {
         if (!flow.is_live(i)) continue;
-        const Expr flops = flow.contraction_flops(i);
+        const Expr& flops = flow.contraction_flops(i);
         const auto [at, is_new] = alike.try_emplace(flops, 0);
         if (is_new) at->second = flops.substitute(sizes).constant();
         if (at->second != 0) found.push_back(at->second);

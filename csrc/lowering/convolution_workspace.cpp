@@ -7,9 +7,9 @@
 namespace infercost {
 namespace {
 
-constexpr std::int64_t kBlock = 16;       // channels in a block, with AVX-512
-constexpr std::int64_t kFilterBlock = 8;  // elements in the place of one, of a wide depthwise filter
-constexpr std::int64_t kWidestDepthwise = 3 * 3;
+constexpr std::int64_t kBlock = 16;           // channels in a block, with AVX-512
+constexpr std::int64_t kFilterBlock = 8;      // elements in the place of one, of a wide depthwise filter
+constexpr std::int64_t kWidestDepthwise = 9;  // 3 by 3
 
 Expr padded(const Expr& channels) {
     return Expr::ceil_div(channels, kBlock) * kBlock;

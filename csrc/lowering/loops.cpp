@@ -213,7 +213,7 @@ class Reader {
                 return;
             }
         } else if (joins(call) && loop.reads.size() > 1 && !reads_in_place(loop, call)) {
-            add_parts(std::move(loop), call);
+            add_parts(loop, call);
             return;
         } else if (!loop.inner && loop.uses > 1) {
             const std::int32_t before = written_.push(take_statistics(loop, call));
@@ -356,7 +356,7 @@ class Reader {
     }
 
     // A separate loop writes each part to its place in the result.
-    void add_parts(Loop whole, const Call& call) {
+    void add_parts(const Loop& whole, const Call& call) {
         const TensorIndex t = call.output();
         const ValueIndex made = written_.renew(t);
         bool first = true;

@@ -27,7 +27,7 @@ void convolve(const Call& call, Work& work, TensorIndex input, TensorIndex weigh
 Expr elements_in_windows(const Call& call, TensorIndex input, TensorIndex weight, TensorIndex result) {
     const List<Expr> steps = call.integers("stride");
     const int spatial = call.rank(weight) - 2;
-    const Expr all = call.distinct(input);
+    Expr all = call.distinct(input);
     if (!(all == call.numel(input)) || call.flag("transposed", false)) return all;
     Expr elements = 1;
     for (int axis = 0; axis < call.rank(input) - spatial; ++axis) elements = elements * call.dim(input, axis);

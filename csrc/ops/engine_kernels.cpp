@@ -27,7 +27,7 @@ void fused(const Call& call, Work& work) {
 void operands_once(const Call& call, Work& work) {
     for (const TensorIndex t : call.tensors("inputs")) call.read(work, t);
     write_all(call, work);
-    if (const List<TensorIndex> caches = call.tensors("caches"); caches.size() > 0) {
+    if (const List<TensorIndex> caches = call.tensors("caches"); !caches.empty()) {
         call.write(work, caches[0], call.integer("written", 0));
     }
 }
@@ -46,7 +46,7 @@ void pages(const Call& call, Work& work) {
         elements += call.numel(t);
     }
     const List<TensorIndex> caches = call.tensors("caches");
-    if (caches.size() > 0) {
+    if (!caches.empty()) {
         call.write(work, caches[0], elements);
     } else {
         write_all(call, work);
@@ -129,7 +129,7 @@ void convolved(const Call& call, Work& work) {
 void latent_attention(const Call& call, Work& work) {
     const TensorIndex query = call.require_tensor("query");
     const List<TensorIndex> latents = call.tensors("latents");
-    if (latents.size() == 0) call.fail("has no latents; expected the caches that it reads");
+    if (latents.empty()) call.fail("has no latents; expected the caches that it reads");
     const Expr rows = call.dim(query, -2);
     const Expr columns = call.dim(latents[0], -2);
     const Expr width = call.dim(query, -1);

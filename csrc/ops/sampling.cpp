@@ -17,10 +17,11 @@ void antialiased(const Call& call, Work& work) {
     work.dtype = arithmetic_dtype(call);
     const TensorIndex input = call.first_operand();
     Expr results = call.numel(input);
+    constexpr std::int64_t kTaps = 2 * std::int64_t{kSupport};
     for (const int axis : {-1, -2}) {
         const Expr in = call.dim(input, axis);
         const Expr out = call.dim(call.output(), axis);
-        const Expr taps = Expr::maximum(2 * kSupport, Expr::ceil_div(2 * kSupport * in, out));
+        const Expr taps = Expr::maximum(kTaps, Expr::ceil_div(kTaps * in, out));
         results = ratio(results, in) * out;
         work.pointwise_flops += results * (2 * taps - 1);
     }

@@ -21,7 +21,7 @@ DType arithmetic_dtype(const Call& call);
 
 // Real operations per operation in this dtype: an operation on a complex number is one on each of its two
 // parts.
-inline int parts_of(DType dtype) {
+inline std::int64_t parts_of(DType dtype) {
     return is_complex(dtype) ? 2 : 1;
 }
 

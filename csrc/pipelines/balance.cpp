@@ -66,7 +66,8 @@ std::vector<double> sent_seconds(const Graph& launched, std::span<const CutPlace
                                  const Hardware& machine, const Balance& balance) {
     std::vector<double> bytes;
     for (const CutPlace& place : places) {
-        bytes.push_back(static_cast<double>(sent_bytes(launched, place, sizes) / balance.slices));
+        bytes.push_back(static_cast<double>(sent_bytes(launched, place, sizes)) /
+                        static_cast<double>(balance.slices));
     }
     const ExchangeGroup group{
         .op = parse_collective("send"),

@@ -56,7 +56,7 @@ std::vector<std::int64_t> rows_of_the_best(std::span<const double> column, doubl
 
 // Return the rows of the candidates in ascending order.
 template <class Store>
-std::vector<std::int64_t> sorted_rows(Store candidates, std::size_t count) {
+std::vector<std::int64_t> sorted_rows(const Store& candidates, std::size_t count) {
     std::vector<std::int64_t> rows;
     if (candidates.size() < count / kRowsPerSorted) {
         for (std::size_t i = 0; i < candidates.size(); ++i) rows.push_back(candidates.row(i));
@@ -95,7 +95,7 @@ std::vector<std::int64_t> search(const Table& table, Store candidates) {
         candidates.append(filter.block_from(row));
     }
     candidates.keep_front();
-    return sorted_rows(std::move(candidates), table.rows());
+    return sorted_rows(candidates, table.rows());
 }
 
 }  // namespace

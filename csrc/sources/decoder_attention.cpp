@@ -256,7 +256,7 @@ GraphTensor DecoderAttention::eager(std::int64_t layer, const GraphTensor& query
                                config_.dtype, shape));
     const GraphTensor sum =
         frame.keep(on_.call("aten.matmul.default", self_and_other(kept, values), config_.dtype, query.shape));
-    const GraphTensor turned = on_.transpose(sum, 1, 2);
+    GraphTensor turned = on_.transpose(sum, 1, 2);
     if (forward_.decodes()) return turned;  // one token: contiguous as it is
     return on_.call("aten.contiguous.default",
                     {

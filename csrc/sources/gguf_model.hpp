@@ -42,7 +42,7 @@ class GgufModel {
     std::string architecture() const { return text("general.architecture"); }
     // Files that the model is split into, as the first states.
     std::int64_t parts() const;
-    bool has_tensor(std::string_view name) const { return places_.count(name) > 0; }
+    bool has_tensor(std::string_view name) const { return places_.contains(name); }
 
     // Settings of the architecture, by keys without its name. Each throws InputError for a value of another
     // type or out of range, and for one that is missing without a default.

@@ -58,7 +58,7 @@ class Operators {
         ~Frame() {
             for (const TensorIndex t : held_) of_.use(t);
         }
-        const GraphTensor& keep(const GraphTensor& value) {
+        GraphTensor keep(const GraphTensor& value) {
             held_.push_back(value.index);
             return value;
         }

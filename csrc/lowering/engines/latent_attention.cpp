@@ -84,10 +84,10 @@ class LatentPass {
         const std::vector<Expr> of_query = flow_.shape(query);
         const std::vector<Expr> of_result = flow_.shape(call.output());
         if (of_weight.size() != 2 || of_query.size() != 4 || of_result.size() != 4) return false;
-        const Expr heads = of_query[1];
+        const Expr& heads = of_query[1];
         const Expr rows = of_query[0] * of_query[2];
-        const Expr rank = of_weight[1];
-        const Expr value_width = of_result[3];
+        const Expr& rank = of_weight[1];
+        const Expr& value_width = of_result[3];
         const Expr key_width = ratio(of_weight[0], heads) - value_width;  // without its rotated part
         const Expr rotated = of_query[3] - key_width;
 

@@ -261,8 +261,9 @@ class SumFinder {
             // that all have, unless each has its own tokens of them. Factors need them whole, but for values
             // of the forward that are parts themselves.
             if (does == PartialSum::adds) return operands == 2 && (partial.size() == 2 || !layout_.sequence);
-            if (scales || does == PartialSum::keeps) {
-                if (relations_.is_backward(states_[partial.front()].writer)) return false;
+            if ((scales || does == PartialSum::keeps) &&
+                relations_.is_backward(states_[partial.front()].writer)) {
+                return false;
             }
         }
         if (traits_of(call).relation == Relation::sum) return !sums_split(relations_, call, first);

@@ -60,7 +60,7 @@ double TargetedSettings::level_of(const ReplicaLoad& load) const {
     return metric == LoadMetric::utilization ? target_utilization : target_utilization * load.concurrency;
 }
 
-std::vector<AutoscalerSetting> common_settings(std::vector<AutoscalerSetting> own) {
+std::vector<AutoscalerSetting> common_settings(const std::vector<AutoscalerSetting>& own) {
     using S = AutoscalerSettings;
     return joined(
         {setting<&S::min_replicas>("min_replicas", kReplicas, "Fewest replicas."),
@@ -71,7 +71,7 @@ std::vector<AutoscalerSetting> common_settings(std::vector<AutoscalerSetting> ow
         own);
 }
 
-std::vector<AutoscalerSetting> targeted_settings(std::vector<AutoscalerSetting> own) {
+std::vector<AutoscalerSetting> targeted_settings(const std::vector<AutoscalerSetting>& own) {
     using S = TargetedSettings;
     return common_settings(
         joined({setting<&S::target>(

@@ -164,8 +164,8 @@ constexpr AutoscalerSetting setting(const char* name, SettingRange range, const 
     return setting_of<AutoscalerSettings, Path, Words>(name, range, text);
 }
 // Rows of all autoscalers, and of those with a target, before their own.
-std::vector<AutoscalerSetting> common_settings(std::vector<AutoscalerSetting> own);
-std::vector<AutoscalerSetting> targeted_settings(std::vector<AutoscalerSetting> own);
+std::vector<AutoscalerSetting> common_settings(const std::vector<AutoscalerSetting>& own);
+std::vector<AutoscalerSetting> targeted_settings(const std::vector<AutoscalerSetting>& own);
 
 // Requests that a platform hands to a replica which serves so many at once.
 std::int64_t rounded_limit(double concurrency);
