@@ -63,8 +63,8 @@ def _options() -> str:
     head = (
         "# Written by tools/settings_stub.py from DeploymentFields.\n"
         "from collections.abc import Iterable\nfrom typing import SupportsIndex, TypedDict\n\n"
-        "from ..hardware.hosts import HostLike\nfrom ..inputs.layout import LayoutLike\n"
-        "from ..inputs.engine_settings import EngineSettingsLike\nfrom ..inputs.startup import StartupLike\n"
+        "from ..hardware.hosts import HostLike\nfrom ..inputs.engine_settings import EngineSettingsLike\n"
+        "from ..inputs.layout import LayoutLike\nfrom ..inputs.startup import StartupLike\n"
         "from ..inputs.transfer import TransferLike\nfrom .fields import HardwareLike\n"
         "from .prices import PriceLike\n\nSIZES: tuple[str, ...]\n\n"
     )
