@@ -194,7 +194,7 @@ def asked(row: Mapping[str, str], script: str, deployments: Deployments) -> Aske
         output=UniformLengths(low=max(1, int(_LEAST_LENGTH * answer)), high=answer) if known else answer,
         requests=_PROMPTS_OF_CLIENT * slots if known else max(_BURSTS * slots, _LEAST_PROMPTS),
     )
-    mean_answer = float(workload.outputs.mean) if workload.outputs is not None else answer
+    mean_answer = float(workload.output.mean) if workload.output is not None else answer
     return Asked(costs, workload, scheduler, mean_answer, tensor)
 
 
