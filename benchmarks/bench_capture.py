@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from interleaved import alone, race, versus
-from models import Model, decoder_flops, flop_counter_flops, make
-from parameters import (
+
+from .interleaved import alone, race, versus
+from .models import Model, decoder_flops, flop_counter_flops, make
+from .parameters import (
     CALL_ROUNDS,
     CONFIGS,
     FIXED_SIZE_MODELS,
@@ -21,7 +22,7 @@ from parameters import (
     RESIDENT_MODELS,
     SLOW_ROUNDS,
 )
-from symbolic import SIZES, LargeModel
+from .symbolic import SIZES, LargeModel
 
 pytest.importorskip("torch", reason="needs torch: pip install 'pyinfercost[models]'")
 

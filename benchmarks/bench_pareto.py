@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from interleaved import alone, race
 from numpy.typing import NDArray
-from parameters import FRONT_NUMPY_ROWS, FRONT_ROWS, MAX_FRONT_S, SLOW_ROUNDS
 
 from pyinfercost._core import pareto_front
+
+from .interleaved import alone, race
+from .parameters import FRONT_NUMPY_ROWS, FRONT_ROWS, MAX_FRONT_S, SLOW_ROUNDS
 
 Columns = list[NDArray[np.float64]]
 GRID = 2**20

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from interleaved import NOTES, race
-from models import decoder_flops
-from parameters import (
+
+from .interleaved import NOTES, race
+from .models import decoder_flops
+from .parameters import (
     CONFIGS,
     CONTEXT,
     HARDWARE,

@@ -8,11 +8,12 @@ import time
 from typing import Any
 
 import pytest
-from interleaved import alone, race, versus
-from parameters import GRAPHS, JSON_NODES, MAX_MILLION_NODES_S, SLOW_FROM_NODES, SLOW_ROUNDS, SMALLEST_GRAPH
 
 import pyinfercost as ic
 from pyinfercost import _core
+
+from .interleaved import alone, race, versus
+from .parameters import GRAPHS, JSON_NODES, MAX_MILLION_NODES_S, SLOW_FROM_NODES, SLOW_ROUNDS, SMALLEST_GRAPH
 
 WIDTH, HEADS = 512, 8
 ROWS = 16

@@ -12,8 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from interleaved import NOTES
-from parameters import (
+
+from pyinfercost import _core
+
+from .interleaved import NOTES
+from .parameters import (
     MAX_DAY_BYTES,
     MAX_DAY_S,
     MIN_REQUESTS_PER_S,
@@ -22,8 +25,6 @@ from parameters import (
     SERVED_DAY,
     SERVED_REQUESTS,
 )
-
-from pyinfercost import _core
 
 PEAK_UNIT = 1024
 """Bytes of a unit of `ru_maxrss` on Linux."""
@@ -126,7 +127,7 @@ def bench_requests_and_steps(benchmark: Any, case: str) -> None:
     )
 
 
-STATES: dict[str, dict[str, Any]] = {
+STATES: dict[str, dict[str, tuple[float, float]]] = {
     "clients": {"clients": (1, 300)},
     "clients, equal lengths": {"clients": (1, 300), "prompt": (1000, 1000), "output": (200, 200)},
     "Poisson rate": {"rate_per_s": (0.1, 10)},
@@ -143,8 +144,8 @@ def bench_steady_states(benchmark: Any, case: str) -> None:
     ]
     count = 5000 if benchmark.enabled else 10
     rng = np.random.default_rng(3)
-    given = {"prompt": (100, 4000), "output": (20, 800), **STATES[case]}
-    loads = {name: rng.uniform(*between, count) for name, between in given.items()}
+    given: dict[str, tuple[float, float]] = {"prompt": (100, 4000), "output": (20, 800), **STATES[case]}
+    loads: dict[str, Any] = {name: rng.uniform(low, high, count) for name, (low, high) in given.items()}
     nothing = {"clients": np.nan, "rate_per_s": np.nan, "prefix_hit": 0.0, "ttft_s": 0.5, "tpot_s": 0.03}
     loads = {**nothing, **loads, **{f"{name}_square": loads[name] ** 2 for name in ("prompt", "output")}}
     columns = {name: np.broadcast_to(np.asarray(values), (200, count)) for name, values in loads.items()}
@@ -168,16 +169,17 @@ def bench_day(benchmark: Any) -> None:
     count = SERVED_DAY if benchmark.enabled else SERVED_DAY // 1000
     piece = 1 << 16
     rng = np.random.default_rng(2)
-    made = {"requests": 0, "last_s": 0.0, "tokens": 0}
+    made, last_s, tokens = 0, 0.0, 0
 
     def following() -> Any:
-        size = min(piece, count - made["requests"])
+        nonlocal made, last_s, tokens
+        size = min(piece, count - made)
         if size == 0:
             return None
-        arrival = made["last_s"] + np.cumsum(rng.exponential(86_400 / count, size))
+        arrival = last_s + np.cumsum(rng.exponential(86_400 / count, size))
         prompt = np.clip(rng.lognormal(6.6, 1.0, size), 1, 8_000).astype(np.int32)
         output = np.clip(rng.lognormal(5.0, 0.8, size), 1, 1_000).astype(np.int32)
-        made.update(requests=made["requests"] + size, last_s=arrival[-1], tokens=made["tokens"] + int(output.sum()))
+        made, last_s, tokens = made + size, float(arrival[-1]), tokens + int(output.sum())
         return _core.SimulatedRequests(arrival, prompt, output)
 
     server = _core.SimulatedServer(costs=tables(), engine="vllm", blocks=30_000)
@@ -190,7 +192,7 @@ def bench_day(benchmark: Any) -> None:
     more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * PEAK_UNIT
     assert len(result.finish_s) == count
     assert np.isfinite(result.finish_s).all()
-    assert result.servers["generated_tokens"].sum() == made["tokens"]
+    assert result.servers["generated_tokens"].sum() == tokens
     if benchmark.enabled:
         NOTES.append(
             f"a day of {count:,} requests: {seconds:.1f} s (target {MAX_DAY_S:g}), {more / 1e9:.2f} GB more than "

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from interleaved import race
-from parameters import CALL_ROUNDS, MAX_RATIO, SCAN_COLUMNS, SCAN_MB
 
 import pyinfercost as ic
 from pyinfercost._core import sum_words
+
+from .interleaved import race
+from .parameters import CALL_ROUNDS, MAX_RATIO, SCAN_COLUMNS, SCAN_MB
 
 torch = pytest.importorskip("torch")
 

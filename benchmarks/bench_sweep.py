@@ -10,11 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from interleaved import NOTES, race
-from models import flop_counter_flops, make
 from numpy.typing import NDArray
-from numpy_evaluator import NumpyEvaluator
-from parameters import (
+
+import pyinfercost as ic
+from pyinfercost import _core
+from pyinfercost.hardware import load
+from pyinfercost.sweeps.spec import COMPUTED
+
+from .interleaved import NOTES, race
+from .models import flop_counter_flops, make
+from .numpy_evaluator import NumpyEvaluator
+from .parameters import (
     CONFIGS,
     HARDWARE,
     MAX_RATIO,
@@ -25,11 +31,6 @@ from parameters import (
     SWEEP_POINTS,
     SWEEP_SAMPLE,
 )
-
-import pyinfercost as ic
-from pyinfercost import _core
-from pyinfercost.hardware import load
-from pyinfercost.sweeps.spec import COMPUTED
 
 pytest.importorskip("torch", reason="needs torch: pip install 'pyinfercost[models]'")
 
@@ -160,7 +161,7 @@ def bench_column_against_a_plain_roofline(benchmark: Any, resnet50: ic.Graph, pr
 def bench_against_retracing(benchmark: Any, resnet50: ic.Graph) -> None:
     """A point of a sweep compared with a separate evaluation: a forward on meta under FlopCounterMode."""
     model = make("resnet50")
-    grid_of = {"hardware": SWEEP_HARDWARE, "batch": range(2, SWEEP_POINTS + 2), "workers": 1}
+    grid_of: dict[str, Any] = {"hardware": SWEEP_HARDWARE, "batch": range(2, SWEEP_POINTS + 2), "workers": 1}
 
     def ours() -> ic.results.Sweep:
         return ic.sweep(resnet50, **grid_of)
@@ -228,7 +229,7 @@ def bench_layouts(benchmark: Any, llama_70b: ic.Graph) -> None:
     points = len(layouts) * side * side
 
     def ours() -> ic.results.Sweep:
-        return ic.sweep(llama_70b, hardware=HARDWARE, engine="vllm", layout=layouts, workers=1, **sizes)
+        return ic.sweep(llama_70b, hardware=HARDWARE, engine="vllm", layout=layouts, workers=1, sizes=sizes)
 
     ours()  # makes the graphs of the layouts
     title = f"Llama-70B decode, {len(layouts)} layouts x {side:,} batches x {side:,} contexts"
@@ -236,7 +237,7 @@ def bench_layouts(benchmark: Any, llama_70b: ic.Graph) -> None:
     assert len(grid) == points
     rate(benchmark, title, points, "layouts")
     last = {name: values[-1] for name, values in sizes.items()}
-    estimate = ic.estimate(llama_70b, hardware=HARDWARE, engine="vllm", layout=layouts[-1], sustained=True, **last)
+    estimate = ic.estimate(llama_70b, hardware=HARDWARE, engine="vllm", layout=layouts[-1], sustained=True, sizes=last)
     assert grid["latency_s"][-1] == estimate.latency_s
 
 
@@ -271,13 +272,13 @@ def bench_sample_is_estimates(benchmark: Any, model: str, request: pytest.Fixtur
     """10,000 random points of a grid, each compared with `estimate`: equal to the last bit."""
     graph = request.getfixturevalue(model)
     sizes = {name: range(1, 257) for name in graph.sizes}
-    way = {
+    way: dict[str, Any] = {
         "hardware": ["a100-sxm-80gb", "h100-sxm-80gb", "t4", "epyc-7763", "tpu-v5e"],
         "precision": ["native", "fp16", "int8"],
         "execution": _core.executions(),
         "devices": [1, 4],
     }
-    grid = ic.sweep(graph, **way, **sizes)
+    grid = ic.sweep(graph, sizes=sizes, **way)
     sample = 10_000 if model == "resnet50" else 1_000
     rows = np.random.default_rng(0).choice(len(grid), min(SWEEP_SAMPLE, sample), replace=False)
     points = grid.take(rows).to_rows()

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-# The test suite imports its files by path, so this folder's shared modules are not on the path.
-sys.path.insert(0, str(Path(__file__).parent))
+# Last, so that an installed wheel of the package wins over the sources beside the benchmarks.
+sys.path.append(str(Path(__file__).parents[1]))
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-from interleaved import LINES, NOTES
+from .interleaved import LINES, NOTES
 
 
 def pytest_configure(config: pytest.Config) -> None:

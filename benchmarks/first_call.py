@@ -10,10 +10,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-# Started by path, with only this folder in front: the package is the one of the benchmark run.
-sys.path.insert(0, str(Path(__file__).parent))
+# Last, and the script is started by path: the package is the one of the benchmark run.
+sys.path.append(str(Path(__file__).parents[1]))
 
-from symbolic import SIZES, LargeModel
+from benchmarks.symbolic import SIZES, LargeModel
 
 warnings.simplefilter("ignore")  # torch.export warns about its own internals
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from parameters import CONFIGS, SEQUENCE
+from .parameters import CONFIGS, SEQUENCE
 
 if TYPE_CHECKING:
     import torch

@@ -1,6 +1,6 @@
 """Store 10^8 points of ResNet-50 in a folder of Parquet files; print seconds and peak resident memory.
 
-    python benchmarks/store_sweep.py FOLDER [POINTS]
+    python -m benchmarks.store_sweep FOLDER [POINTS]
 
 It runs in a separate process, so that its memory is measured alone. The folder is kept.
 """
@@ -13,11 +13,11 @@ import sys
 import time
 from pathlib import Path
 
-from models import make
-from parameters import MAX_RESIDENT_BYTES, MAX_STORED_S, SWEEP_HARDWARE, SWEEP_STORED_POINTS
-
 import pyinfercost as ic
 from pyinfercost.sources.trace.trace import trace_graph
+
+from .models import make
+from .parameters import MAX_RESIDENT_BYTES, MAX_STORED_S, SWEEP_HARDWARE, SWEEP_STORED_POINTS
 
 BATCHES = 1_000_000
 

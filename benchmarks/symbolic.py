@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from parameters import SEQUENCE
+from .parameters import SEQUENCE
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -67,4 +67,4 @@ class LargeModel:
         """Return the contraction FLOPs of a captured graph."""
         import pyinfercost as ic
 
-        return int(ic.count(graph, **sizes).total.contraction_flops)
+        return int(ic.count(graph, sizes=sizes).total.contraction_flops)

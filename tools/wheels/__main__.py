@@ -12,10 +12,10 @@ import os
 import time
 from pathlib import Path
 
-from building import build
-from checking import check, repair
-from running import Environment, run
-from targets import chosen
+from .building import build
+from .checking import check, repair
+from .running import Environment, run
+from .targets import chosen
 
 ROOT = Path(__file__).parents[2]
 

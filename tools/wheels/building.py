@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import ziglang
-from debian import Archive
-from targets import GLIBC, Target
+
+from .debian import Archive
+from .targets import GLIBC, Target
 
 _COMPILER = """\
 #!/bin/sh
@@ -65,7 +66,7 @@ def build(target: Target, source: Path, work: Path) -> Path:
         f"-Ccmake.define.CMAKE_TOOLCHAIN_FILE={folder / 'toolchain.cmake'}",
     ]
     shutil.rmtree(wheels, ignore_errors=True)
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", wheels, *settings, source]
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", f"--outdir={wheels}", *settings, str(source)]
     # Zig finds each object by the content of its files, so one that is in its cache is compiled in no later run.
     subprocess.run(command, check=True, env={**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(work / "zig")})
     (wheel,) = wheels.glob("*.whl")

@@ -8,7 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from targets import GLIBC, MOST_BYTES, Target
+from .targets import GLIBC, MOST_BYTES, Target
 
 
 def repair(wheel: Path, dist: Path) -> Path:

@@ -73,7 +73,7 @@ def _unpack(debs: list[Path], root: Path) -> None:
     for deb in debs:
         with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as content:
             # --keep-directory-symlink: /lib of an older package goes to /usr/lib, too.
-            command = ["tar", "--extract", "--keep-directory-symlink", "--no-same-owner", "--directory", unfinished]
+            command = ["tar", "--extract", "--keep-directory-symlink", "--no-same-owner", f"--directory={unfinished}"]
             subprocess.run(command, stdin=content.stdout, check=True)
         if content.returncode:
             raise SystemExit(f"{deb} cannot be unpacked; delete it and try again")

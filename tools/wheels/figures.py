@@ -45,7 +45,7 @@ def figures(graph: ic.Graph) -> dict[str, object]:
     found: dict[str, object] = {}
     for batch in BATCHES:
         sizes = {"batch": batch} if "batch" in graph.sizes else {}
-        counts = ic.count(graph, **sizes)
+        counts = ic.count(graph, sizes=sizes)
         found[f"{batch}"] = {name: row.to_dict() for name, row in counts.by_module().items()}
         for hardware in HARDWARE:
             for precision in PRECISIONS:
@@ -53,7 +53,7 @@ def figures(graph: ic.Graph) -> dict[str, object]:
                     point = f"{batch} {hardware} {precision} {execution}"
                     try:
                         estimate = ic.estimate(
-                            graph, hardware=hardware, precision=precision, execution=execution, **sizes
+                            graph, hardware=hardware, precision=precision, execution=execution, sizes=sizes
                         )
                         found[point] = estimate.to_dict()
                     except ic.Error as error:  # a precision or an execution that the machine does not have

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from debian import Archive
-from targets import GLIBC, Target
+from .debian import Archive
+from .targets import GLIBC, Target
 
 _FIGURES = Path(__file__).with_name("figures.py")
 
@@ -52,7 +52,7 @@ class Environment:
         name = target.architecture.name
         oldest, newest = 17, int(GLIBC.partition(".")[2])
         platforms = [f"manylinux_2_{minor}_{name}" for minor in range(newest, oldest - 1, -1)]
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", self._site, "--only-binary=:all:"]
+        command = [sys.executable, "-m", "pip", "install", "--quiet", f"--target={self._site}", "--only-binary=:all:"]
         command += ["--implementation", "cp", "--python-version", target.python.version, "--abi", target.python.abi]
         command += [word for each in [*platforms, f"manylinux2014_{name}"] for word in ("--platform", each)]
         subprocess.run([*command, str(wheel), "pytest"], check=True)
