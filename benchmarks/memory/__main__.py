@@ -19,6 +19,8 @@ from typing import Any
 
 from . import models
 
+sys.path.append(str(Path(__file__).parents[2] / "tests"))  # for support.allocations
+
 RESULTS = Path(__file__).with_name("results.csv")
 COLUMNS = ("model", "measured_bytes", "predicted_bytes", "error", "last_use_error", "measured_op", "op", "module")
 TIMEOUT_S = 600
@@ -27,21 +29,21 @@ TIMEOUT_S = 600
 def compare(name: str) -> dict[str, Any]:
     """Return one row of the table; runs in a new process."""
     import torch
-    from tests.allocations import measure
+    from support.allocations import measure
 
     import pyinfercost as ic
 
     torch.set_num_threads(2)
     torch.manual_seed(0)
     module, args, kwargs = models.build(name)
-    graph = models.capture(module, ic.Inputs(args, kwargs))
+    graph = models.capture(module, args, kwargs)
     counts = ic.count(graph)
     memory = counts.memory
     measured = measure(models.prepared(module, args, kwargs))
     # Requirement of a planner that frees each result after its last use, without workspaces.
     planned = ic.count(graph.without_lifetimes()).memory
-    last_use = max(live - own for live, own in zip(planned.timeline, planned.workspace, strict=True))
-    peak = memory.peak_activation_bytes
+    last_use = max(int(live - own) for live, own in zip(planned.timeline, planned.workspace, strict=True))
+    peak = int(memory.peak_activation_bytes)
     return {
         "model": name,
         "measured_bytes": measured.peak_bytes,
