@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from pyinfercost import hardware
+from pyinfercost import Hardware, hardware
 
 from ..cases import Case
 from ..measured import Problems, read_table
@@ -30,7 +30,7 @@ _OF_FIVE = 0.8
 
 
 def watts(
-    values: NDArray[np.float64], case: Case, machine: hardware.Hardware, latency_s: NDArray[np.float64]
+    values: NDArray[np.float64], case: Case, machine: Hardware, latency_s: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return the predicted power of a bf16 product, as the core computes it (`Energy` in csrc/evaluate/run.cpp)."""
     static, flop_pj, cache_pj, dram_pj = values
@@ -53,7 +53,7 @@ def main(measured: str = "../shared/measured") -> None:
         def error(
             values: NDArray[np.float64],
             case: Case = case,
-            machine: hardware.Hardware = machine,
+            machine: Hardware = machine,
             latency_s: NDArray[np.float64] = latency_s,
             reading: NDArray[np.float64] = reading,
         ) -> float:

@@ -56,4 +56,4 @@ def build(wanted: Wanted, batch: int | None) -> Graph:
     recipe = dict(wanted.recipe)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_text(recipe["config"], encoding="utf-8")
-        return graph_over(f"hf:{folder}#{recipe['phase']}", _SIZES[recipe["phase"]], shared=True).graph
+        return graph_over(f"hf:{folder}#{recipe['phase']}", _SIZES[recipe["phase"]]).graph
