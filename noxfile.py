@@ -77,11 +77,12 @@ def _style_scripts(session: nox.Session, command: str) -> None:
 
 @nox.session
 def typecheck(session: nox.Session) -> None:
-    """Run mypy in strict mode on the package; nothing is compiled."""
+    """Run mypy in strict mode on the package, its benchmarks and its tools; nothing is compiled."""
     project = nox.project.load_toml("pyproject.toml")["project"]
     extras = project["optional-dependencies"]
     typed = (*extras["torch"], *extras["onnx"], *extras["plot"], *extras["lint"], "nox>=2025.2")
-    session.install(*project["dependencies"], *typed)
+    servers = [each for each in extras["monitor"] if not each.startswith("pyinfercost[")]
+    session.install(*project["dependencies"], *typed, *servers)
     session.run("mypy")
 
 

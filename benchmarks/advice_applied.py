@@ -144,7 +144,7 @@ def predicted(model: Model, arguments: argparse.Namespace) -> list[Asked]:
     batch = model.sizes["batch"]
     advice = ic.advise(
         model.spec, hardware=arguments.hardware, price=_PRICE, risk="retrain", among=_applicable(model),
-        limits={"batch": _MORE_ITEMS * batch}, **model.sizes,
+        limits={"batch": _MORE_ITEMS * batch}, sizes=model.sizes,
     )  # fmt: skip
     before_s = _item_s(advice.baseline.figures)
     found: list[Asked] = []

@@ -87,7 +87,7 @@ def build(revision: str, folder: Path) -> Path:
     source, target = folder / "source", folder / "installed"
     subprocess.run(["git", "-C", ROOT, "worktree", "add", "--detach", source, revision], check=True)
     try:
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target, source]
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), str(source)]
         subprocess.run(command, check=True)
     finally:
         subprocess.run(["git", "-C", ROOT, "worktree", "remove", "--force", source], check=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -101,7 +101,7 @@ def decode_steps(folder: Path, engine: str) -> Iterator[Step]:
             estimate = ic.estimate(
                 graph, hardware=DEVICE, engine=engine, precision="fp16", batch=batch, context=context
             )
-            predicted: Counter[str] = Counter()
+            predicted: dict[str, float] = defaultdict(float)
             for layer in estimate.layers:
                 if ".layers." in layer.module and layer.op in (*OPS, ATTENTION):
                     predicted[layer.op] += layer.latency_s * 1e6

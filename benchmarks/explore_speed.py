@@ -11,6 +11,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,11 @@ def in_python(call: Callable[[], object], times: int = 5) -> float:
     return min(spent)
 
 
+def profiled(decode: ic.results.Profile) -> str:
+    """Return the document of a decode step at a batch size."""
+    return json.dumps(ic.profile(decode, batch=32).to_dict())
+
+
 @click.command()
 @click.option("--moves", default=30, show_default=True)
 def main(moves: int) -> None:
@@ -84,7 +90,7 @@ def main(moves: int) -> None:
             page.wait_for_selector("html[data-rested]", timeout=120_000)
             columns = [list(column) for column in zip(*page.evaluate(MOVES, moves), strict=True)]
             decode = found.phases[-1].profile
-            python_ms = in_python(lambda of=decode: json.dumps(ic.profile(of, batch=32).to_dict()))
+            python_ms = in_python(partial(profiled, decode))
             click.echo(f"\n{name} on {machine}, {layout or 'one device'}: {file.stat().st_size / 1e6:.2f} MB")
             live = float(page.evaluate("document.documentElement.dataset.live"))
             click.echo(f"first paint {page.evaluate(PAINT):.0f}, live {live:.0f}")

@@ -85,12 +85,12 @@ def main() -> None:
     parser.add_argument("--policy", default="kpa")
     given = parser.parse_args()
     text = given.trace or "diurnal:45,peak=2"
-    lengths = {"prompt": "lognormal:mean=1155,cv=1", "output": "lognormal:mean=211,cv=0.8"}
+    prompt, output = "lognormal:mean=1155,cv=1", "lognormal:mean=211,cv=0.8"
     cases: list[tuple[str, Traffic, Modeled, Any]] = []
     workload = parse_traffic(text, duration_s=WEEK_S)
     cases.append(("slots, a week", Traffic(workload, text), Modeled(None, workload, NO_TOKENS), SLOTS))
     if given.config:
-        workload = parse_traffic(text, duration_s=WEEK_S, scale=0.1, **lengths)
+        workload = parse_traffic(text, duration_s=WEEK_S, scale=0.1, prompt=prompt, output=output)
         traffic = Traffic(workload, text)
         on = ic.Deployment(hardware="h100-sxm-80gb", engine="vllm", precision="bf16", price=2.5)
         if traffic.facts is None:

@@ -71,10 +71,10 @@ def l1(cost: ic.CostRegularizer, model: nn.Module, strength: float) -> Callable[
     weights = Weights(model)
     parts = []
     for group in cost.groups.groups:
-        of_channel = ic.count(cost.groups.graph, batch=1, **cost.groups.widths).total.contraction_flops
-        fewer = {**cost.groups.widths, group.name: group.width - 1}
-        of_channel -= ic.count(cost.groups.graph, batch=1, **fewer).total.contraction_flops
-        full = ic.count(cost.groups.graph, batch=1, **cost.groups.widths).total.contraction_flops
+        widths = {**cost.groups.widths, "batch": 1}
+        full = int(ic.count(cost.groups.graph, sizes=widths).total.contraction_flops)
+        fewer = {**widths, group.name: group.width - 1}
+        of_channel = full - int(ic.count(cost.groups.graph, sizes=fewer).total.contraction_flops)
         rows = [Rows(weights, member) for member in group.members if member.role == "producer"]
         parts.append((of_channel / full, rows, [of.mean_squares().detach().mean() for of in rows]))
 
@@ -82,7 +82,7 @@ def l1(cost: ic.CostRegularizer, model: nn.Module, strength: float) -> Callable[
         total = torch.zeros(())
         for share, rows, means in parts:
             squares = [of.mean_squares() / mean for of, mean in zip(rows, means, strict=True)]
-            total = total + share * (sum(squares) / len(squares) + 1e-12).sqrt().sum()
+            total = total + share * (sum(squares, torch.zeros(())) / len(squares) + 1e-12).sqrt().sum()
         return strength * total
 
     return penalty
@@ -136,8 +136,8 @@ def main() -> None:
                 models.append(model)
                 rows.append({"kind": kind, "lam": strength, "seed": seed, "accuracy": accuracy(model), **widths})
                 print(rows[-1], flush=True)
-    for row, model, seconds in zip(rows, models, in_turn(models, served, options.rounds), strict=True):
-        graph = ic.capture(model, served)
+    for row, made, seconds in zip(rows, models, in_turn(models, served, options.rounds), strict=True):
+        graph = ic.capture(made, served)
         row["measured_us"] = 1e6 * seconds
         row["predicted_us"] = 1e6 * ic.estimate(graph, hardware=options.hardware, threads=1).latency_s
         row["flops"] = ic.count(graph).total.contraction_flops

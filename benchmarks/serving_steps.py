@@ -66,7 +66,10 @@ def runs(folder: Path, device: str, most: int) -> dict[Run, list[float]]:
             version = tuple(int(part) for part in row["version"].split(".") if part.isdigit())
             run = Run(
                 row["model"],
-                *(int(row[name]) for name in ("tensor_parallel", "concurrency", "input_tokens", "output_tokens")),
+                tensor=int(row["tensor_parallel"]),
+                clients=int(row["concurrency"]),
+                prompt=int(row["input_tokens"]),
+                answer=int(row["output_tokens"]),
                 hides_host="async-scheduling: true" in script or version >= _HIDES_HOST,
                 narrow_cache="kv-cache-dtype: fp8" in script,
             )

@@ -60,11 +60,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trace", help="a request trace, such as azure-weekly:conversation_week_7min.csv")
     options = parser.parse_args()
-    lengths = {"prompt": "lognormal:mean=1024,cv=1,high=32768", "output": "lognormal:mean=256,cv=1.2,high=8192"}
+    prompt, output = "lognormal:mean=1024,cv=1,high=32768", "lognormal:mean=256,cv=1.2,high=8192"
     print(f"{'traffic':<66} {'requests':>11} {'s':>6} {'10^6/s':>7} {'numpy, 10^6/s':>14} {'ratio':>6}")
     for text in (*GENERATORS, *([options.trace] if options.trace else [])):
         limit = None if text == options.trace else WEEK_S
-        workload = parse_traffic(text, duration_s=limit, **lengths)
+        workload = parse_traffic(text, duration_s=limit, prompt=prompt, output=output)
         took, peer, count = [], [], 0
         for _ in range(ROUNDS):
             count, seconds = made(workload)

@@ -127,7 +127,9 @@ def with_inner(context: click.Context) -> Iterator[str]:
     """Yield the lines of a command and of the commands in it."""
     yield from described(context)
     command = context.command
-    for name in command.list_commands(context) if isinstance(command, click.Group) else ():
+    if not isinstance(command, click.Group):
+        return
+    for name in command.list_commands(context):
         inner = command.get_command(context, name)
         if inner is not None:
             yield from with_inner(click.Context(inner, info_name=name, parent=context))

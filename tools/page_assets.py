@@ -135,7 +135,7 @@ OF_NPM: Mapping[str, Callable[[], bytes]] = {"toml.js": build_toml, "uplot.js": 
 def write() -> None:
     """Build all files, and write those that changed, and the manifest."""
     manifest = read_manifest() | {"compiler": compiler_here(), "sources": digest_of_sources(), "files": {}}
-    for name, build in ({"core.wasm": build_core} | OF_NPM).items():
+    for name, build in {"core.wasm": build_core, **OF_NPM}.items():
         content = build()
         path = ASSETS / f"{name}.zz"
         if not path.is_file() or zlib.decompress(path.read_bytes()) != content:

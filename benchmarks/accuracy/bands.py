@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tomlkit
@@ -219,14 +220,14 @@ def write_bands(
         if inner:
             if outer not in document:
                 document[outer] = tomlkit.table(is_super_table=True)
-            document[outer][inner] = table  # type: ignore[index]
+            document[outer][inner] = table
         else:
             document[outer] = table
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(tomlkit.dumps(document), encoding="utf-8")
 
 
-def _at(document: Mapping[str, object], name: str) -> Mapping[str, object]:
+def _at(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     found: object = document
     for part in name.split("."):
         found = found.get(part, {}) if isinstance(found, Mapping) else {}

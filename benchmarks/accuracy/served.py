@@ -177,7 +177,7 @@ def graphs_of(
             recipe = (("config", json.dumps(config, sort_keys=True)), ("phase", phase), ("transformers", version))
             wanted[model, precision, phase] = Wanted("serving", model, recipe)
     made = captured(wanted.values(), serving_models.build, capturing)
-    found = {}
+    found: dict[tuple[str, str], Sequence[Graph]] = {}
     for model, precision in dict.fromkeys(models):
         both = [
             made.graph(wanted[model, precision, phase], 1)

@@ -86,8 +86,9 @@ def narrow(loaded: LoadedModel, share: float) -> None:
     kept = kept_widths(groups, share)
     shrink(loaded.module, groups, {name: range(width) for name, width in kept.items()})
     for module in loaded.module.modules():  # blocks of diffusers check the width of their input
-        if isinstance(getattr(module, "channels", None), int) and isinstance(getattr(module, "conv", None), nn.Conv2d):
-            module.channels = module.conv.in_channels  # type: ignore[assignment]
+        conv = getattr(module, "conv", None)
+        if isinstance(getattr(module, "channels", None), int) and isinstance(conv, nn.Conv2d):
+            module.channels = conv.in_channels  # type: ignore[assignment]
     wanted = ic.count(groups.at(**kept)).total.contraction_flops
     found = ic.count(ic.capture(loaded.module, loaded.inputs)).total.contraction_flops
     if found != wanted:

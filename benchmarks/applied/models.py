@@ -80,6 +80,7 @@ class Recommender(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.places: torch.Tensor
         self.tables = nn.ModuleList(nn.EmbeddingBag(ROWS, WIDTH, mode="sum") for _ in range(FEATURES))
         self.bottom = nn.Sequential(
             nn.Linear(DENSE, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, WIDTH), nn.ReLU()

@@ -12,7 +12,8 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 
@@ -38,11 +39,11 @@ def main() -> None:
     if arguments.only != "models":
         show("modules: counted / known", known.small(), names, arguments.format)
     if arguments.only != "small":
-        models = {name: (lambda name=name: known.model(name)) for name in known.MODELS}
+        models = {name: partial(known.model, name) for name in known.MODELS}
         show("models: counted / known", models, names, arguments.format)
 
 
-def show(title: str, builders: dict[str, Callable[[], known.Known]], names: list[str], layout: str) -> None:
+def show(title: str, builders: Mapping[str, Callable[[], known.Known]], names: list[str], layout: str) -> None:
     """Count each row with each counter and print the table, in Markdown row by row."""
     header = ["", "known MAC", *names]
     if layout == "md":
@@ -67,7 +68,7 @@ def _row(build: Callable[[], known.Known], names: list[str]) -> list[str]:
     macs = _apart(case.macs)
     if isinstance(macs, str):
         return ["unknown", *[macs] * len(names)]
-    counted = [_apart(lambda name=name: counters.count(name, case.module, case.args)) for name in names]
+    counted = [_apart(partial(counters.count, name, case.module, case.args)) for name in names]
     return [f"{macs:,.0f}", *[_cell(value, macs) for value in counted]]
 
 

@@ -25,7 +25,7 @@ def _pyinfercost(module: nn.Module, args: tuple[Any, ...]) -> float:
     counts = ic.count(ic.capture(module, args))
     if counts.unmodelled:
         raise LookupError(f"unmodelled: {counts.unmodelled}")
-    return float(counts.total.macs)
+    return float(int(counts.total.macs))
 
 
 def _flop_counter_mode(module: nn.Module, args: tuple[Any, ...]) -> float:

@@ -11,10 +11,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _TESTS = Path(__file__).parents[2] / "tests"
 SEQUENCE = 128
@@ -31,7 +34,7 @@ class Known(NamedTuple):
 class _Logits(nn.Module):
     """A language model without a cache, from ids to its first result, which every counter can call."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
 
@@ -142,7 +145,7 @@ def _taken_apart(name: str, module: nn.Module, args: tuple[Any, ...]) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     config = getattr(getattr(module, "model", None), "config", None)
-    if hasattr(config, "_experts_implementation"):
+    if config is not None and hasattr(config, "_experts_implementation"):
         config._experts_implementation = "eager"
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         module(*args)

@@ -171,8 +171,8 @@ def _table(document: tomlkit.TOMLDocument, dotted: str, *, make: bool) -> tomlki
             if not make:
                 return None
             parent[part] = tomlkit.table(is_super_table=place + 1 < len(parts))
-        parent = parent[part]  # type: ignore[assignment]
-    return parent  # type: ignore[return-value]
+        parent = parent[part]
+    return parent
 
 
 def _set(document: tomlkit.TOMLDocument, dotted: str, value: float, source: str) -> None:

@@ -118,7 +118,9 @@ def loads(table: Table, machines: Mapping[str, Hardware], capturing: Capturing) 
             table.problems.add(table.name, "the link of the device is unknown", device, len(rows))
             continue
         part = start.part("weights")
-        rates = [machines[device].links_byte_per_s["host"], *([] if mode == "cached" else [place * _GIGA])]
+        rates = [machines[device].links_byte_per_s["host"]]
+        if mode != "cached":
+            rates.append(STORAGE_GB_PER_S[device] * _GIGA)
         group = Group(table.name, device, loader, "bf16", "", f"{model.rpartition('/')[2]}, {mode}")
         count = len(rows)
         predicted = Predicted(*(np.full(count, value) for value in (part.seconds, part.low_s, part.high_s)))
