@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,9 @@ def rows_of(folder: Path, cache: Path) -> dict[tuple[str, str], list[Row]]:
     found: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for place in range(len(table)):
         row = {name: str(values[place]) for name, values in columns.items()}
-        if row["queue_limited"] != "true":
+        if row["queue_limited"] == "true":
+            continue
+        with suppress(ValueError):  # no step costs: its model has no config, or is refused
             found[row["server"], row["model"]].append((row, asked(row, script_of(row, scripts), deployments)))
     for rows in found.values():
         rows.sort(key=lambda pair: [int(pair[0][name]) for name in ("concurrency", "tensor_parallel")])

@@ -95,10 +95,10 @@ class Deployments:
                 self._known[served] = f"refused: {' '.join(str(error).split())[:160]}"
         return self._known[served]
 
-    def _made(self, served: Served) -> Costs:
+    def _made(self, served: Served) -> Costs | str:
         graphs = self.graphs.get((served.model, served.precision))
         if graphs is None:
-            return "its model has no config, or no graph"  # type: ignore[return-value]
+            return "its model has no config, or no graph"
         if served.kv_cache:
             graphs = [ic.whatif(graph, kv_cache=served.kv_cache) for graph in graphs]
         loaded = machine_key(served.device, sustained=True)
