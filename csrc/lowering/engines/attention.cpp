@@ -12,10 +12,13 @@
 namespace infercost {
 namespace {
 
-constexpr std::string_view kRepeats[] = {
-    "aten.expand",     "aten.reshape", "aten.view",        "aten.unsqueeze",         "aten.slice",
-    "aten.contiguous", "aten.clone",   "aten.index",       "aten.repeat_interleave", "aten.repeat",
-    "aten.to",         "aten.flatten", "aten._unsafe_view"};
+// The kernel of attention converts keys and values of a narrow cache itself.
+constexpr std::string_view kDequantizes = "quantized_decomposed.dequantize_per_token";
+constexpr std::string_view kRepeats[] = {"aten.expand",       "aten.reshape", "aten.view",
+                                         "aten.unsqueeze",    "aten.slice",   "aten.contiguous",
+                                         "aten.clone",        "aten.index",   "aten.repeat_interleave",
+                                         "aten.repeat",       "aten.to",      "aten.flatten",
+                                         "aten._unsafe_view", kDequantizes};
 constexpr std::string_view kTransposes[] = {"aten.transpose", "aten.permute", "aten.t", "aten.mT",
                                             "aten.swapaxes"};
 constexpr std::string_view kOfPositions[] = {"aten.le", "aten.lt",   "aten.ge",
@@ -39,8 +42,8 @@ struct Scores {
 };
 
 bool is_conversion(const Flow& flow, NodeIndex node) {
-    return flow.tensor(flow.operands(node).front().tensor).dtype !=
-           flow.tensor(flow.call(node).output()).dtype;
+    return flow.op(node) != kDequantizes && flow.tensor(flow.operands(node).front().tensor).dtype !=
+                                                flow.tensor(flow.call(node).output()).dtype;
 }
 
 // The tensor of fewest heads that holds the same keys or values.

@@ -7,6 +7,8 @@
 namespace infercost {
 namespace {
 
+constexpr std::string_view kQuantizes = "pyinfercost.quantize_rows";
+
 class CachePass {
   public:
     CachePass(const GraphPtr& graph, const EngineTraits& traits)
@@ -72,7 +74,7 @@ class CachePass {
     // What the kernel that writes the cache reads: the wide values, if it converts them.
     TensorIndex written(const Operand& value) {
         const NodeIndex maker = value.producer;
-        if (!traits_.narrows_on_write || maker == kNoNode || flow_.op(maker) != "pyinfercost.quantize_rows" ||
+        if (!traits_.narrows_on_write || maker == kNoNode || flow_.op(maker) != kQuantizes ||
             flow_.uses(maker).size() != 1 || flow_.is_output(value.tensor)) {
             return value.tensor;
         }
@@ -89,6 +91,15 @@ class CachePass {
         }
         if (traits_.writes_together && !cats.empty()) return write(cats, cats.back());
         for (const NodeIndex cat : cats) write({cat}, cat);
+    }
+
+    // The kernel that quantizes a cache that was empty before, if the one that writes the cache converts.
+    NodeIndex narrowed(NodeIndex cat, const Appended& appended) const {
+        if (!traits_.narrows_on_write || appended.values.size() != 1) return kNoNode;
+        for (const Use& use : flow_.uses(cat)) {
+            if (flow_.op(use.consumer) == kQuantizes) return use.consumer;
+        }
+        return kNoNode;
     }
 
     // An engine's own dtype of keys and values; narrower formats stay.
@@ -109,7 +120,17 @@ class CachePass {
             written_.emplace(cat, true);
             store(appended.cache == kNoTensor ? appended.result : appended.cache);
             if (appended.cache == kNoTensor) {
-                results.push_back(appended.result);
+                const NodeIndex quantizer = narrowed(cat, appended);
+                if (quantizer == kNoNode) {
+                    results.push_back(appended.result);
+                } else {
+                    for (const std::int64_t output :
+                         flow_.graph().node_outputs(flow_.graph().nodes()[quantizer])) {
+                        results.push_back(static_cast<TensorIndex>(output));
+                    }
+                    rewriter_.redirect(appended.result, appended.values.front());
+                    rewriter_.remove(quantizer);
+                }
             } else {
                 // The pages of the cache hold the new position, too.
                 rewriter_.set_shape(appended.cache, flow_.shape(appended.result), std::nullopt);
