@@ -2,13 +2,15 @@
 
     python -m benchmarks.accuracy --measured DIR [--table T ...] [--leave-one-device-out] [--format table|json|md|page]
                                   [--calibration FOLDER] [--cache DIR] [--sample N] [--models N] [--left-out FILE]
+                                  [--rows FILE.csv]
 
 DIR holds tables of measurements in one schema (`gemm.csv`, `models_vision.csv`, ...); each row is predicted from the
 catalog only. There is one line per table, device, software, precision and execution, with the number of rows, the mean,
 median and 90th percentile of |predicted / measured - 1|, the geometric mean and the geometric standard deviation of
 predicted / measured, the rank correlation, the share of rows inside the error band, and the errors of the plain
 roofline of the same kernels. `--format page` writes `docs/accuracy.md`. Rows without a prediction are counted with the
-reason, on stderr and in all formats except `table`. Whole models are captured once and cached.
+reason, on stderr and in all formats except `table`. `--rows` writes the rows of one table with their predictions. Whole
+models are captured once and cached.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from .leaving_out import constants_without
 from .machines import load_machines
 from .measured import MeasuredError, Problems
 from .page import page
-from .report import rendered
+from .report import rendered, write_rows
 
 _INTERRUPTED = 130
 
@@ -40,6 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if not options.measured.is_dir():
             raise MeasuredError(f"{options.measured} is not a folder")
+        if options.rows is not None and len(options.table) != 1:
+            raise MeasuredError(f"--rows needs one --table, whose columns it writes; got {len(options.table)}")
         if options.left_out is not None:
             left_out = _document(options.left_out)
         _judge(options, problems, found)
@@ -95,8 +99,10 @@ def _judge(options: argparse.Namespace, problems: Problems, found: list[Judged])
     machines = load_machines(tables, constants, problems)
     progress = _bar if sys.stderr.isatty() else _dots
     capturing = Capturing(options.cache / "graphs", options.workers, progress)
-    for judged in judging.judge(tables, machines, capturing, options.sample, options.models):
+    for table, judged in judging.judge(tables, machines, capturing, options.sample, options.models):
         found.append(judged)
+        if options.rows is not None:
+            write_rows(options.rows, table, judged)
 
 
 def _bar(done: int, total: int) -> None:
@@ -140,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--left-out", type=Path, metavar="FILE", help="JSON of --leave-one-device-out, shown beside on the page"
     )
+    parser.add_argument("--rows", type=Path, metavar="FILE.csv", help="write each row of one table with its prediction")
     parser.add_argument("--workers", type=_positive, default=2, help="capturing processes (default: %(default)s)")
     return parser
 

@@ -34,6 +34,7 @@ class Call:
         devices: Number of devices.
         size_bytes: Bytes of the whole message.
         measured_s: Measured seconds.
+        rows: Row numbers in the table.
         nodes: Number of nodes.
         kernel: The kernel, by pyinfercost's name.
         execution: `"cuda_graph"` or `"eager"`.
@@ -47,6 +48,7 @@ class Call:
     devices: int
     size_bytes: NDArray[np.int64]
     measured_s: NDArray[np.float64]
+    rows: NDArray[np.int64]
     nodes: int = 1
     kernel: str = "library"
     execution: str = "cuda_graph"
@@ -104,4 +106,4 @@ def _predicted(call: Call, machine: Hardware, problems: Problems) -> Judged:
         predicted = Predicted(found.latency_s, found.latency_low_s, found.latency_high_s)
     except ValueError as error:
         problems.add(call.group.table, reason_of(error), call.op, len(call))
-    return Judged([call.group] * len(call), call.measured_s, predicted, plain_s)
+    return Judged([call.group] * len(call), call.measured_s, predicted, plain_s, call.rows)

@@ -124,6 +124,11 @@ def measured_s(cases: Sequence[Case]) -> NDArray[np.float64]:
     return np.concatenate([case.measured_s for case in cases]) if cases else np.empty(0)
 
 
+def table_rows(cases: Sequence[Case]) -> NDArray[np.int64]:
+    """Return the row numbers of all rows in their table, in the same order."""
+    return np.concatenate([*[case.rows for case in cases], np.empty(0, dtype=np.int64)])
+
+
 def group_of_row(cases: Sequence[Case]) -> list[Group]:
     """Return the group of every row, in the same order."""
     return [case.group for case in cases for _ in range(len(case))]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from pyinfercost import _core
 
-from .cases import Case, group_of_row, measured_s
+from .cases import Case, group_of_row, measured_s, table_rows
 from .figures import Judged
 from .predict import Predicted
 
@@ -57,14 +57,14 @@ def energy_rows(
         [nothing if case.measured_w is None else case.measured_w for case, nothing in zip(cases, unknown, strict=True)]
     )
     seconds = measured_s(cases)
-    groups = group_of_row(cases)
+    groups, rows = group_of_row(cases), table_rows(cases)
 
     def judged(what: str, measured: NDArray[np.float64], value: NDArray[np.float64], plain: NDArray[np.float64],
                wanted: NDArray[np.bool_]) -> Judged:  # fmt: skip
         value = np.where(wanted & np.isfinite(measured), value, np.nan)
         low, high = _core.band_low(value, value * spread), _core.band_high(value, value * spread)
         named = [replace(group, table=f"{group.table}: {what}") for group in groups]
-        return Judged(named, measured, Predicted(value, low, high, value), plain)
+        return Judged(named, measured, Predicted(value, low, high, value), plain, rows)
 
     every, settled = np.ones(len(seconds), dtype=np.bool_), seconds >= SETTLED_S
     power = energy_j / predicted.latency_s

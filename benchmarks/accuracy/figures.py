@@ -27,12 +27,14 @@ class Judged:
         measured_s: Measured seconds, or the measured value of another quantity.
         predicted: Predictions; NaN for rows without one.
         roofline_s: Values of the plain model.
+        rows: Row numbers in their table; -1 for a mean of several rows.
     """
 
     groups: Sequence[Group]
     measured_s: NDArray[np.float64]
     predicted: Predicted
     roofline_s: NDArray[np.float64]
+    rows: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -44,7 +46,7 @@ class Judged:
             self.predicted.latency_s[places], self.predicted.low_s[places], self.predicted.high_s[places]
         )
         groups = [self.groups[row] for row in places]
-        return Judged(groups, self.measured_s[places], predicted, self.roofline_s[places])
+        return Judged(groups, self.measured_s[places], predicted, self.roofline_s[places], self.rows[places])
 
     @staticmethod
     def joined(parts: Iterable[Judged]) -> Judged:
@@ -61,7 +63,8 @@ class Judged:
         )
         groups = [group for part in found for group in part.groups]
         measured, roofline = ([part.measured_s for part in found], [part.roofline_s for part in found])
-        return Judged(groups, column(measured), predicted, column(roofline))
+        rows = np.concatenate([*[part.rows for part in found], np.empty(0, dtype=np.int64)])
+        return Judged(groups, column(measured), predicted, column(roofline), rows)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from . import tables as kinds
 from .calls import predict_calls
-from .cases import Case, group_of_row, measured_s
+from .cases import Case, group_of_row, measured_s, table_rows
 from .energy import energy_rows
 from .figures import Judged
 from .machines import evidence_of, kind_of, without_missing
@@ -76,8 +76,8 @@ def judge(
     capturing: Capturing,
     sample: int | None = None,
     models: int | None = None,
-) -> Iterator[Judged]:
-    """Yield the rows of each table with their predictions, table by table.
+) -> Iterator[tuple[Table, Judged]]:
+    """Yield each table, as far as it is judged, and its rows with their predictions.
 
     Args:
         tables: The tables.
@@ -92,11 +92,12 @@ def judge(
         if not len(judged):
             continue
         if kind.servers is not None:
-            yield described(kind.servers(judged, machines, capturing), machines)
+            found = kind.servers(judged, machines, capturing)
         elif kind.calls is not None:
-            yield described(predict_calls(kind.calls(judged), machines, judged.problems), machines)
+            found = predict_calls(kind.calls(judged), machines, judged.problems)
         else:
-            yield described(_cases(judged, kind.cases(judged, capturing), machines, capturing), machines)
+            found = _cases(judged, kind.cases(judged, capturing), machines, capturing)
+        yield judged, described(found, machines)
 
 
 def sampled_table(table: Table, sample: int | None) -> Table:
@@ -138,7 +139,7 @@ def _cases(table: Table, cases: Sequence[Case], machines: Mapping[str, Hardware]
             column.append(part)
     *predicted, roofline = (np.concatenate([*column, np.empty(0)]) for column in columns)
     all_predicted = Predicted(*predicted)
-    rows = Judged(group_of_row(ordered), measured_s(ordered), all_predicted, roofline)
+    rows = Judged(group_of_row(ordered), measured_s(ordered), all_predicted, roofline, table_rows(ordered))
     return Judged.joined([rows, *energy_rows(ordered, machines, all_predicted, roofline)])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,14 +12,43 @@ from .measured import shown
 from .targets import CURRENT, KEPT, published, reached
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .figures import Judged, Line
-    from .measured import Problems
+    from .measured import Problems, Table
 
 _TITLES = {"in_band": "in band", "mape": "MAPE", "p90": "p90", "spearman": "Spearman", "roofline_mape": "roofline MAPE",
            "roofline_median": "roofline median", "roofline_bias": "roofline bias"}  # fmt: skip
 NUMBERS = ("rows", "mape", "median", "p90", "bias", "spread", "spearman", "in_band", "roofline_mape",
             "roofline_median", "roofline_bias")  # fmt: skip
 _PLAIN = ("bias", "spread", "spearman", "roofline_bias")
+
+
+def write_rows(path: Path, table: Table, judged: Judged) -> None:
+    """Write a CSV file of rows: the columns of the table, what is judged, and its values in SI units.
+
+    Args:
+        path: The file.
+        table: The table.
+        judged: Its rows; means of several rows have empty columns.
+    """
+    predicted = judged.predicted
+    values = zip(
+        judged.groups,
+        judged.rows.tolist(),
+        judged.measured_s,
+        predicted.latency_s,
+        predicted.low_s,
+        predicted.high_s,
+        judged.roofline_s,
+        strict=True,
+    )
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*table.columns, "judged", "measured", "predicted", "low", "high", "roofline"])
+        for group, row, *numbers in values:
+            columns = [column[row] if row >= 0 else "" for column in table.columns.values()]
+            writer.writerow([*columns, group.table, *(f"{number:.9g}" for number in numbers)])
 
 
 def rendered(judged: Judged, problems: Problems, form: str) -> str:

@@ -13,6 +13,9 @@ namespace infercost {
 
 inline constexpr NodeIndex kNoNode = -1;
 
+// Values to a narrow format with a scale for each row; its other results are the scales.
+inline constexpr std::string_view kQuantizeRows = "pyinfercost.quantize_rows";
+
 template <std::size_t N>
 bool is_one_of(std::string_view op, const std::string_view (&names)[N]) {
     return std::find(std::begin(names), std::end(names), op) != std::end(names);
@@ -78,6 +81,10 @@ class Flow {
 
     // A product of an activation with a parameter: its weight, or kNoTensor.
     TensorIndex weight_of(NodeIndex node) const;
+    // Whether it writes its first operand in a narrow format.
+    bool quantizes(NodeIndex node) const {
+        return op(node) == kQuantizeRows || op(node) == "aten.quantize_per_tensor";
+    }
     std::vector<Expr> shape(TensorIndex t) const;
     Expr numel(TensorIndex t) const;
 

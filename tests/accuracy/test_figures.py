@@ -21,7 +21,7 @@ def test_errors_by_hand() -> None:
     latency = np.array([1.5, 1.0, 4.0, 10.0, math.nan])
     roofline = np.array([0.5, 1.0, 1.0, 2.5, 0.5])
     predicted = Predicted(latency, latency * 0.8, latency * 2)
-    found = report_lines(Judged([ONE, ONE, ONE, OTHER, OTHER], measured, predicted, roofline))
+    found = report_lines(Judged([ONE, ONE, ONE, OTHER, OTHER], measured, predicted, roofline, np.arange(5)))
     assert [(line.device, line.part) for line in found] == [("l4", ""), ("t4", ""), ("all", "all")]
     of_l4, of_t4, total = (line.errors for line in found)
     assert of_t4.rows == 3
@@ -45,7 +45,7 @@ def test_errors_by_hand() -> None:
 def test_rows_are_divided_by_the_chosen_fields_only() -> None:
     groups = [Group("gemm", device, "", "fp16", kind=kind) for device, kind in (("t4", "a"), ("l4", "a"), ("x", "b"))]
     ones = np.ones(3)
-    judged = Judged(groups, ones, Predicted(2 * ones, ones, 3 * ones), ones)
+    judged = Judged(groups, ones, Predicted(2 * ones, ones, 3 * ones), ones, np.arange(3))
     found = [(line.kind, line.device, line.precision, line.errors.rows) for line in lines(judged, by=("kind",))]
     assert found == [("a", "all", "all", 2), ("b", "all", "all", 1)]
 
@@ -55,11 +55,11 @@ def test_a_target_selects_its_rows() -> None:
     groups = [ONE, ONE, OTHER, OTHER, Group("gemm", "t4", "", "fp8"), Group("moe", "t4", "", "fp16")]
     measured = np.array([0.5, 2.0, 3.0, 6.0, 4.0, 4.0])
     latency = np.array([5.0, 3.0, 9.0, 6.6, 9.0, 9.0])
-    (found,) = reached(Judged(groups, measured, Predicted(latency, latency, latency), measured), [target])
+    (found,) = reached(Judged(groups, measured, Predicted(latency, latency, latency), measured, np.arange(6)), [target])
     assert found.errors.rows == 2, "not the shortest of each device, nor other dtypes and tables"
     assert found.errors.mape == pytest.approx((0.5 + 0.1) / 2)
     assert (found.worst, found.worst_mape) == ("t4", pytest.approx(0.5))
-    assert reached(Judged([], measured[:0], Predicted(*[measured[:0]] * 3), measured[:0]), [target]) == []
+    assert reached(Judged([], measured[:0], Predicted(*[measured[:0]] * 3), measured[:0], np.arange(0)), [target]) == []
 
 
 def test_rank_correlation_with_ties() -> None:

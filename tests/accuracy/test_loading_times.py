@@ -72,7 +72,7 @@ def judged(monkeypatch: pytest.MonkeyPatch, read_gb_per_s: float, read_share: fl
     problems = Problems()
     tables = read_tables(SHARED / "measured", ["loading_times"], problems)
     machines = load_machines(tables, lambda _: None, problems)
-    (rows,) = judge(tables, machines, Capturing(Path(), 1, lambda *_: None))
+    ((_, rows),) = judge(tables, machines, Capturing(Path(), 1, lambda *_: None))
     errors = np.abs(rows.predicted.latency_s / rows.measured_s - 1)
     devices = np.array([group.device for group in rows.groups])
     return {device: errors[devices == device] for device in ("rtx-a5000", "h100-sxm-80gb")}

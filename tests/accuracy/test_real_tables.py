@@ -39,7 +39,7 @@ def test_every_row_is_judged_or_counted(name: str) -> None:
     problems = Problems()
     tables = read_tables(MEASURED, [name], problems)
     machines = load_machines(tables, lambda _: None, problems)
-    judged = [group for part in judge(tables, machines, Capturing(MEASURED)) for group in part.groups]
+    judged = [group for _, part in judge(tables, machines, Capturing(MEASURED)) for group in part.groups]
     assert sum(group.table in (name, f"{name}{QUEUED}") for group in judged) + problems_of(problems) == rows
 
 

@@ -97,7 +97,7 @@ def read_points(path: Path, without: Iterable[str] = ()) -> list[Call]:
                 points[size] = size * carried / (row[key] * 1e9)
         sizes, measured_s = np.array(list(points)), np.array(list(points.values()))
         group = Group(TABLE, hardware, f"nccl {row['nccl']}", "half", "collective", f"{row['op']} x{devices}")
-        found.append(Call(group, row["op"], "fp16", devices, sizes, measured_s))
+        found.append(Call(group, row["op"], "fp16", devices, sizes, measured_s, np.arange(len(sizes))))
     return found
 
 

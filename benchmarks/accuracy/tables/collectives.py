@@ -52,7 +52,7 @@ def collectives(table: Table) -> list[Call]:
             table.problems.add(table.name, "dtype unknown", dtype, len(rows))
             continue
         group = Group(table.name, device, software, dtype, "collective", f"{op} x{gpus}")
-        found.append(Call(group, op, name, int(gpus), elements[rows] * _WIDTHS[name], measured_s[rows]))
+        found.append(Call(group, op, name, int(gpus), elements[rows] * _WIDTHS[name], measured_s[rows], rows))
     return found
 
 
@@ -75,6 +75,7 @@ def all_reduce_engines(table: Table) -> list[Call]:
                 int(gpus),
                 size_bytes[rows],
                 measured_s[rows],
+                rows,
                 kernel=kernel_of(software),
                 execution=_EXECUTIONS[execution],
                 direct=(device, software) in _DIRECT,
@@ -120,6 +121,7 @@ def expert_all_to_all(table: Table) -> list[Call]:
                 int(gpus),
                 tokens[rows] * token_bytes,
                 measured_s[rows],
+                rows,
                 nodes=int(nodes),
                 kernel=mode,
                 tokens=exchanged,

@@ -114,5 +114,6 @@ def _run(
                 "cuda_graph",
                 f"{model} x{count}",
             )
-            parts.append(Judged([group] * len(latency), reduce(values), Predicted(latency, low, high), plain))
+            places = np.full(1, -1) if label else rows[order]
+            parts.append(Judged([group] * len(latency), reduce(values), Predicted(latency, low, high), plain, places))
     return Judged.joined(parts)

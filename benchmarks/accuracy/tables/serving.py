@@ -69,16 +69,19 @@ def servers(table: Table, machines: Mapping[str, Hardware], capturing: Capturing
     deployments = Deployments(machines, graphs_of(models, table.name, table.problems, capturing))
     columns = {name: table.text(name, "") for name in table.columns}
     rows: list[tuple[Group, float, float, float, float, float]] = []
+    judged: list[int] = []
     for place in range(len(table)):
         row = {name: values[place] for name, values in columns.items()}
         try:
             rows += _judged(row, script_of(row, scripts), deployments)
+            judged += [place] * (len(rows) - len(judged))
         except ValueError as error:
             reason = " ".join(str(error).split())[:160]
             table.problems.add(table.name, reason, row["model"])
     numbers = np.array([row[1:] for row in rows], dtype=np.float64).reshape(-1, 5)
     measured, latency, low, high, plain = numbers.T
-    return Judged([row[0] for row in rows], measured, Predicted(latency, low, high), plain)
+    places = np.array(judged, dtype=np.int64)
+    return Judged([row[0] for row in rows], measured, Predicted(latency, low, high), plain, places)
 
 
 def scripts_beside(path: Path) -> dict[str, str]:

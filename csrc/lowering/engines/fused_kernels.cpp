@@ -248,9 +248,6 @@ class Writer {
             }
             return;
         }
-        if (unit.pattern == Pattern::rotary && flops == Expr(0)) {
-            return insert(Pattern::pointwise, place, inputs, outputs, flops);
-        }
         if (unit.pattern == Pattern::route) return emit_router(unit, place, inputs, outputs, flops);
         std::vector<NamedArgument> more;
         if (!(contraction_flops == Expr(0))) more.push_back({"contraction_flops", contraction_flops});

@@ -39,10 +39,6 @@ class LatentPass {
         return first.producer == kNoNode && flow_.tensor(first.tensor).role == Role::kv_cache;
     }
 
-    bool quantizes(NodeIndex node) const {
-        return flow_.op(node) == "pyinfercost.quantize_rows" || flow_.op(node) == "aten.quantize_per_tensor";
-    }
-
     void trace(NodeIndex node, Origin& origin, std::set<NodeIndex>& seen) const {
         if (node == kNoNode || !seen.insert(node).second) return;
         if (appends_to_cache(node)) {
@@ -53,7 +49,7 @@ class LatentPass {
             origin.products.insert(node);
             return;
         }
-        if (flow_.is_anchor(node) && !quantizes(node)) return;
+        if (flow_.is_anchor(node) && !flow_.quantizes(node)) return;
         for (const Operand& operand : flow_.operands(node)) trace(operand.producer, origin, seen);
     }
     Origin origin_of(TensorIndex t, NodeIndex reader) const {

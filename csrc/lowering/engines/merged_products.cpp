@@ -124,8 +124,7 @@ class MergePass {
     void share_quantized() {
         std::map<std::pair<std::string, TensorIndex>, NodeIndex> known;
         for (NodeIndex i = 0; i < flow_.count(); ++i) {
-            const std::string_view op = flow_.op(i);
-            if (op != "pyinfercost.quantize_rows" && op != "aten.quantize_per_tensor") continue;
+            if (!flow_.quantizes(i)) continue;
             const auto [first, fresh] =
                 known.emplace(std::pair(flow_.call(i).op().full, flow_.operands(i).front().tensor), i);
             if (fresh) continue;

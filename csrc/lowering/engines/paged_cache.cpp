@@ -7,8 +7,6 @@
 namespace infercost {
 namespace {
 
-constexpr std::string_view kQuantizes = "pyinfercost.quantize_rows";
-
 class CachePass {
   public:
     CachePass(const GraphPtr& graph, const EngineTraits& traits)
@@ -74,7 +72,7 @@ class CachePass {
     // What the kernel that writes the cache reads: the wide values, if it converts them.
     TensorIndex written(const Operand& value) {
         const NodeIndex maker = value.producer;
-        if (!traits_.narrows_on_write || maker == kNoNode || flow_.op(maker) != kQuantizes ||
+        if (!traits_.narrows_on_write || maker == kNoNode || flow_.op(maker) != kQuantizeRows ||
             flow_.uses(maker).size() != 1 || flow_.is_output(value.tensor)) {
             return value.tensor;
         }
@@ -93,13 +91,15 @@ class CachePass {
         for (const NodeIndex cat : cats) write({cat}, cat);
     }
 
-    // The kernel that quantizes a cache that was empty before, if the one that writes the cache converts.
+    // The kernel that quantizes a cache that was empty before, or its window, if the one that writes the cache
+    // converts.
     NodeIndex narrowed(NodeIndex cat, const Appended& appended) const {
-        if (!traits_.narrows_on_write || appended.values.size() != 1) return kNoNode;
-        for (const Use& use : flow_.uses(cat)) {
-            if (flow_.op(use.consumer) == kQuantizes) return use.consumer;
-        }
-        return kNoNode;
+        NodeIndex found = kNoNode;
+        if (!traits_.narrows_on_write || appended.values.size() != 1) return found;
+        flow_.for_each_reader(cat, [&](NodeIndex reader) {
+            if (flow_.op(reader) == kQuantizeRows) found = reader;
+        });
+        return found;
     }
 
     // An engine's own dtype of keys and values; narrower formats stay.

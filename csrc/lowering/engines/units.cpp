@@ -1,5 +1,6 @@
 #include "lowering/engines/units.hpp"
 
+#include <algorithm>
 #include <map>
 #include <numeric>
 #include <set>
@@ -37,6 +38,15 @@ bool is_of_experts(const Flow& flow, NodeIndex node) {
     return flow.op(node) == "aten._grouped_mm" || flow.op(node).starts_with("pyinfercost.grouped");
 }
 
+// Visits the consumers of a node that are no views, through views and into what reads its narrow format.
+template <class Visit>
+void for_each_reader_of_values(const Flow& flow, NodeIndex node, Visit&& visit) {
+    flow.for_each_reader(node, [&](NodeIndex reader) {
+        if (flow.op(reader) != kQuantizeRows) return visit(reader);
+        flow.for_each_reader(reader, visit);
+    });
+}
+
 // Whether a row of the engine covers the nodes.
 bool classify(const Flow& flow, FusedUnit& unit) {
     bool top = false;
@@ -57,7 +67,7 @@ bool classify(const Flow& flow, FusedUnit& unit) {
     bool from_experts = false;
     bool from_product = false;
     for (const NodeIndex node : unit.nodes) {
-        flow.for_each_reader(node, [&](NodeIndex reader) {
+        for_each_reader_of_values(flow, node, [&](NodeIndex reader) {
             to_experts = to_experts || is_of_experts(flow, reader);
             to_attention = to_attention || flow.kind(reader) == WorkKind::attention ||
                            flow.op(reader) == op_name(Pattern::cache_write);
@@ -79,6 +89,10 @@ bool classify(const Flow& flow, FusedUnit& unit) {
         return true;
     }
     if (!fusible) return false;
+    const bool computes = std::any_of(unit.nodes.begin(), unit.nodes.end(), [&](NodeIndex node) {
+        return !(flow.pointwise_flops(node) == Expr(0));
+    });
+    if (!computes) return true;  // copies
     if (to_attention) {
         unit.pattern = Pattern::rotary;
     } else if (from_product && to_product) {
@@ -141,7 +155,7 @@ NodeIndex attention_of_write(const Flow& flow, NodeIndex write) {
 NodeIndex attention_after(const Flow& flow, const FusedUnit& unit) {
     NodeIndex found = kNoNode;
     for (const NodeIndex node : unit.nodes) {
-        flow.for_each_reader(node, [&](NodeIndex reader) {
+        for_each_reader_of_values(flow, node, [&](NodeIndex reader) {
             if (flow.kind(reader) == WorkKind::attention) found = std::max(found, reader);
             if (flow.op(reader) == op_name(Pattern::cache_write)) {
                 found = std::max(found, attention_of_write(flow, reader));

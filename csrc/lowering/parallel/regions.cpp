@@ -119,7 +119,7 @@ class RegionFinder {
         while (operand.producer != kNoNode) {
             const NodeIndex made = operand.producer;
             const std::string_view op = flow().op(made);
-            const bool passes = is_view(made) || op == "pyinfercost.quantize_rows" || op == "aten.clone" ||
+            const bool passes = is_view(made) || op == kQuantizeRows || op == "aten.clone" ||
                                 op == "aten.contiguous" || op == "aten._to_copy" || op == "aten.reshape" ||
                                 op == "aten.to" || makes_expert_rows(relations_, made);
             const Operand* before = op == "aten.cat" ? appended_to_cache(made)
