@@ -74,7 +74,10 @@ RowHints engine_rows(const Call& call, const Work& work) {
     // Their blocks of threads go along tokens.
     if (call.op().name == "engine.recurrence" || call.op().name == "engine.causal_conv") return {};
     const std::int64_t accesses = call.integer("accesses", 2).constant();
-    if (work.kind == WorkKind::normalization) return token_rows(work.dims.m, work.dims.n * accesses);
+    const std::int64_t vector = call.integer("vector", 1).constant();
+    if (work.kind == WorkKind::normalization) {
+        return token_rows(work.dims.m, Expr::ceil_div(work.dims.n * accesses, vector));
+    }
     // One row per token: of the first operand, whose last dimension is the features.
     const List<TensorIndex> inputs = call.tensors(call.has("values") ? "values" : "inputs");
     if (inputs.size() == 0 || call.rank(inputs[0]) == 0) return {};
@@ -90,7 +93,7 @@ RowHints engine_rows(const Call& call, const Work& work) {
         elements += call.numel(call.output(i));
     }
     if (call.op().name == "engine.sample") elements = call.numel(inputs[0]);
-    return token_rows(tokens, Expr::ceil_div(elements, tokens) * accesses);
+    return token_rows(tokens, Expr::ceil_div(elements * accesses, tokens * vector));
 }
 
 // ---- torch ------------------------------------------------------------------------------------------

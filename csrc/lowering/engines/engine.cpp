@@ -132,7 +132,8 @@ GraphPtr name_kernels(const GraphPtr& graph, std::string_view all_reduce) {
 EngineGraph served(const GraphPtr& plain, const EngineRows& rows) {
     const GraphPtr folded = fold_attention(plain, true);
     const GraphPtr absorbed = absorb_latents(folded);  // has other products
-    GraphPtr now = merge_products(page_cache(absorbed, rows.traits), rows.traits.merges);
+    const GraphPtr narrow = narrow_attention(page_cache(absorbed, rows.traits), rows.traits);
+    GraphPtr now = merge_products(narrow, rows.traits.merges);
     now = name_kernels(sample_tokens(now, rows), rows.traits.all_reduce);
     EngineGraph made = fuse_between(now, rows);
     made.kept_share = absorbed == folded ? kept_share(plain, made.graph)

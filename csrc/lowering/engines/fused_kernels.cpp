@@ -308,6 +308,7 @@ class Writer {
             {"inputs",   inputs                  },
             {"flops",    flops                   },
             {"accesses", Expr(row->accesses)     },
+            {"vector",   Expr(row->vector)       },
         };
         arguments.insert(arguments.end(), more.begin(), more.end());
         rewriter_.insert_after(place, op_of(pattern), arguments, outputs);

@@ -34,6 +34,7 @@ struct KernelRow {
     Pattern pattern;
     std::string_view kernel;  // name of the engine's kernel
     int accesses;             // memory accesses per element of a row: a block of threads goes along one
+    int vector = 1;           // elements of an access
 };
 
 // What the host does between steps, while the device waits: scheduling, inputs of the step, tokens of the
@@ -62,6 +63,7 @@ struct EngineTraits {
     bool samples_on_device = true;            // or copies logits to the host
     bool stores_half = false;                 // keys and values in float16, whatever the dtype of activations
     bool narrows_on_write = true;             // the kernel that writes them converts to a narrow cache, too
+    bool narrows_results = false;             // norms and attention write the static fp8 that a product reads
     std::string_view all_reduce = "library";  // the kernel of sums over ranks: see hardware/collectives.hpp
 };
 

@@ -26,6 +26,9 @@ GraphPtr absorb_latents(const GraphPtr& graph);
 // New keys and values are written into the cache; nothing is concatenated.
 GraphPtr page_cache(const GraphPtr& graph, const EngineTraits& traits);
 
+// Attention writes the static fp8 that the product after it reads, if the engine's does.
+GraphPtr narrow_attention(const GraphPtr& graph, const EngineTraits& traits);
+
 // Products of one input in one module are one product.
 GraphPtr merge_products(const GraphPtr& graph, Merges merges);
 

@@ -9,10 +9,10 @@ namespace {
 namespace trtllm_table {
 
 constexpr KernelRow kRows[] = {
-    {Pattern::norm,        "flashinfer_rmsnorm",           4},
-    {Pattern::add_norm,    "flashinfer_fused_add_rmsnorm", 5},
+    {Pattern::norm,        "flashinfer_rmsnorm",           4, 8},
+    {Pattern::add_norm,    "flashinfer_fused_add_rmsnorm", 5, 8},
     {Pattern::rotary,      "applyBiasRopeUpdateKVCache",   3},
-    {Pattern::activation,  "silu_and_mul",                 4},
+    {Pattern::activation,  "silu_and_mul",                 4, 8},
     {Pattern::route,       "customMoeRouting",             2},
     {Pattern::align,       "moePermute",                   2},
     {Pattern::combine,     "finalizeMoeRouting",           2},
@@ -43,7 +43,7 @@ const EngineRows& trtllm_rows() {
         trtllm_table::kRows,
         {.step_ns = 490'000, .sequence_ns = 16'000, .prompt_ns = 1'000'000},
         nullptr,
-        {.all_reduce = "push"},
+        {.narrows_results = true, .all_reduce = "push"},
         {.small = trtllm_table::kSmall, .ranges = trtllm_table::kRanges}
     };
     return kEngine;

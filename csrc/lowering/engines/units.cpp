@@ -19,8 +19,7 @@ constexpr std::string_view kEmpty[] = {"aten.empty",         "aten.new_empty",  
 constexpr int kMostBetween = 5;  // nodes between a statistic and what it scales
 
 bool moves_elements(const Flow& flow, NodeIndex node) {
-    const WorkKind kind = flow.kind(node);
-    return kind == WorkKind::pointwise || (kind == WorkKind::copy && is_one_of(flow.op(node), kLayouts));
+    return flow.kind(node) == WorkKind::pointwise || is_layout(flow, node);
 }
 
 // A sum of two activations.
@@ -55,7 +54,7 @@ bool classify(const Flow& flow, FusedUnit& unit) {
     for (const NodeIndex node : unit.nodes) {
         const WorkKind kind = flow.kind(node);
         top = top || is_top(flow, node);
-        moves = moves && kind == WorkKind::copy && is_one_of(flow.op(node), kLayouts);
+        moves = moves && is_layout(flow, node);
         fusible = fusible && kind != WorkKind::sort && kind != WorkKind::scan && kind != WorkKind::scatter &&
                   kind != WorkKind::pooling;
     }
@@ -172,6 +171,7 @@ class Finder {
           adds_in_norms_(std::any_of(rows.rows.begin(), rows.rows.end(),
                                      [](const KernelRow& row) { return row.pattern == Pattern::add_norm; })),
           rotates_together_(rows.traits.rotates_together),
+          narrows_results_(rows.traits.narrows_results),
           serves_(rows.compiler == nullptr),
           region_(flow.count()),
           stage_(flow.count()),
@@ -274,6 +274,11 @@ class Finder {
                 break;
             }
         }
+        for (const NodeIndex node : region) {
+            if (!narrows_results_ || flow_.op(node) != "aten.quantize_per_tensor") continue;
+            const auto found = owner.find(through_views(flow_, flow_.operands(node).front().producer));
+            if (found != owner.end()) owner.emplace(node, found->second);
+        }
         for (const auto& [node, norm] : owner) norms[norm].nodes.push_back(node);
         std::vector<FusedUnit> units;
         for (FusedUnit& norm : norms) {
@@ -344,6 +349,7 @@ class Finder {
     const Flow& flow_;
     bool adds_in_norms_;
     bool rotates_together_;
+    bool narrows_results_;
     bool serves_;  // language models
     IndexedVector<NodeIndex, NodeIndex> region_;
     IndexedVector<NodeIndex, int> stage_;
@@ -379,6 +385,10 @@ bool is_top(const Flow& flow, NodeIndex node) {
 
 bool makes_buffer(const Flow& flow, NodeIndex node) {
     return is_one_of(flow.op(node), kEmpty);
+}
+
+bool is_layout(const Flow& flow, NodeIndex node) {
+    return flow.kind(node) == WorkKind::copy && is_one_of(flow.op(node), kLayouts);
 }
 
 NodeIndex through_views(const Flow& flow, NodeIndex node) {

@@ -37,6 +37,8 @@ inline std::string_view op_name(Pattern pattern) {
 // Sums over a row: of a norm.
 bool is_statistic(const Flow& flow, NodeIndex node);
 bool is_top(const Flow& flow, NodeIndex node);
+// Copies values into another layout or dtype, without arithmetic.
+bool is_layout(const Flow& flow, NodeIndex node);
 // Memory that later nodes fill.
 bool makes_buffer(const Flow& flow, NodeIndex node);
 // The node that computed what a view shows.
