@@ -91,8 +91,8 @@ class CachePass {
         for (const NodeIndex cat : cats) write({cat}, cat);
     }
 
-    // The kernel that quantizes a cache that was empty before, or its window, if the one that writes the cache
-    // converts.
+    // The kernel that quantizes a cache that was empty before, or its window, if the one that writes the
+    // cache converts.
     NodeIndex narrowed(NodeIndex cat, const Appended& appended) const {
         NodeIndex found = kNoNode;
         if (!traits_.narrows_on_write || appended.values.size() != 1) return found;
