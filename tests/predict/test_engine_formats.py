@@ -34,3 +34,13 @@ def test_a_narrow_cache_changes_no_kernel_of_a_forward(tmp_path: Path, name: str
         converts = {"pyinfercost.quantize_rows", "elementwise"} if engine == "sglang" else set()
         assert set(kernels(narrow, engine) - wide) <= converts, engine
         assert not wide - kernels(narrow, engine), engine
+
+
+@pytest.mark.parametrize("phase", SIZES)
+def test_kernels_of_tensorrt_llm_write_the_static_fp8_that_products_read(tmp_path: Path, phase: str) -> None:
+    static = {"quantization_config": {"quant_method": "fp8", "activation_scheme": "static"}}
+    graph = ic.capture(spec_of(tmp_path, LLAMA | static, phase), **SIZES[phase])
+    layers = LLAMA["num_hidden_layers"]
+    assert "elementwise" not in kernels(graph, "trtllm")
+    # Two norms and one attention of a layer have a kernel beside them that quantizes.
+    assert kernels(graph, "sglang")["elementwise"] == 3 * layers
