@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not options.measured.is_dir():
             raise MeasuredError(f"{options.measured} is not a folder")
         if options.rows is not None and len(options.table) != 1:
-            raise MeasuredError(f"--rows needs one --table, whose columns it writes; got {len(options.table)}")
+            raise MeasuredError(f"--rows needs one --table, whose columns it writes; got {len(options.table)} tables")
         if options.left_out is not None:
             left_out = _document(options.left_out)
         _judge(options, problems, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import shutil
@@ -72,6 +73,26 @@ def test_forms_for_people(judge: Judge, capsys: Captured, form: str, mark: str) 
     out = capsys.readouterr().out
     assert mark in out
     assert "a100-sxm-80gb" in out
+
+
+def test_rows_of_one_table_are_written_with_their_predictions(
+    judge: Judge, measured: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    path = tmp_path / "rows.csv"
+    assert judge("--table", "gemm", "--rows", str(path), "--format", "json") == 0
+    (total,) = (row for row in rows_of(capsys) if row["device"] == "all")
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    given = (measured / "gemm.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
+    assert list(rows[0]) == [*given, "judged", "measured", "predicted", "low", "high", "roofline"]
+    assert all(float(row["measured"]) == pytest.approx(float(row["latency_us"]) * 1e-6) for row in rows)
+    errors = [abs(float(row["predicted"]) / float(row["measured"]) - 1) for row in rows if row["predicted"] != "nan"]
+    assert sum(errors) / len(errors) == pytest.approx(total["mape"], rel=1e-6)
+
+
+def test_rows_of_several_tables_are_refused(judge: Judge, tmp_path: Path, capsys: Captured) -> None:
+    assert judge("--rows", str(tmp_path / "rows.csv")) == 2
+    assert "--rows needs one --table, whose columns it writes; got 0 tables" in capsys.readouterr().err
 
 
 def test_kinds_and_evidence_are_those_of_the_catalog(judge: Judge, capsys: Captured) -> None:
