@@ -1,4 +1,8 @@
-"""Language models of serving engines: the decode step and the prefill of a config, with open sizes."""
+"""Language models of serving engines: the decode step and the prefill of a config, with open sizes.
+
+Published checkpoints of each precision stand beside the config of a model, as their own configs say: those of NVIDIA in
+NVFP4 keep the products of attention wide but in Llama, and that of DeepSeek-R1 (version 2) narrows the last of them.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,7 @@ _SHAPES_OF = {
     "minimax-m2": "minimax-m2.5",
     "minimax-m2.1": "minimax-m2.5",
 }
-_SAME_SHAPES = re.compile(r"(-fp8|-instruct|-thinking|-chat|-base|-hf|-\d{4})+$")
+_SAME_SHAPES = re.compile(r"(-fp8|-nvfp4|-instruct|-thinking|-chat|-base|-hf|-\d{4})+$")
 
 
 def _short(model: str) -> str:
@@ -42,11 +46,11 @@ _BY_SHORT = {_short(name): known for name, known in _MODELS.items()}
 
 
 def config_of(model: str, precision: str) -> dict[str, Any] | None:
-    """Return the config of a model with weights as a table names them; None if it is not known."""
+    """Return the config of a model's checkpoint in a precision as a table names it; None if it is not known."""
     known = _MODELS.get(model) or _BY_SHORT.get(_short(model))
-    if known is None:
+    if known is None or precision not in known["checkpoints"]:
         return None
-    narrow = known.get(precision)
+    narrow = known["checkpoints"][precision]
     return {**known["config"], **({"quantization_config": narrow} if narrow else {})}
 
 
