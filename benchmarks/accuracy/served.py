@@ -195,10 +195,10 @@ def graphs_of(
 def schedules_ahead(engine: str, version: str) -> bool:
     """Return whether a version of vLLM prepares steps while the device works on those before, by default.
 
-    The hosts of other engines are fitted to servers that do.
+    The hosts of other engines are fitted to servers that do. A build of a night is newer than any version.
     """
     numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
-    return engine == "vllm" and tuple(numbers) >= _BY_DEFAULT
+    return engine == "vllm" and (version.startswith("nightly") or tuple(numbers) >= _BY_DEFAULT)
 
 
 class Latencies(NamedTuple):

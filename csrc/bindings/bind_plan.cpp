@@ -53,6 +53,8 @@ StepSettings to_step(const py::dict& given) {
             step.cached_thousandths = to_number(value, "cached_thousandths");
         } else if (name == "chunk_tokens") {
             step.chunk_tokens = to_number(value, "chunk_tokens");
+        } else if (name == "version") {
+            step.version = to_number(value, "version");
         } else {
             throw std::invalid_argument("a step has no setting '" + name + "'");
         }

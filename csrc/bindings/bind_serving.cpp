@@ -116,6 +116,8 @@ void register_serving(py::module_& m) {
         "cached_shares", [] { return kCachedShares; },
         "Thousandths of a prompt in the cache, for which tables of steps need plans of the prefill.");
     m.attr("SERVED_EXPERTS") = kServedExperts;
+    m.def("version_number", &version_number, py::arg("major"), py::arg("minor"),
+          "Number of a version of an engine, in their order.");
     m.def("tokens_of_step", &tokens_of_step, py::arg("drafts"), py::arg("acceptance"),
           "Tokens of a sequence that a decode step yields on average.");
     m.def("draft_acceptance", &draft_acceptance, py::arg("drafts"), py::arg("tokens_per_step"),

@@ -94,7 +94,8 @@ constexpr std::array kStepFields = {
     JsonField<StepSettings>{"draft_tokens",       of_step<&StepSettings::draft_tokens>      },
     JsonField<StepSettings>{"draft_layers",       of_step<&StepSettings::draft_layers>      },
     JsonField<StepSettings>{"cached_thousandths", of_step<&StepSettings::cached_thousandths>},
-    JsonField<StepSettings>{"chunk_tokens",       of_step<&StepSettings::chunk_tokens>      }
+    JsonField<StepSettings>{"chunk_tokens",       of_step<&StepSettings::chunk_tokens>      },
+    JsonField<StepSettings>{"version",            of_step<&StepSettings::version>           }
 };
 
 void write_deployment(JsonWriter& out, const DeployedGraph& deployed) {

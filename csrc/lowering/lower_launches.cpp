@@ -52,14 +52,13 @@ KernelHints hints_of(const Analyzer& analyzer, NodeIndex node, const Work& work,
             .slow_loops = opaque ? SlowLoops{} : slow_loops(call, work),
             .copied_bytes = copied_bytes(analyzer, node, work, execution),
             .may_round_to_tf32 = !opaque && may_round_to_tf32(call, work),
-            .host_ns = call.integer("host_ns", 0),
             .prepared = is_prepared(call)};
 }
 
 void check(const Call& call, const KernelHints& hints) {
     for (const Expr* quantity :
          {&hints.access.strided_bytes, &hints.winograd_tiles.of_2, &hints.winograd_tiles.of_4,
-          &hints.rows.count, &hints.rows.length, &hints.copied_bytes, &hints.host_ns}) {
+          &hints.rows.count, &hints.rows.length, &hints.copied_bytes}) {
         call.require_nonnegative(*quantity);
     }
     for (const Expr& elements : hints.slow_loops.elements) call.require_nonnegative(elements);

@@ -81,7 +81,12 @@ class Layout(Settings):
         "Whether these exchange tokens for heads around each attention, in the place of gathering keys and values.",
         default=False,
     )
-    attention_data: int = whole(COUNT, "Shares of the batch in attention, among the `tensor` devices.", default=1)
+    attention_data: int = whole(
+        COUNT,
+        "Shares of the batch in attention, among the `tensor` devices. Engines count these either way: with fewer "
+        "`tensor` devices than shares, or too few for `expert`, they are read as those of one share.",
+        default=1,
+    )
     nodes: int = whole(
         COUNT,
         "Machines that the devices are in; more if these do not hold so many. Devices of `tensor` are neighbors, then "
@@ -118,6 +123,10 @@ class Layout(Settings):
     )
 
     def _check(self) -> None:
+        together = self.tensor * self.attention_data
+        few = self.tensor < self.attention_data or self.tensor % self.expert
+        if few and self.expert != self.tensor * self.data and together % self.expert == 0:
+            self.__dict__["tensor"] = together
         if self.tensor % self.expert and self.expert != self.tensor * self.data:
             raise LayoutError(
                 f"expert is {self.expert}; expected a divisor of tensor={self.tensor}, or tensor x data = "

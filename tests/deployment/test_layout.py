@@ -135,3 +135,8 @@ def test_whole_instances_are_paid(way: Any, price: Any, replicas: int, instances
 def test_a_layout_needs_hardware() -> None:
     with pytest.raises(ic.errors.InputError, match="layout is given without hardware"):
         Deployment(layout="tensor=2")
+
+
+@pytest.mark.parametrize("given", [{"tensor": 1, "attention_data": 8, "expert": 8}, {"tensor": 2, "attention_data": 4, "expert": 8}])
+def test_tensor_devices_may_be_those_of_one_share_of_attention(given: dict[str, int]) -> None:
+    assert ic.Layout(**given) == ic.Layout(tensor=8, attention_data=given["attention_data"], expert=8)

@@ -12,7 +12,12 @@ Decisions, with evidence in the data:
 - Rows of `origin` dynamo are judged like the others, though a single server does not explain them: with vLLM, 48
   clients of prompts of 4,000 tokens on two devices see a first token after 185 ms, which is one prompt, so that most
   clients must be on other servers.
-- `queue_limited` rows have a table of their own, as have times to the first token and of whole requests.
+- `queue_limited` rows have a table of their own, as have times to the first token and of whole requests. Those whose
+  clients all have room in the cache, and whose script tells no lower limit, hold fewer sequences for a reason that
+  nobody tells; they are apart, too.
+- vLLM 0.12 with Llama-3.1-8B in fp8 on H200, and vLLM of `origin` dynamo: a first token comes after the time of one
+  prompt whatever the number of clients, and the times per output token leave no time for their prompts. They are those
+  of decode steps alone, and compared with these.
 - Models that TensorRT-LLM quantizes to fp8 have a cache of fp8: with one of 16 bits, 64 clients of 4,096 tokens would
   wait for 11 s on one device, and they see a first token after 1.6 s.
 - Weights are those of the published checkpoint of the row's precision (`recipes/serving_models.json`); gpt-oss has mxfp4
@@ -52,6 +57,7 @@ if TYPE_CHECKING:
 
 TTFT, E2E = ": time to first token", ": whole request"
 QUEUED = ", queue limited"
+UNTOLD = ", limit untold"
 _KNOWN = "inferencex"
 _PROMPTS_OF_CLIENT = 10
 _LEAST_LENGTH = 0.8
@@ -59,6 +65,8 @@ _LEAST_PROMPTS, _BURSTS = 32, 4
 _WIDE_CACHES = ("h100", "h200", "gh200")
 _OWN_FP8 = ("-FP8", "gpt-oss-120b")
 """Ends of names of models that are published in fp8 (or mxfp4) with a cache of 16 bits."""
+_DECODES_ALONE = ("nvidia/Llama-3.1-8B-Instruct-FP8", "dynamo")
+"""A model and an origin of rows of vLLM that time decode steps alone."""
 _LAID = ("tensor_parallel", "pipeline_parallel", "attention_data_parallel", "expert_parallel")
 
 
@@ -139,12 +147,19 @@ def script_settings(script: str, clients: int) -> tuple[dict[str, Any], dict[str
     largest = number("(?:cuda-graph-sizes|max-cudagraph-capture-size|cuda-graph-max-bs)")
     if largest is not None:
         steps["graph_batches"] = (1, 2, 4, *range(8, min(256, largest), 8), *range(256, largest + 1, 16))
-    cache = value("kv-cache-dtype") or "auto"
+    beside = re.search(r"kv_cache_config:(?:\n[ \t]+\w+:.*)*?\n[ \t]+dtype: *(\w+)", script)
+    cache = value("kv-cache-dtype") or (beside[1] if beside else "auto")
     return (
         {name: each for name, each in scheduler.items() if each is not None},
         steps,
         "fp8" if cache.startswith("fp8") else "",
     )
+
+
+def version_of(version: str) -> list[str]:
+    """Return the setting of a version that has a number."""
+    numbers = re.match(r"\d+\.\d+", version)
+    return [] if numbers is None else [f"version={numbers[0]}"]
 
 
 class Asked(NamedTuple):
@@ -183,7 +198,8 @@ def asked(row: Mapping[str, str], script: str, deployments: Deployments) -> Aske
     decided = steps.get("async_scheduling", schedules_ahead(engine, version))
     ahead = ["async_scheduling"] if decided and engine == "vllm" else []
     sizes = ["graph_batches=" + ":".join(map(str, steps["graph_batches"]))] if "graph_batches" in steps else []
-    served = Served(row["device"], engine, row["model"], row["precision"], layout, cache, ",".join([*ahead, *sizes]))
+    serving = ",".join([*ahead, *sizes, *version_of(version)])
+    served = Served(row["device"], engine, row["model"], row["precision"], layout, cache, serving)
     costs = deployments.costs(served)
     if isinstance(costs, str):
         raise ValueError(costs)
@@ -205,21 +221,40 @@ def _judged(
     row: Mapping[str, str], script: str, deployments: Deployments
 ) -> list[tuple[Group, float, float, float, float, float]]:
     made_of = asked(row, script, deployments)
+    if row["server"] == "vllm" and not {row["model"], row.get("origin")}.isdisjoint(_DECODES_ALONE):
+        return [_decode_step(row, made_of.costs)]
     found = outcome(made_of.costs, made_of.workload, made_of.scheduler)
-    limited = QUEUED if row.get("queue_limited") == "true" else ""
+    limited = ""
+    if row.get("queue_limited") == "true":
+        limited = UNTOLD if _holds_all(row, made_of) else QUEUED
     part = ("script known" if row.get("known_script") == "true" else "client guessed") + f", {made_of.tensor} devices"
     ttft_s, tpot_s = float(row["ttft_ms"]) / 1e3, float(row["tpot_ms"]) / 1e3
     measured = {"": tpot_s, TTFT: ttft_s, E2E: ttft_s + tpot_s * (made_of.answer - 1)}
     made = []
     for table, name in (("", "tpot_s"), (TTFT, "ttft_s"), (E2E, "e2e_s")):
-        group = Group(
-            f"serving{limited}{table}",
-            row["device"],
-            f"{row['server']} {row.get('version', '')}".strip(),
-            row["precision"],
-            "cuda_graph",
-            part,
-        )
+        group = _group(row, f"serving{limited}{table}", part)
         means = [float(getattr(each, name).mean()) for each in (found.predicted, found.low, found.high, found.roofline)]
         made.append((group, measured[table], *means))
     return made  # type: ignore[return-value]
+
+
+def _group(row: Mapping[str, str], table: str, part: str) -> Group:
+    engine = f"{row['server']} {row.get('version', '')}".strip()
+    return Group(table, row["device"], engine, row["precision"], "cuda_graph", part)
+
+
+def _holds_all(row: Mapping[str, str], made_of: Asked) -> bool:
+    """Return whether caches of all clients fit, and the server is not told to hold fewer."""
+    clients = int(row["concurrency"])
+    tokens = clients * (int(row["input_tokens"]) + int(row["output_tokens"]))
+    holds = made_of.costs.predicted.pool_tokens
+    return holds is not None and tokens <= holds and made_of.scheduler.get("max_num_seqs", clients) >= clients
+
+
+def _decode_step(row: Mapping[str, str], costs: Costs) -> tuple[Group, float, float, float, float, float]:
+    """Return a row of a server that times decode steps alone: at half of the answers."""
+    context = int(row["input_tokens"]) + int(row["output_tokens"]) // 2
+    step_s, plain_s = (float(each.step(int(row["concurrency"]), context)[0]) for each in costs)
+    factor = 1 + costs.predicted.spread
+    group = _group(row, "serving", f"decode steps alone, {row['tensor_parallel']} devices")
+    return group, float(row["tpot_ms"]) / 1e3, step_s, step_s / factor, step_s * factor, plain_s

@@ -161,6 +161,13 @@ const EngineRows* rows_named(std::string_view name) {
     return nullptr;
 }
 
+const HostRow& host_of(const EngineRows& rows, std::int64_t version) {
+    for (const HostRow& host : rows.hosts) {
+        if (version == 0 || host.since <= version) return host;
+    }
+    return rows.hosts.back();
+}
+
 void drop_unread_activations(const Flow& flow, GraphRewriter& rewriter) {
     for (const Node& node : flow.graph().nodes()) {
         for (const std::int64_t output : flow.graph().node_outputs(node)) {

@@ -6,6 +6,7 @@
 
 #include "core/exchange.hpp"
 #include "lowering/engines/engine.hpp"
+#include "lowering/engines/steps.hpp"
 
 namespace infercost {
 
@@ -41,6 +42,7 @@ struct KernelRow {
 // last one. `sequence` is per sequence of the step, `prompt` for a step that reads prompts, and `logit` per
 // logit, of an engine that samples on the host. `launch` is per kernel of a step that no recorded graph runs.
 struct HostRow {
+    std::int64_t since;  // version that it is valid from, as `version_number`
     std::int64_t step_ns;
     std::int64_t sequence_ns;
     std::int64_t prompt_ns;
@@ -64,6 +66,7 @@ struct EngineTraits {
     bool stores_half = false;                 // keys and values in float16, whatever the dtype of activations
     bool narrows_on_write = true;             // the kernel that writes them converts to a narrow cache, too
     bool narrows_results = false;             // norms and attention write the static fp8 that a product reads
+    bool sums_in_norms = false;               // a decode step adds up ranks and normalizes in one kernel
     std::string_view all_reduce = "library";  // the kernel of sums over ranks: see hardware/collectives.hpp
 };
 
@@ -94,11 +97,14 @@ struct EngineRows {
     std::string_view name;
     std::string_view version;
     std::span<const KernelRow> rows;
-    HostRow host;
+    std::span<const HostRow> hosts;  // the newest version first, and one since 0
     const CompilerRow* compiler = nullptr;  // null: the engine serves language models
     EngineTraits traits = {};
     GraphSizes graphs = {};
 };
+
+// The host of a version; 0 is the newest.
+const HostRow& host_of(const EngineRows& rows, std::int64_t version);
 
 // The rows of an engine by its name; nullptr for torch and unknown names.
 const EngineRows* rows_named(std::string_view name);

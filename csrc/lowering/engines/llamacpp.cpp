@@ -30,6 +30,10 @@ constexpr KernelRow kRows[] = {
 
 constexpr std::int64_t kGraphs[] = {1};
 
+constexpr HostRow kHosts[] = {
+    {.since = 0, .step_ns = 200'000, .sequence_ns = 10'000, .prompt_ns = 0, .logit_ns = 3, .launch_ns = 3'000},
+};
+
 }  // namespace llamacpp_table
 }  // namespace
 
@@ -39,7 +43,7 @@ const EngineRows& llamacpp_rows() {
         "llamacpp",
         "b6900",
         llamacpp_table::kRows,
-        {.step_ns = 200'000, .sequence_ns = 10'000, .prompt_ns = 0, .logit_ns = 3, .launch_ns = 3'000},
+        llamacpp_table::kHosts,
         nullptr,
         {.merges = Merges::one_token,
                  .rotates_together = false,

@@ -29,6 +29,10 @@ constexpr CompilerRow kCompiler{.after_convolution = kAfterConvolution,
                                 .joins_parts = false,
                                 .channels_last = false};
 
+constexpr HostRow kHosts[] = {
+    {.since = 0, .step_ns = 0, .sequence_ns = 0, .prompt_ns = 0},
+};
+
 }  // namespace onnxruntime_table
 }  // namespace
 
@@ -38,7 +42,7 @@ const EngineRows& onnxruntime_rows() {
         "onnxruntime",
         "1.20",
         onnxruntime_table::kRows,
-        {.step_ns = 0, .sequence_ns = 0, .prompt_ns = 0},
+        onnxruntime_table::kHosts,
         &onnxruntime_table::kCompiler
     };
     return kEngine;

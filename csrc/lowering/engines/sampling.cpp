@@ -93,8 +93,6 @@ GraphPtr sample_tokens(const GraphPtr& graph, const EngineRows& rows) {
     const Step step = step_of(flow, shape);
     Expr sampled = 1;
     for (const Expr& length : shape) sampled = sampled * length;
-    const Expr host_ns = rows.host.step_ns + (step.tokens == Expr(1) ? 0 : rows.host.prompt_ns) +
-                         sampled * rows.host.sequence_ns + flow.numel(logits) * rows.host.logit_ns;
     const bool on_device = rows.traits.samples_on_device;
     const TensorIndex result =
         on_device ? rewriter.add_tensor(DType::int64, shape, std::nullopt, Role::activation, "")
@@ -105,7 +103,7 @@ GraphPtr sample_tokens(const GraphPtr& graph, const EngineRows& rows) {
         {"inputs",    std::vector<TensorIndex>{logits}            },
         {"flops",     on_device ? flow.numel(logits) * 5 : Expr(0)},
         {"accesses",  Expr(row->accesses)                         },
-        {"host_ns",   host_ns                                     },
+        {"sampled",   sampled                                     },
         {"engine",    std::string(rows.name)                      },
         {"sequences", step.sequences                              },
         {"tokens",    step.tokens                                 },

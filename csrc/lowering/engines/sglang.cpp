@@ -28,6 +28,10 @@ constexpr GraphSizes::Range kRanges[] = {
     {8, 256}
 };
 
+constexpr HostRow kHosts[] = {
+    {.since = 0, .step_ns = 330'000, .sequence_ns = 16'000, .prompt_ns = 1'000'000},
+};
+
 }  // namespace sglang_table
 }  // namespace
 
@@ -37,7 +41,7 @@ const EngineRows& sglang_rows() {
         "sglang",
         "0.5",
         sglang_table::kRows,
-        {.step_ns = 330'000, .sequence_ns = 16'000, .prompt_ns = 1'000'000},
+        sglang_table::kHosts,
         nullptr,
         {.narrows_on_write = false, .all_reduce = "engine"},
         {.small = sglang_table::kSmall, .ranges = sglang_table::kRanges}

@@ -140,7 +140,11 @@ class StepShaper {
         const Expr tokens = sample.integer("tokens", 1);
         StepTerms terms;
         terms.hides_host = settings_.hides_host;
-        terms.launch_ns = rows->host.launch_ns;
+        const HostRow& host = host_of(*rows, settings_.version);
+        terms.launch_ns = host.launch_ns;
+        if (samples(analyzer_, launches_[*last])) {
+            launches_[*last].hints.host_ns = host_ns(host, sample, tokens);
+        }
         if (sequences_ == Expr(0) || tokens == Expr(0)) {
             terms.parts = parts(launches_.size());
             return terms;
@@ -150,7 +154,9 @@ class StepShaper {
             GraphSizes sizes = rows->graphs;
             if (!settings_.graph_sizes.empty()) sizes = {.small = settings_.graph_sizes, .ranges = {}};
             if (execution_ != Execution::cuda_graph) sizes = {};
-            verify(*last, sizes);
+            std::size_t place = *last;
+            if (rows->traits.sums_in_norms) sum_in_norms(place);
+            verify(place, sizes);
             terms.tokens = sequences_ * (settings_.draft_tokens + 1);
             terms.largest_graph = largest(sizes);
         } else {
@@ -194,9 +200,42 @@ class StepShaper {
         return std::nullopt;
     }
 
-    // ---- tokens ----
+    // ---- the host ----
+
+    Expr host_ns(const HostRow& host, const Call& sample, const Expr& tokens) const {
+        const Expr logits = sample.numel(sample.tensors("inputs")[0]);
+        return host.step_ns + (tokens == Expr(1) ? 0 : host.prompt_ns) +
+               sample.integer("sampled", 1) * host.sequence_ns + logits * host.logit_ns;
+    }
 
     // ---- a decode step ----
+
+    // Norms of sums over ranks run in the kernels that add these up.
+    void sum_in_norms(std::size_t& last) {
+        for (std::size_t i = launches_.size() - 1; i > 0; --i) {
+            Launch& sum = launches_[i - 1];
+            if (op_of(analyzer_, launches_[i]) != "engine.add_norm" ||
+                op_of(analyzer_, sum) != "collective.all_reduce" || !reads(launches_[i], sum))
+                continue;
+            const Work& norm = launches_[i].work;
+            for (std::size_t kind = 0; kind < kTrafficCount; ++kind) {
+                sum.work.read[kind] += norm.read[kind];
+                sum.work.written[kind] += norm.written[kind];
+            }
+            sum.work.pointwise_flops += norm.pointwise_flops;
+            sum.nodes.insert(sum.nodes.end(), launches_[i].nodes.begin(), launches_[i].nodes.end());
+            launches_.erase(launches_.begin() + static_cast<std::ptrdiff_t>(i));
+            if (i < last) --last;
+        }
+    }
+
+    bool reads(const Launch& reader, const Launch& maker) const {
+        const TensorIndex made = call_of(analyzer_, maker).output(0);
+        for (const TensorIndex t : call_of(analyzer_, reader).tensors("inputs")) {
+            if (t == made) return true;
+        }
+        return false;
+    }
 
     void verify(std::size_t last, const GraphSizes& sizes) {
         const std::int64_t each = settings_.draft_tokens + 1;

@@ -14,6 +14,11 @@ namespace infercost {
 
 inline constexpr std::int64_t kThousandths = 1000;
 
+// Versions in their order: 1.2 is 1002.
+constexpr std::int64_t version_number(std::int64_t major, std::int64_t minor) {
+    return major * 1000 + minor;
+}
+
 struct StepSettings {
     std::vector<std::int64_t> graph_sizes;  // in ascending order; empty: the engine's own
     bool hides_host = false;                // schedules the next step while the device works on this one
@@ -21,6 +26,7 @@ struct StepSettings {
     std::int64_t draft_layers = 1;          // of the head that drafts, each as long as the last of the model
     std::int64_t cached_thousandths = 0;    // share of a prompt that is in the cache before its prefill
     std::int64_t chunk_tokens = 0;          // most tokens of a step that reads prompts; 0: any number
+    std::int64_t version = 0;               // of the engine, as `version_number`; 0: the newest
 
     bool operator==(const StepSettings&) const = default;
 };

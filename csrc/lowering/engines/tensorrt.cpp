@@ -31,6 +31,10 @@ constexpr CompilerRow kCompiler{.after_convolution = kAfterConvolution,
                                 .joins_parts = true,
                                 .channels_last = true};
 
+constexpr HostRow kHosts[] = {
+    {.since = 0, .step_ns = 0, .sequence_ns = 0, .prompt_ns = 0},
+};
+
 }  // namespace tensorrt_table
 }  // namespace
 
@@ -40,7 +44,7 @@ const EngineRows& tensorrt_rows() {
         "tensorrt",
         "10",
         tensorrt_table::kRows,
-        {.step_ns = 0, .sequence_ns = 0, .prompt_ns = 0},
+        tensorrt_table::kHosts,
         &tensorrt_table::kCompiler
     };
     return kEngine;

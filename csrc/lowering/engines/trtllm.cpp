@@ -34,6 +34,11 @@ constexpr GraphSizes::Range kRanges[] = {
     {1024, 2048}
 };
 
+constexpr HostRow kHosts[] = {
+    {.since = version_number(1, 1), .step_ns = 100'000, .sequence_ns = 4'000, .prompt_ns = 1'000'000},
+    {.since = 0, .step_ns = 490'000, .sequence_ns = 16'000, .prompt_ns = 1'000'000},
+};
+
 }  // namespace trtllm_table
 }  // namespace
 
@@ -43,9 +48,9 @@ const EngineRows& trtllm_rows() {
         "trtllm",
         "1.0",
         trtllm_table::kRows,
-        {.step_ns = 490'000, .sequence_ns = 16'000, .prompt_ns = 1'000'000},
+        trtllm_table::kHosts,
         nullptr,
-        {.narrows_results = true, .all_reduce = "push"},
+        {.narrows_results = true, .sums_in_norms = true, .all_reduce = "push"},
         {.small = trtllm_table::kSmall, .ranges = trtllm_table::kRanges}
     };
     return kEngine;

@@ -30,6 +30,10 @@ constexpr GraphSizes::Range kRanges[] = {
     {16, 512}
 };
 
+constexpr HostRow kHosts[] = {
+    {.since = 0, .step_ns = 970'000, .sequence_ns = 16'000, .prompt_ns = 1'000'000},
+};
+
 }  // namespace vllm_table
 }  // namespace
 
@@ -39,7 +43,7 @@ const EngineRows& vllm_rows() {
         "vllm",
         "V1",
         vllm_table::kRows,
-        {.step_ns = 970'000, .sequence_ns = 16'000, .prompt_ns = 1'000'000},
+        vllm_table::kHosts,
         nullptr,
         {.all_reduce = "engine"},
         {.small = vllm_table::kSmall, .ranges = vllm_table::kRanges}
