@@ -14,7 +14,7 @@ from benchmarks.accuracy.captures import Capturing
 from benchmarks.accuracy.judge import judge, read_tables
 from benchmarks.accuracy.machines import load_machines
 from benchmarks.accuracy.measured import Problems
-from benchmarks.accuracy.tables.serving import E2E, QUEUED, TTFT, script_settings
+from benchmarks.accuracy.tables.serving import E2E, QUEUED, TTFT, UNTOLD, script_settings
 
 pytestmark = pytest.mark.torch
 pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
@@ -48,6 +48,27 @@ def folder(path: Path, rows: list[dict[str, Any]]) -> Path:
     scripts = {"70b@1": {"text": SCRIPT}}
     (path / "serving.scripts.json").write_text(json.dumps(scripts), encoding="utf-8")
     return path
+
+
+def test_rows_of_decode_steps_alone_and_of_untold_limits_are_apart(tmp_path: Path, graphs: Path) -> None:
+    waiting = {"queue_limited": "true", "ttft_ms": 20_000.0, "concurrency": 64}
+    rows: list[dict[str, Any]] = [
+        {"origin": "dynamo", "concurrency": 4},
+        {**waiting, "tpot_ms": 5.0},  # tokens for 3 % of the time
+        {**waiting, "tpot_ms": 400.0},
+    ]
+    problems = Problems()
+    tables = read_tables(folder(tmp_path, rows), ["serving"], problems)
+    machines = load_machines(tables, lambda _: None, problems)
+    ((_, judged),) = judge(tables, machines, Capturing(graphs, 1))
+    found = [(row, group.table, group.part) for row, group in zip(judged.rows.tolist(), judged.groups, strict=True)]
+    assert [(row, part) for row, table, part in found if table == "serving"] == [(0, "decode steps alone, 2 devices")]
+    assert {row for row, table, _ in found if table.startswith(f"serving{UNTOLD}")} == {1}
+    assert {row for row, table, _ in found if table.startswith(f"serving{QUEUED}")} == {2}
+    # The model reads its weights and four caches of 1,088 tokens on two devices.
+    bytes_read = 16.06e9 + 4 * 1088 * 2**17
+    least_s = bytes_read / 2 / 3.35e12
+    assert least_s < judged.predicted.latency_s[0] < 3 * least_s
 
 
 @pytest.mark.slow

@@ -60,6 +60,7 @@ STARTS: dict[type[Settings], dict[str, Any]] = {
 }
 """Settings from which others are changed, where those that are needed depend on each other."""
 CONVERTED: dict[str, list[Any]] = {
+    "version": ["", "0.18", "1.2"],
     "expert_load": ["", "random", "balanced"],
     "commitment": ["discount=0.4,term_years=1"],
     "fixed": ["", "storage_gb=5"],

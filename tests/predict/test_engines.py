@@ -209,13 +209,20 @@ def test_the_device_waits_for_the_host_of_an_engine(folder: Path) -> None:
     captured(folder, "llama")
     graph = graph_over(f"hf:{folder / 'llama.json'}#decode", {"batch": [2, 3]}).graph
     prefill = captured(folder, "llama", "prefill", batch=4)
-    for engine, step_s in (("vllm", 0.97e-3), ("sglang", 0.33e-3), ("trtllm", 0.49e-3)):
+    hosts = (
+        ("vllm", "", 0.97e-3, 16e-6),
+        ("sglang", "", 0.33e-3, 16e-6),
+        ("trtllm", "", 0.1e-3, 4e-6),
+        ("trtllm", "version=1.1", 0.1e-3, 4e-6),
+        ("trtllm", "version=1.0", 0.49e-3, 16e-6),
+    )
+    for engine, serving, step_s, sequence_s in hosts:
         for given, batch, prompt_s in ((graph, 4, 0.0), (graph, 100, 0.0), (prefill, 4, 1e-3)):
             sizes = {"batch": batch} if given is graph else {}
-            estimate = ic.estimate(given, hardware="h100-sxm-80gb", engine=engine, **sizes)
+            estimate = ic.estimate(given, hardware="h100-sxm-80gb", engine=engine, serving=serving, **sizes)
             sample = next(layer for layer in estimate.layers if layer.op == "engine.sample")
             kernels_s = sum(layer.latency_s for layer in estimate.layers) - sample.latency_s
-            host_s = step_s + batch * 16e-6 + prompt_s
+            host_s = step_s + batch * sequence_s + prompt_s
             assert estimate.latency_s - kernels_s > host_s
             assert sample.launch_s == pytest.approx(host_s, abs=5e-6)  # and its own launch
             assert sample.effect == "host of the engine"

@@ -12,9 +12,9 @@ Decisions, with evidence in the data:
 - Rows of `origin` dynamo are judged like the others, though a single server does not explain them: with vLLM, 48
   clients of prompts of 4,000 tokens on two devices see a first token after 185 ms, which is one prompt, so that most
   clients must be on other servers.
-- `queue_limited` rows have a table of their own, as have times to the first token and of whole requests. Those whose
-  clients all have room in the cache, and whose script tells no lower limit, hold fewer sequences for a reason that
-  nobody tells; they are apart, too.
+- `queue_limited` rows have a table of their own, as have times to the first token and of whole requests. In some, less
+  than a quarter of the clients get tokens at a time (Little's law), though the cache has room for all and no script
+  tells a lower limit. A limit that nobody tells holds the others back; these rows are apart, too.
 - vLLM 0.12 with Llama-3.1-8B in fp8 on H200, and vLLM of `origin` dynamo: a first token comes after the time of one
   prompt whatever the number of clients, and the times per output token leave no time for their prompts. They are those
   of decode steps alone, and compared with these.
@@ -67,6 +67,7 @@ _OWN_FP8 = ("-FP8", "gpt-oss-120b")
 """Ends of names of models that are published in fp8 (or mxfp4) with a cache of 16 bits."""
 _DECODES_ALONE = ("nvidia/Llama-3.1-8B-Instruct-FP8", "dynamo")
 """A model and an origin of rows of vLLM that time decode steps alone."""
+_FEW = 0.25
 _LAID = ("tensor_parallel", "pipeline_parallel", "attention_data_parallel", "expert_parallel")
 
 
@@ -226,7 +227,7 @@ def _judged(
     found = outcome(made_of.costs, made_of.workload, made_of.scheduler)
     limited = ""
     if row.get("queue_limited") == "true":
-        limited = UNTOLD if _holds_all(row, made_of) else QUEUED
+        limited = UNTOLD if _has_untold_limit(row, made_of) else QUEUED
     part = ("script known" if row.get("known_script") == "true" else "client guessed") + f", {made_of.tensor} devices"
     ttft_s, tpot_s = float(row["ttft_ms"]) / 1e3, float(row["tpot_ms"]) / 1e3
     measured = {"": tpot_s, TTFT: ttft_s, E2E: ttft_s + tpot_s * (made_of.answer - 1)}
@@ -243,9 +244,12 @@ def _group(row: Mapping[str, str], table: str, part: str) -> Group:
     return Group(table, row["device"], engine, row["precision"], "cuda_graph", part)
 
 
-def _holds_all(row: Mapping[str, str], made_of: Asked) -> bool:
-    """Return whether caches of all clients fit, and the server is not told to hold fewer."""
+def _has_untold_limit(row: Mapping[str, str], made_of: Asked) -> bool:
+    """Return whether few clients get tokens, though caches of all fit and the server is not told to hold fewer."""
     clients = int(row["concurrency"])
+    answer_ms = float(row["tpot_ms"]) * int(row["output_tokens"])
+    if answer_ms > _FEW * (float(row["ttft_ms"]) + answer_ms):
+        return False
     tokens = clients * (int(row["input_tokens"]) + int(row["output_tokens"]))
     holds = made_of.costs.predicted.pool_tokens
     return holds is not None and tokens <= holds and made_of.scheduler.get("max_num_seqs", clients) >= clients

@@ -97,7 +97,7 @@ struct EngineRows {
     std::string_view name;
     std::string_view version;
     std::span<const KernelRow> rows;
-    std::span<const HostRow> hosts;  // the newest version first, and one since 0
+    std::span<const HostRow> hosts;         // the newest version first, and one since 0
     const CompilerRow* compiler = nullptr;  // null: the engine serves language models
     EngineTraits traits = {};
     GraphSizes graphs = {};

@@ -31,7 +31,12 @@ constexpr KernelRow kRows[] = {
 constexpr std::int64_t kGraphs[] = {1};
 
 constexpr HostRow kHosts[] = {
-    {.since = 0, .step_ns = 200'000, .sequence_ns = 10'000, .prompt_ns = 0, .logit_ns = 3, .launch_ns = 3'000},
+    {.since = 0,
+     .step_ns = 200'000,
+     .sequence_ns = 10'000,
+     .prompt_ns = 0,
+     .logit_ns = 3,
+     .launch_ns = 3'000},
 };
 
 }  // namespace llamacpp_table
@@ -46,10 +51,10 @@ const EngineRows& llamacpp_rows() {
         llamacpp_table::kHosts,
         nullptr,
         {.merges = Merges::one_token,
-                 .rotates_together = false,
-                 .writes_together = false,
-                 .samples_on_device = false,
-                 .stores_half = true},
+          .rotates_together = false,
+          .writes_together = false,
+          .samples_on_device = false,
+          .stores_half = true},
         {.small = llamacpp_table::kGraphs, .ranges = {}}
     };
     return kEngine;

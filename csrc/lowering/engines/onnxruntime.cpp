@@ -37,14 +37,12 @@ constexpr HostRow kHosts[] = {
 }  // namespace
 
 const EngineRows& onnxruntime_rows() {
-    static constexpr EngineRows kEngine{
-        ServingEngine::onnxruntime,
-        "onnxruntime",
-        "1.20",
-        onnxruntime_table::kRows,
-        onnxruntime_table::kHosts,
-        &onnxruntime_table::kCompiler
-    };
+    static constexpr EngineRows kEngine{ServingEngine::onnxruntime,
+                                        "onnxruntime",
+                                        "1.20",
+                                        onnxruntime_table::kRows,
+                                        onnxruntime_table::kHosts,
+                                        &onnxruntime_table::kCompiler};
     return kEngine;
 }
 

@@ -43,7 +43,7 @@ const EngineRows& sglang_rows() {
         sglang_table::kRows,
         sglang_table::kHosts,
         nullptr,
-        {.narrows_on_write = false, .all_reduce = "engine"},
+        {.narrows_on_write = false,     .all_reduce = "engine"         },
         {.small = sglang_table::kSmall, .ranges = sglang_table::kRanges}
     };
     return kEngine;

@@ -40,13 +40,8 @@ constexpr HostRow kHosts[] = {
 
 const EngineRows& tensorrt_rows() {
     static constexpr EngineRows kEngine{
-        ServingEngine::tensorrt,
-        "tensorrt",
-        "10",
-        tensorrt_table::kRows,
-        tensorrt_table::kHosts,
-        &tensorrt_table::kCompiler
-    };
+        ServingEngine::tensorrt,   "tensorrt", "10", tensorrt_table::kRows, tensorrt_table::kHosts,
+        &tensorrt_table::kCompiler};
     return kEngine;
 }
 

@@ -125,8 +125,9 @@ RankGraph parallel_graph(const std::shared_ptr<const Graph>& graph, const Layout
     split_tokens(relations, layout);
     const PartialSums sums = partial_sums(relations, layout);
     RankGraph made = write_rank(graph, relations, layout, sums, token_shares(relations, layout, sums));
-    made.kept_share = kept_by_ranks(graph, made.graph, layout.devices() / layout.pipeline,
-                                    layout.expert > layout.tensor ? layout.data : 1);
+    made.kept_share =
+        kept_by_ranks(graph, made.graph, layout.devices() / layout.pipeline,
+                      layout.attention_data * (layout.expert > layout.tensor ? layout.data : 1));
     return made;
 }
 
