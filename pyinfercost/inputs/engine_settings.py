@@ -87,8 +87,8 @@ class EngineSettings(Settings):
     )
     version: str = converted(
         _version,
-        "Version of the engine, such as 0.18, where its host differs between versions; empty for the newest that is "
-        "known. TensorRT-LLM: before 1.1, a step waits for 0.49 ms and 16 us a sequence, then for 0.1 ms and 4 us.",
+        "Version of the engine, such as 0.18, where its host differs between versions (see the page on engines); empty "
+        "for the newest that is known.",
         default="",
     )
 

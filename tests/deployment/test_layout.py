@@ -137,6 +137,8 @@ def test_a_layout_needs_hardware() -> None:
         Deployment(layout="tensor=2")
 
 
-@pytest.mark.parametrize("given", [{"tensor": 1, "attention_data": 8, "expert": 8}, {"tensor": 2, "attention_data": 4, "expert": 8}])
+@pytest.mark.parametrize(
+    "given", [{"tensor": 1, "attention_data": 8, "expert": 8}, {"tensor": 2, "attention_data": 4, "expert": 8}]
+)
 def test_tensor_devices_may_be_those_of_one_share_of_attention(given: dict[str, int]) -> None:
     assert ic.Layout(**given) == ic.Layout(tensor=8, attention_data=given["attention_data"], expert=8)

@@ -450,3 +450,17 @@ def test_a_deployment_keeps_what_was_asked_for() -> None:
     assert on.replace(execution="eager").replace(engine="sglang").execution == "eager"
     assert repr(on) == "Deployment(hardware='l4', engine='vllm')"
     assert on != ic.Deployment(hardware="l4", execution="cuda_graph")
+
+
+def test_tensorrt_llm_normalizes_in_the_kernel_that_adds_up_ranks(folder: Path) -> None:
+    graph = captured(folder, "llama", batch=4, context=1000)
+
+    def launched(engine: str) -> list[tuple[str, str]]:
+        estimate = ic.estimate(graph, hardware="h100-sxm-80gb", engine=engine, layout="tensor=2")
+        return [(layer.op, layer.kernel) for layer in estimate.layers]
+
+    norms = [kernel for op, kernel in launched("trtllm") if op == "engine.add_norm"]
+    sums = [kernel for op, kernel in launched("trtllm") if op == "collective.all_reduce"]
+    assert norms == ["collective.all_reduce"] * len(norms)
+    assert len(norms) in (len(sums), len(sums) - 1)  # the embedding may be summed, too
+    assert "collective.all_reduce" not in [kernel for op, kernel in launched("vllm") if op == "engine.add_norm"]

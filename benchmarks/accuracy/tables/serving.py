@@ -20,8 +20,9 @@ Decisions, with evidence in the data:
   of decode steps alone, and compared with these.
 - Models that TensorRT-LLM quantizes to fp8 have a cache of fp8: with one of 16 bits, 64 clients of 4,096 tokens would
   wait for 11 s on one device, and they see a first token after 1.6 s.
-- Weights are those of the published checkpoint of the row's precision (`recipes/serving_models.json`); gpt-oss has mxfp4
-  weights in rows of fp8, too. A precision without a checkpoint is refused. Experts are loaded as `step_costs` assumes.
+- Weights are those of the published checkpoint of the row's precision (`recipes/serving_models.json`); gpt-oss has
+  mxfp4 weights in rows of fp8, too. A precision without a checkpoint is refused. Experts are loaded as `step_costs`
+  assumes.
 - The scripts of Llama-3.1-70B ask vLLM for a cache in fp8, and the runs on H100 had one of 16 bits: of 64 clients on 2
   devices 29 ran at 8,192 and 1,024 tokens, which fill the memory with 16 bits. With these, the three rows with a full
   queue are 1.3 % off in the time per output token and 4.7 % in that to the first one, with fp8 30 and 82 %; all others

@@ -1,9 +1,10 @@
 // TensorRT-LLM with its PyTorch flow. Names of kernels as in cpp/tensorrt_llm/kernels and
 // tensorrt_llm/_torch/modules of version 1.0. Its attention operator rotates queries and keys and writes the
 // cache in one kernel, and writes fp8 if the product after it reads that with a static scale; so do its norms
-// and its activation. Norms and activations access vectors of 16 bytes. Host: fitted to the time per output
-// token of servers on H100 (aiconfigurator's dump, half of its rows) beside a model of kernels; the other
-// half was met within 9 %.
+// and its activation. Norms and activations access vectors of 16 bytes. In a decode step an all-reduce adds
+// the residual and normalizes, too. Host before 1.1: fitted to the time per output token of servers on H100
+// (aiconfigurator's dump, half of its rows) beside a model of kernels; the other half was met within 9 %.
+// Host of 1.1: chosen on servers of Llama-70B on H200 and B200 (InferenceX).
 #include "lowering/engines/kernel_rows.hpp"
 
 namespace infercost {
